@@ -1,0 +1,62 @@
+# Two commands on a fresh machine: `make benchmark` and `make test`. Only Python 3.11 to 3.13, make and git are needed.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+SUITE ?= quickstart
+# The folder that holds one folder per dataset. By default the embedded twins, made on first use.
+DATA ?= data/twins
+RUN_FLAGS ?=
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export FER_BENCH_CACHE ?= $(CURDIR)/.cache
+
+.PHONY: help install benchmark data test test-all lint format lock clean
+
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo "  Variables: SUITE=quickstart (a suite's name or file), DATA=data/twins (a folder of dataset folders),"
+	@echo "  RUN_FLAGS='--set trainer.max_epochs=3' (anything fer-bench run takes), PYTHON=python3, VENV=.venv"
+
+install: $(READY) ## Create the environment, as requirements.lock says
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "fer_bench needs Python 3.11, 3.12 or 3.13; this is " + sys.version.split()[0] + ". Name another with make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(VENV) --no-deps -e .
+	@touch $@
+
+benchmark: install data ## Run SUITE on DATA and write leaderboards/SUITE.{csv,md}
+	$(BIN)/fer-bench run $(SUITE) --data $(DATA) $(RUN_FLAGS)
+
+# Only the embedded default is made here; a folder that was named is taken as it is.
+data: install
+ifeq ($(DATA),data/twins)
+	@test -e $(DATA)/bu3dfe/twin.json || $(BIN)/fer-bench data twin bu3dfe --out $(DATA)/bu3dfe
+endif
+
+test: install ## Run the tests (minutes)
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-all: install ## Run all tests, the slow and machine-bound ones too
+	$(BIN)/python -m pytest
+
+lint: install ## Check style and types
+	$(BIN)/ruff check fer_bench tests
+	$(BIN)/ruff format --check fer_bench tests
+	$(BIN)/mypy fer_bench
+
+format: install ## Lay the code out
+	$(BIN)/ruff check --fix fer_bench tests
+	$(BIN)/ruff format fer_bench tests
+
+lock: ## Write requirements.lock from pyproject.toml: versions and hashes, no addresses
+	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --all-extras \
+		--no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+
+clean: ## Delete the environment, the twins, the cache and the runs
+	rm -rf $(VENV) data/twins .cache runs

@@ -1,0 +1,152 @@
+"""A cell: one protocol, method entry, fold and seed of a suite, and the folder that holds all of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from fer_bench.errors import InvalidFile
+from fer_bench.records import Result, read_json, write_json
+
+State = Literal["planned", "running", "interrupted", "done", "failed", "oom", "timeout", "skipped"]
+"""`interrupted`: was running, and its process is gone; the next run continues it from its last checkpoint."""
+
+RETRIABLE = ("failed", "oom", "timeout")
+"""States that a run leaves alone unless told to retry them."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Everything that decides a cell's result, resolved; `cell.json`.
+
+    Attributes:
+        suite, protocol, entry, fold, seed: The identity, and the path.
+        method, arguments: The method and every argument of its constructor.
+        trainer: Options of the trainer.
+        dataset, root: Where the samples are; the root is not part of the result's identity.
+        provenance: As distributed, or which twin.
+        protocol_digest: See `Protocol.digest`.
+        representation: `name`, `label`, `digest`.
+        cache: Folder of the cache entry; not part of the identity either.
+        folder: Where the cell lives.
+    """
+
+    suite: str
+    protocol: str
+    entry: str
+    fold: int
+    seed: int
+    method: str
+    arguments: dict[str, Any]
+    trainer: dict[str, Any]
+    dataset: str
+    root: str
+    provenance: str
+    protocol_digest: str
+    representation: dict[str, str]
+    cache: str
+    parameters: int
+    folder: Path = field(compare=False)
+
+    @property
+    def id(self) -> str:
+        """The readable identity: `quickstart/bu3dfe-s1-cv10@1/mit-nano/fold03/seed0`."""
+        return f"{self.suite}/{self.protocol}/{self.entry}/fold{self.fold:02d}/seed{self.seed}"
+
+    def differences(self, other: Cell) -> list[str]:
+        """Names of what decides the result and differs."""
+        mine, theirs = (json.loads(json.dumps(asdict(cell), default=str)) for cell in (self, other))
+        names = []
+        for key, value in mine.items():
+            if key in ("folder", "root", "cache"):
+                continue
+            if isinstance(value, dict):
+                changed = {k for k in value.keys() | theirs[key].keys() if value.get(k) != theirs[key].get(k)}
+                names += [f"{key}.{k}" for k in sorted(changed)]
+            elif value != theirs[key]:
+                names.append(key)
+        return names
+
+    def write(self) -> None:
+        """Write `cell.json`."""
+        content = asdict(self)
+        del content["folder"]
+        write_json(self.folder / "cell.json", content)
+
+    @classmethod
+    def read(cls, folder: Path) -> Cell:
+        """Read `cell.json`; raises `InvalidFile`."""
+        content = read_json(folder / "cell.json")
+        try:
+            return cls(**content, folder=folder)
+        except TypeError:
+            raise InvalidFile(
+                folder / "cell.json", "was written by another version", "Run the suite with --overwrite."
+            ) from None
+
+    @property
+    def checkpoints(self) -> Path:
+        """`best.ckpt` by the validation metric, and `last.ckpt` to go on from."""
+        return self.folder / "checkpoints"
+
+    def result(self) -> Result | None:
+        """The result, if the cell is done."""
+        path = self.folder / "result.json"
+        return Result.read(path) if path.exists() else None
+
+    def lock(self) -> FileLock:
+        """Held by the one process that works on the cell; released by the system when that process is gone."""
+        return FileLock(self.folder / "cell.lock")
+
+    def status(self) -> Status:
+        """Where the cell stands, checked against whether its process still lives."""
+        path = self.folder / "status.json"
+        if not path.exists():
+            return Status("planned")
+        status = Status(**read_json(path))
+        if status.state == "running" and not self._locked():
+            status.state = "interrupted"
+        return status
+
+    def report(self, state: State, **changes: Any) -> None:
+        """Write the status; what is not named stays as it was."""
+        path = self.folder / "status.json"
+        previous = read_json(path) if path.exists() else {}
+        write_json(path, {**previous, "state": state, "time": time.time(), **changes})
+
+    def _locked(self) -> bool:
+        lock = self.lock()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+
+@dataclass
+class Status:
+    """Where a cell stands; `status.json`.
+
+    Attributes:
+        stage: `fit` or `score`, while running.
+        epoch, epochs: Epochs trained, of how many.
+        monitor: The last value of the validation metric.
+        fit_seconds: Training time so far, all attempts together.
+        message: One sentence on what went wrong.
+        time: When this was written, seconds since 1970.
+    """
+
+    state: State
+    stage: str = ""
+    epoch: int = 0
+    epochs: int = 0
+    monitor: float | None = None
+    fit_seconds: float = 0.0
+    message: str = ""
+    time: float = 0.0

@@ -1,0 +1,275 @@
+"""The commands of the command line: what each does, and what it tells."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+
+from fer_bench.bench import registry
+from fer_bench.bench.suite import Suite, read_suite
+from fer_bench.errors import FerBenchError
+from fer_bench.records import atomic_write
+
+if TYPE_CHECKING:
+    from fer_bench.bench.plan import Need, Plan
+
+# Where no terminal sets the width, tables are not folded to 80 columns.
+console = Console() if Console().is_terminal else Console(width=160)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run, not what: none of it changes a result."""
+
+    jobs: int | None = None
+    retry: Sequence[str] = field(default_factory=tuple)
+    overwrite: bool = False
+    skip_broken: bool = False
+
+
+def run(  # noqa: PLR0914 - the story of a run, told once
+    suite_name: str, settings: list[str], only: list[str], runs: Path, data: Path | None, out: Path, options: RunOptions
+) -> bool:
+    """Run a suite and write its leaderboard; True when every cell asked for is done."""
+    name, suite = _load(suite_name, settings, data)
+    with console.status("reading the suite and the data ..."):
+        import torch
+
+        from fer_bench.bench import display, leaderboard
+        from fer_bench.bench.launch import launch, make_slots, pending
+        from fer_bench.bench.plan import make_plan
+
+        plan = make_plan(name, suite, runs, only)
+    for (protocol, entry), why in plan.skipped.items():
+        console.print(f"skipped  {protocol}  {entry}: {escape(why)}", highlight=False)
+    # Refused before anything is prepared, if folders hold other cells than are asked for.
+    pending(plan.cells, options.retry, options.overwrite)
+    for need in plan.needs:
+        _prepare(need, _cores(), options.skip_broken)
+    plan = make_plan(name, suite, runs, only)  # what turned out broken is known only now
+    cells = pending(plan.cells, options.retry)
+    total, done = len(plan.cells), sum(cell.status().state == "done" for cell in plan.cells)
+    gpus = 0 if suite.trainer.accelerator == "cpu" else torch.cuda.device_count()
+    slots = make_slots(options.jobs, len(cells), suite.trainer.devices, gpus)
+    if cells:
+        where = f"{len(slots)} at a time, " + (f"{gpus} GPUs" if gpus else f"{slots[0].threads} CPU threads each")
+        console.print(
+            f"{name}: {len(cells)} of {total} cells to run, {where}; logs below {runs / name}", highlight=False
+        )
+        with display.RunDisplay(console, total, done).live() as observer:
+            launch(cells, slots, observer)
+    else:
+        console.print(f"{name}: nothing to run, {done} of {total} cells are done", highlight=False)
+    rows = leaderboard.collect(name, suite, runs, plan.skipped)
+    for table in display.leaderboard_tables(rows):
+        console.print(table)
+    written = leaderboard.write(name, suite, rows, out)
+    states = Counter(cell.status().state for cell in plan.cells)
+    console.print(f"wrote {' and '.join(map(str, written))}", highlight=False)
+    if states["done"] < total:
+        console.print(
+            f"{_count(states)}. Reasons: fer-bench status {suite_name}. Again: fer-bench run {suite_name}"
+            + (" --retry failed,oom,timeout" if any(states[s] for s in ("failed", "oom", "timeout")) else ""),
+            highlight=False,
+        )
+    return states["done"] == total
+
+
+def show_plan(suite_name: str, settings: list[str], only: list[str], runs: Path, data: Path | None) -> str:
+    """Every cell with its state, what is skipped and why, and the time left as far as finished cells tell."""
+    from fer_bench.bench.plan import make_plan
+
+    name, suite = _load(suite_name, settings, data)
+    plan = make_plan(name, suite, runs, only)
+    lines = [f"{name}: {len(plan.cells)} cells"]
+    for cell in plan.cells:
+        lines.append(f"  {cell.status().state:<12} {cell.id}  {cell.representation['label']}")
+    lines += [f"  {'skipped':<12} {name}/{protocol}/{entry}: {why}" for (protocol, entry), why in plan.skipped.items()]
+    for need in plan.needs:
+        state = "ready" if need.path.exists() else f"to extract from {len(need.source.ids)} samples"
+        lines.append(f"input {need.representation.label} of {need.source.dataset} ({need.source.provenance}): {state}")
+    lines.append(_time_left(plan))
+    return "\n".join(lines)
+
+
+def _time_left(plan: Plan) -> str:
+    """Training time left on one process, from the finished cells of the same entries."""
+    states = {cell.id: cell.status() for cell in plan.cells}
+    left, unknown = 0.0, set()
+    for cell in plan.cells:
+        if states[cell.id].state == "done":
+            continue
+        like = [s.fit_seconds for c in plan.cells if c.entry == cell.entry and (s := states[c.id]).state == "done"]
+        if like:
+            left += sum(like) / len(like)
+        else:
+            unknown.add(cell.entry)
+    told = f"about {left / 60:.1f} min of training left" if left else "no training left with a known time"
+    return told + (f"; unknown until a first cell of each is done: {', '.join(sorted(unknown))}" if unknown else "")
+
+
+def show_status(suite_name: str, settings: list[str], runs: Path) -> str:
+    """Where every cell of a suite stands, from its folder alone."""
+    from fer_bench.bench.cell import Cell
+
+    name, suite = _load(suite_name, settings)
+    lines, states = [], Counter[str]()
+    for protocol, entry, fold, seed in suite.identities():
+        folder = runs / name / protocol / entry / f"fold{fold:02d}" / f"seed{seed}"
+        line = f"{protocol}/{entry}/fold{fold:02d}/seed{seed}"
+        if not (folder / "cell.json").exists():
+            states["planned"] += 1
+            lines.append(f"  {'planned':<12} {line}")
+            continue
+        status = Cell.read(folder).status()
+        states[status.state] += 1
+        note = f"  epoch {status.epoch} of {status.epochs}" if status.epochs else ""
+        lines.append(f"  {status.state:<12} {line}{note}{f'  {status.message}' if status.message else ''}")
+    return "\n".join([f"{name}: {_count(states)}", *lines])
+
+
+def write_leaderboard(suite_name: str, settings: list[str], runs: Path, out: Path) -> None:
+    """Write and show a suite's leaderboard from the results that are there."""
+    from fer_bench.bench import display, leaderboard
+
+    name, suite = _load(suite_name, settings)
+    rows = leaderboard.collect(name, suite, runs)
+    for table in display.leaderboard_tables(rows):
+        console.print(table)
+    console.print(f"wrote {' and '.join(map(str, leaderboard.write(name, suite, rows, out)))}", highlight=False)
+
+
+def evaluate(
+    paths: list[Path],
+    task: str | None,
+    protocol_id: str | None,
+    fold: int | None,
+    fuse: str | None,
+    root: Path | None,
+    out: Path | None,
+) -> str:
+    """Score prediction files; returns the table and its notes as text."""
+    from fer_bench.bench.evaluate import evaluate as score_files
+
+    if (task is None) == (protocol_id is None):
+        raise FerBenchError("evaluate needs either --task (the truth is in the files) or --protocol (it is not).")
+    if protocol_id is None:
+        evaluation = score_files(paths, str(task), fuse)
+    else:
+        protocol = registry.find_protocol(protocol_id)
+        from fer_bench.data.base import find_root
+
+        name = protocol.datasets[0]
+        index = registry.load_dataset(name).index(find_root(name, root))
+        truth = protocol.select(index)
+        if fold is not None:
+            if not 0 <= fold < protocol.num_folds:
+                raise FerBenchError(f"--fold {fold}: {protocol_id} has folds 0 to {protocol.num_folds - 1}.")
+            truth = truth[truth["id"].isin(protocol.folds(index)[fold].test)]
+        evaluation = score_files(paths, protocol.task, fuse, truth[["id", "label", "subject"]], protocol.classes)
+    table = evaluation.to_frame()
+    if out is not None:
+        with atomic_write(out) as file:
+            file.write(table.to_csv(index=False).encode())
+    with pd.option_context("display.width", 250, "display.max_columns", None):
+        shown = table.set_index("predictions").T.to_string(float_format=lambda value: f"{value:.4f}")
+    return "\n".join([shown, "", *(f"- {note}" for note in evaluation.notes)])
+
+
+def check(name: str, root: Path | None, names_only: bool, workers: int) -> bool:
+    """Tell what a dataset's folder holds; False when a scan is broken."""
+    from fer_bench.bench import display
+    from fer_bench.data.base import find_root
+    from fer_bench.data.doctor import broken_samples
+
+    dataset = registry.load_dataset(name)
+    folder = find_root(name, root)
+    source, index = dataset.source(folder), dataset.index(folder)
+    console.print(f"{name} at {folder}: {source.provenance}", highlight=False)
+    for line in dataset.findings(index):
+        console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
+    if names_only:
+        console.print("  the scans themselves were not read (--names-only)")
+        return True
+    with display.reported(console, f"reading {name}") as report:
+        broken = broken_samples(dataset, source, workers, report)
+    for error in broken.values():
+        console.print(f"  [red]broken[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    console.print(f"  {len(source.ids) - len(broken)} of {len(source.ids)} can be read", highlight=False)
+    return not broken
+
+
+def prepare(name: str, root: Path | None, representations: list[str], workers: int, skip_broken: bool) -> None:
+    """Extract representations of a dataset into the cache."""
+    from fer_bench.bench.plan import Need
+    from fer_bench.data.base import find_root
+
+    dataset = registry.load_dataset(name)
+    wanted = [registry.load_representation(text).resolve(dataset.modalities) for text in representations]
+    source = dataset.source(find_root(name, root))
+    for representation in wanted:
+        need = Need(dataset, source, representation)
+        _prepare(need, workers, skip_broken)
+        console.print(f"{representation.label} of {name}: {need.path}", highlight=False, soft_wrap=True)
+
+
+def make_twin(
+    name: str, out: Path, subjects: int, seed: int, face_model: Path | None, preview: Path | None, workers: int
+) -> None:
+    """Write a twin, and a contact sheet of it where asked."""
+    from fer_bench.bench import display
+    from fer_bench.twins.face import load_face_model
+    from fer_bench.twins.preview import contact_sheet
+
+    write_twin = registry.load_twin(name)
+    model = load_face_model(face_model) if face_model else None
+    with display.reported(console, f"writing a twin of {name}") as report:
+        write_twin(out, subjects=subjects, seed=seed, face_model=model, workers=workers, progress=report)
+    console.print(f"wrote a twin of {name} with {subjects} subjects to {out}", highlight=False)
+    if preview is not None:
+        contact_sheet(model, preview, seed=seed)
+        console.print(f"wrote {preview}", highlight=False)
+
+
+def _prepare(need: Need, workers: int, skip_broken: bool) -> None:
+    from fer_bench.bench import display
+    from fer_bench.bench.launch import PRELOAD
+    from fer_bench.processes import fork_server
+    from fer_bench.representations.cache import default_cache, prepare
+
+    fork_server(*PRELOAD)  # the same server starts the cells afterwards
+    with display.reported(console, f"extracting {need.representation.label}") as report:
+        entry = prepare(
+            default_cache(),
+            need.source,
+            need.representation,
+            need.dataset.load,
+            workers=workers,
+            skip_broken=skip_broken,
+            progress=report,
+        )
+    if entry.broken:
+        console.print(f"[yellow]{len(entry.broken)} scans are left out[/] (see {entry.path / 'manifest.json'})")
+
+
+def _load(suite_name: str, settings: list[str], data: Path | None = None) -> tuple[str, Suite]:
+    if data is not None:
+        os.environ["FER_BENCH_DATA"] = str(data)
+    name, path = registry.find_suite(suite_name)
+    return name, read_suite(path, settings)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _count(states: Counter[str]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in states.most_common() if count) or "no cells"

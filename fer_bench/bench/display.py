@@ -1,0 +1,108 @@
+"""What a person sees while cells run: live bars on a terminal, a line an event elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fer_bench.bench.cell import Cell, Status
+from fer_bench.bench.leaderboard import HEADER, Row, texts
+from fer_bench.representations.cache import Progress as Report
+
+
+def _bars(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        transient=True,
+    )
+
+
+class RunDisplay:
+    """Shows which cells run, how far they are, and how the finished ones ended."""
+
+    def __init__(self, console: Console, cells: int, done: int) -> None:
+        self.console = console
+        self.bars = _bars(console)
+        self.total = self.bars.add_task("cells", total=cells, completed=done, note="")
+        self.tasks: dict[str, TaskID] = {}
+        self.failed = 0
+
+    @contextmanager
+    def live(self) -> Iterator[RunDisplay]:
+        """Draw while the block runs."""
+        with self.bars:
+            yield self
+
+    def started(self, cell: Cell) -> None:
+        self.tasks[cell.id] = self.bars.add_task(_short(cell), total=None, note="starting")
+
+    def progressed(self, cell: Cell, status: Status) -> None:
+        note = status.stage
+        if status.monitor is not None:
+            note += f"  validation {status.monitor:.3f}"
+        self.bars.update(self.tasks[cell.id], total=status.epochs or None, completed=status.epoch, note=note)
+
+    def finished(self, cell: Cell, status: Status) -> None:
+        self.bars.remove_task(self.tasks.pop(cell.id))
+        result = cell.result() if status.state == "done" else None
+        if result is not None:
+            text = f"[green]done[/]    {_short(cell)}  accuracy {100 * result.metrics['accuracy']:.1f}  n {result.n}  "
+            text += f"{result.epochs} epochs  {status.fit_seconds:.0f} s"
+        else:
+            self.failed += 1
+            text = f"[red]{status.state}[/]  {_short(cell)}  {escape(status.message)}  (see {cell.folder / 'log.txt'})"
+        self.console.print(text, soft_wrap=True, highlight=False)
+        self.bars.update(self.total, advance=1, note=f"{self.failed} not done" if self.failed else "")
+
+
+def _short(cell: Cell) -> str:
+    return f"{cell.protocol}  {cell.entry}  fold {cell.fold}  seed {cell.seed}"
+
+
+@contextmanager
+def reported(console: Console, description: str) -> Iterator[Report]:
+    """A bar for work that reports (done, all); appears with the first report."""
+    bars = _bars(console)
+    task: list[TaskID] = []
+
+    def report(done: int, total: int) -> None:
+        if not task:
+            bars.start()
+            task.append(bars.add_task(description, total=total, note=""))
+            if not console.is_terminal:
+                console.print(f"{description}: {total} ...", highlight=False)
+        bars.update(task[0], completed=done)
+
+    try:
+        yield report
+    finally:
+        bars.stop()
+
+
+def leaderboard_tables(rows: list[Row]) -> Iterator[Table]:
+    """One table a protocol, with the columns that fit a terminal; the files have them all."""
+    shown = [
+        HEADER.index(name) for name in ("Entry", "Accuracy", "UAR", "F1 macro", "n", "Subjects", "Epochs", "State")
+    ]
+    for protocol in dict.fromkeys(row.protocol for row in rows):
+        members = [row for row in rows if row.protocol == protocol]
+        data = next((row.provenance for row in members if row.provenance), "")
+        table = Table(title=f"{protocol}  {data}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for position in shown:
+            table.add_column(HEADER[position], justify="left" if HEADER[position] in ("Entry", "State") else "right")
+        for row in members:
+            line = texts(row)
+            table.add_row(*(escape(line[position]) for position in shown))
+        yield table

@@ -1,0 +1,216 @@
+"""Score saved predictions, alone and fused: `fer-bench evaluate`.
+
+Files (`fer_bench.bench.prediction_files` has their layouts) are joined by `id`. Without ids they are joined by row
+order, and only if all of them carry the truth and agree on it in every row; the notes then say so.
+
+Fusion acts on raw outputs, element by element: no softmax and no clipping, as in Ig3D (late fusion). A weight that was
+chosen on the scored samples themselves makes the fused row optimistic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fer_bench.bench.prediction_files import PredictionFile, enumerate_briefly, read_predictions
+from fer_bench.bench.statistics import Interval, metric_interval
+from fer_bench.errors import FerBenchError, UnknownName
+from fer_bench.metrics import METRICS, score
+
+HEADLINE = {"classification": "accuracy", "valence_arousal": "ccc"}
+"""The metric of each task that gets an interval."""
+
+_FUSIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "mean": lambda stack: stack.mean(axis=0),
+    "max": lambda stack: stack.max(axis=0),
+    "min": lambda stack: stack.min(axis=0),
+}
+_VA_NOTES = [
+    "without suffix: valence and arousal pooled into one list of 2n numbers",
+    "ccc: Lin's population estimator, every moment over the number of values",
+    "ccc_published: covariance over one less, variances over it, as in Ig3D's scripts: compare with Table 7",
+]
+_SAME_TRUTH = 1e-6  # single precision and six printed digits both keep more of a number in [-1, 1]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Metrics of one file, or of the fused outputs, on n samples; `interval` is that of the task's headline metric."""
+
+    name: str
+    n: int
+    metrics: dict[str, float]
+    interval: Interval | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One row a file in the order given, then the fused one; and what must be said beside the numbers."""
+
+    task: str
+    rows: tuple[Row, ...]
+    notes: list[str]
+
+    def to_frame(self) -> pd.DataFrame:
+        """A table with `predictions`, `n`, every metric, and the bounds of the headline metric where there are any."""
+        headline = HEADLINE[self.task]
+        records: list[dict[str, Any]] = []
+        for row in self.rows:
+            records.append({"predictions": row.name, "n": row.n, **row.metrics})
+            if row.interval is not None:
+                records[-1] |= {f"{headline}_low": row.interval.low, f"{headline}_high": row.interval.high}
+        return pd.DataFrame.from_records(records)
+
+
+def evaluate(
+    paths: Sequence[Path | str],
+    task: str,
+    fuse: str | None = None,
+    truth: pd.DataFrame | None = None,
+    classes: Sequence[str] | None = None,
+) -> Evaluation:
+    """Score prediction files on the same samples.
+
+    Args:
+        paths: One file or more.
+        task: `classification` or `valence_arousal`.
+        fuse: `mean`, `max` or `min` of two or more files, or `weighted:W`: W times the first plus 1 - W times the
+            second of exactly two, with W in [0, 1].
+        truth: A protocol's truth: `id`, `label` (or `valence` and `arousal`), and optionally `subject`, which gives the
+            headline metric an interval. The files' ids must be exactly these, and their own truth must agree.
+        classes: The classes in order; by default the canonical ones that the first file has a column for.
+
+    Raises:
+        InvalidPredictions: A file that cannot be scored.
+        FerBenchError: The task or the fusion is unknown, malformed, or does not suit the number of files.
+    """
+    if task not in METRICS:
+        raise UnknownName("task", task, METRICS)
+    if not paths:
+        raise FerBenchError("No predictions to evaluate: name one csv or parquet file or more.")
+    fusion = _fusion(fuse, len(paths))
+    files, names = read_predictions([Path(path) for path in paths], task, classes)
+    outputs, true, how = _join(files, truth, names)
+
+    labels = [file.path.stem for file in files]
+    if len(set(labels)) < len(labels):
+        labels = [str(file.path) for file in files]
+    notes = [f"n = {len(true)} samples in every row", *how]
+    if fusion is not None:
+        outputs.append(fusion(np.stack(outputs)))
+        labels.append(f"{fuse} of {len(files)} files")
+        notes.append(f"fusion: {fuse}, element by element on raw outputs (no softmax, no clipping)")
+    if task == "valence_arousal":
+        notes += _VA_NOTES
+    subjects = _subjects(truth)
+    if subjects is not None:
+        notes.append(f"interval of {HEADLINE[task]}: 95 %, bootstrap over {len(set(subjects))} subjects")
+
+    def row(label: str, output: NDArray[Any]) -> Row:
+        interval = None
+        if subjects is not None:
+            interval = metric_interval(task, HEADLINE[task], output, true, names, subjects)
+        return Row(label, len(true), score(task, output, true, names), interval)
+
+    return Evaluation(task, tuple(row(*each) for each in zip(labels, outputs, strict=True)), notes)
+
+
+def _subjects(truth: pd.DataFrame | None) -> NDArray[Any] | None:
+    """The subject of each sample; None where the truth does not know all of them, or there is but one."""
+    if truth is None or "subject" not in truth or truth["subject"].isna().any() or truth["subject"].nunique() < 2:
+        return None
+    return truth["subject"].astype(str).to_numpy(dtype=object)
+
+
+def _fusion(fuse: str | None, n_files: int) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
+    """From stacked outputs `(F, N, D)` to fused ones `(N, D)`."""
+    if fuse is None:
+        return None
+    if n_files < 2:
+        raise FerBenchError(f"--fuse {fuse} needs two prediction files or more; one was given.")
+    kind, colon, text = fuse.partition(":")
+    if kind != "weighted":
+        if fuse not in _FUSIONS:
+            raise UnknownName("fusion", fuse, [*_FUSIONS, "weighted:W"])
+        return _FUSIONS[fuse]
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = float("nan")
+    if not colon or not 0 <= weight <= 1:
+        raise FerBenchError(f"--fuse {fuse}: the weight must be a number from 0 to 1, as in weighted:0.6.")
+    if n_files != 2:
+        raise FerBenchError(f"--fuse {fuse} takes exactly two prediction files; {n_files} were given.")
+    return lambda stack: weight * stack[0] + (1 - weight) * stack[1]
+
+
+def _join(
+    files: Sequence[PredictionFile], given: pd.DataFrame | None, classes: Sequence[str]
+) -> tuple[list[NDArray[np.float64]], NDArray[Any], list[str]]:
+    """Outputs of every file and the truth, all on the same samples in the same order, and notes on how."""
+    ids: NDArray[Any] | None
+    if given is not None:
+        columns = ["label"] if classes else ["valence", "arousal"]
+        if absent := [column for column in ["id", *columns] if column not in given]:
+            raise ValueError(f"the given truth lacks the columns {absent}")
+        if given[["id", *columns]].isna().any(axis=None) or given["id"].duplicated().any():
+            raise ValueError("the given truth must have unique ids and no missing value")
+        true = given["label"].astype(object).to_numpy() if classes else given[columns].to_numpy(dtype=np.float64)
+        if unseen := sorted(set(true) - set(classes) if classes else ()):
+            raise files[0].error(
+                f"has no outputs for the protocol's {enumerate_briefly(unseen)}", "Score every class of the protocol."
+            )
+        ids, source = given["id"].astype(str).to_numpy(dtype=object), "the protocol"
+    else:
+        base = next((file for file in files if file.truth is not None), None)
+        if base is None or base.truth is None:
+            raise files[0].no_truth()
+        true, ids, source = base.truth, base.ids, str(base.path)
+
+    outputs = []
+    for file in files:
+        order = _order(file, ids, len(true), source)
+        outputs.append(file.outputs[order])
+        if file.truth is not None:
+            _check_truth(file, file.truth[order], true, source)
+        elif ids is None:
+            raise file.no_truth("Files without ids are joined by row order, which needs the truth in each as a check.")
+    if len(files) == 1 and given is None:
+        return outputs, true, []
+    return outputs, true, ["joined by id" if ids is not None else "joined by row order: no id column"]
+
+
+def _order(file: PredictionFile, ids: NDArray[Any] | None, n: int, source: str) -> NDArray[np.intp]:
+    """The file's rows in the order of `ids`, or as they are where there are none."""
+    if ids is None and file.ids is None:
+        if len(file.outputs) != n:
+            problem = f"has {len(file.outputs)} rows and no ids, but {source} has {n} rows"
+            raise file.error(problem, "Predict the same samples, or add an 'id' column to every file.")
+        return np.arange(n)
+    if file.ids is None:
+        raise file.error(f"has no column 'id', but {source} has ids", "Add the ids; rows cannot be matched without.")
+    if ids is None:
+        raise file.error(f"has ids, but {source} has none", "Add an 'id' column to every file, or to none.")
+    missing, extra = sorted(set(ids) - set(file.ids)), sorted(set(file.ids) - set(ids))
+    if missing or extra:
+        parts = [(missing, "lacks {} ids"), (extra, "has {} unknown ids")]
+        problem = " and ".join(f"{text.format(len(it))} ({enumerate_briefly(it)})" for it, text in parts if it)
+        raise file.error(f"{problem}, compared with {source}", "Predict exactly the same samples.")
+    return pd.Index(file.ids).get_indexer(pd.Index(ids))
+
+
+def _check_truth(file: PredictionFile, own: NDArray[Any], true: NDArray[Any], source: str) -> None:
+    differs = own != true if true.ndim == 1 else (np.abs(own - true) > _SAME_TRUTH).any(axis=1)
+    if differs.any():
+        row = int(np.argmax(differs))
+        problem = f"its truth disagrees with that of {source} for {differs.sum()} of {len(true)} samples"
+        example = f"first {own[[row]].tolist()[0]}, not {true[[row]].tolist()[0]}"
+        raise file.error(
+            f"{problem} ({example})", "Check that both are predictions of the same samples in the same order."
+        )

@@ -1,0 +1,124 @@
+"""Training one cell. It never sees a test label: the datamodule hands out training and validation samples only."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from fer_bench.bench import registry
+from fer_bench.bench.cell import Cell
+from fer_bench.bench.suite import resolve_arguments
+from fer_bench.data.base import FaceDataModule
+from fer_bench.methods.base import Method
+from fer_bench.records import digest
+from fer_bench.representations.cache import CacheEntry
+
+
+def build(cell: Cell) -> tuple[FaceDataModule, Method]:
+    """The cell's datamodule and method, in that order, after seeding."""
+    L.seed_everything(cell.seed, verbose=False)
+    protocol = registry.find_protocol(cell.protocol)
+    method_class = registry.load_method(cell.method)
+    batch_size = int(cell.arguments["batch_size"])
+    data = registry.load_dataset(cell.dataset)(
+        Path(cell.root), protocol, cell.fold, CacheEntry(Path(cell.cache)), batch_size, cell.seed
+    )
+    # JSON has no tuples: the arguments go through the constructor's own types again.
+    _, arguments = resolve_arguments(cell.entry, {"method": cell.method, **cell.arguments}, cell.id)
+    return data, method_class(len(protocol.classes), **arguments)
+
+
+def fit(cell: Cell) -> None:
+    """Train, from the last checkpoint if there is one. Leaves `checkpoints/best.ckpt` and `last.ckpt`."""
+    data, method = build(cell)
+    last = cell.checkpoints / "last.ckpt"
+    resumed = last.exists()
+    attempt = sum(1 for _ in (cell.folder / "csv").glob("attempt*"))
+    trainer = make_trainer(
+        cell,
+        max_epochs=cell.trainer["max_epochs"] or method.epochs,
+        logger=[
+            TensorBoardLogger(cell.folder, name="", version="tensorboard"),
+            # A continued run writes a file of its own: the logger would empty the one that is there.
+            CSVLogger(cell.folder, name="csv", version=f"attempt{attempt}"),
+        ],
+        callbacks=[
+            ReseedEachEpoch(cell.seed),
+            ModelCheckpoint(
+                cell.checkpoints,
+                filename="best",
+                monitor=method.monitor,
+                mode="max",
+                save_last=True,
+                save_on_train_epoch_end=True,
+                enable_version_counter=False,
+            ),
+            LearningRateMonitor("epoch"),
+            ReportProgress(cell),
+        ],
+    )
+    trainer.fit(method, data, ckpt_path=last if resumed else None, weights_only=True)
+
+
+def make_trainer(cell: Cell, **options: Any) -> L.Trainer:
+    """A trainer with the cell's options and the suite's defaults."""
+    chosen = {key: value for key, value in cell.trainer.items() if key != "max_epochs"}
+    return L.Trainer(
+        **{
+            **chosen,
+            # Operations without a deterministic kernel warn instead of failing: some GPU scatters have none.
+            "deterministic": "warn",
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "num_sanity_val_steps": 0,
+            "log_every_n_steps": 10,
+            # The datamodule's own sampler divides samples between processes.
+            "use_distributed_sampler": False,
+            **options,
+        }
+    )
+
+
+class ReseedEachEpoch(Callback):
+    """Makes an epoch's random numbers a function of seed, epoch and rank, so that a run continued from the checkpoint
+    of an epoch draws what the uninterrupted run drew."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: L.Trainer, method: L.LightningModule) -> None:
+        number = int(digest({"seed": self.seed, "epoch": trainer.current_epoch, "rank": trainer.global_rank}, 8), 16)
+        torch.manual_seed(number)
+        np.random.seed(number)
+        random.seed(number)
+
+
+class ReportProgress(Callback):
+    """Writes epoch, validation metric and training time to the cell's status."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.before = cell.status().fit_seconds
+        self.start = time.monotonic()
+
+    def on_train_start(self, trainer: L.Trainer, method: L.LightningModule) -> None:
+        self._report(trainer, trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, method: Method) -> None:  # type: ignore[override]
+        value = trainer.callback_metrics.get(method.monitor)
+        self._report(trainer, trainer.current_epoch + 1, None if value is None else float(value))
+
+    def _report(self, trainer: L.Trainer, epoch: int, value: float | None = None) -> None:
+        if trainer.is_global_zero:
+            seconds = self.before + time.monotonic() - self.start
+            self.cell.report(
+                "running", epoch=epoch, epochs=trainer.max_epochs, monitor=value, fit_seconds=round(seconds, 3)
+            )

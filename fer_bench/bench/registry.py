@@ -1,0 +1,156 @@
+"""Finding components by their files: a method or dataset is one file, and its stem is its id."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from fer_bench.errors import InvalidSuite, UnknownName
+from fer_bench.protocols import PROTOCOLS, Protocol
+
+if TYPE_CHECKING:
+    from fer_bench.data.base import FaceDataModule
+    from fer_bench.methods.base import Method
+    from fer_bench.representations.base import Representation
+
+_NOT_COMPONENTS = {"base", "layouts", "doctor"}
+
+
+def methods() -> list[str]:
+    """Ids of all methods, without importing any."""
+    return _stems("methods")
+
+
+def datasets() -> list[str]:
+    """Ids of all datasets that have a reader, without importing any."""
+    return _stems("data")
+
+
+def twins() -> list[str]:
+    """Ids of all datasets that have a twin."""
+    return [name for name in _stems("twins") if name in datasets()]
+
+
+def load_method(name: str, where: str = "") -> type[Method]:
+    """The method of an id; raises `UnknownName` with the near misses."""
+    if name not in methods():
+        raise UnknownName("method", name, methods(), where)
+    from fer_bench.methods.base import Method
+
+    return _only_subclass("methods", name, Method)
+
+
+def load_dataset(name: str, where: str = "") -> type[FaceDataModule]:
+    """The dataset of an id; raises `UnknownName` with the near misses."""
+    if name not in datasets():
+        raise UnknownName("dataset", name, datasets(), where)
+    from fer_bench.data.base import FaceDataModule
+
+    return _only_subclass("data", name, FaceDataModule)
+
+
+def card(package: str, name: str) -> str:
+    """The docstring of a method or dataset, read from its source: nothing heavy is imported for a list."""
+    base = {"methods": "Method", "data": "FaceDataModule"}[package]
+    source = (Path(__file__).parent.parent / package / f"{name}.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and any(isinstance(b, ast.Name) and b.id == base for b in node.bases):
+            return ast.get_docstring(node) or ""
+    return ""
+
+
+def load_twin(name: str) -> Callable[..., None]:
+    """The function that writes a dataset's twin; raises `UnknownName`."""
+    if name not in twins():
+        raise UnknownName("twin", name, twins())
+    writer: Callable[..., None] = importlib.import_module(f"fer_bench.twins.{name}").write_twin
+    return writer
+
+
+def load_representation(text: str) -> Representation:
+    """A representation from its spelling on the command line: `views`, `points:count=1024`, `views:size=64;yaws=[0]`.
+
+    Raises:
+        UnknownName: the representation or a parameter does not exist.
+        InvalidSuite: the value of a parameter does not fit.
+    """
+    name, _, parameters = text.partition(":")
+    known = [stem for stem in _stems("representations") if stem != "cache"]
+    if name not in known:
+        raise UnknownName("representation", name, known, "--representation")
+    from fer_bench.representations.base import Representation
+
+    chosen = _only_subclass("representations", name, Representation)
+    fields = [field.name for field in dataclasses.fields(chosen)]
+    values = {}
+    for part in filter(None, parameters.split(";")):
+        key, _, value = part.partition("=")
+        if key not in fields:
+            raise UnknownName(f"parameter of {name}", key, fields, "--representation")
+        read = yaml.safe_load(value)
+        values[key] = tuple(read) if isinstance(read, list) else read
+    try:
+        built: Representation = chosen(**values)
+    except TypeError as error:
+        raise InvalidSuite(f"--representation {text}: {error}.") from None
+    return built
+
+
+def find_protocol(name: str, where: str = "") -> Protocol:
+    """The protocol of an id; raises `UnknownName` with the near misses."""
+    if name not in PROTOCOLS:
+        raise UnknownName("protocol", name, PROTOCOLS, where)
+    return PROTOCOLS[name]
+
+
+def benchmarks_folder() -> Path:
+    """The suites that come with the package: `benchmarks/` of a checkout, or its copy in an installed package."""
+    package = Path(__file__).parent.parent
+    installed = package / "_benchmarks"
+    return installed if installed.is_dir() else package.parent / "benchmarks"
+
+
+def suites() -> dict[str, Path]:
+    """Name -> file of the suites that come with the package: `quickstart`, `mit/table1`."""
+    folder = benchmarks_folder()
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
+
+
+def find_suite(name: str) -> tuple[str, Path]:
+    """(name, file) of a suite named like `mit/table1`, or by the path of a YAML file anywhere."""
+    known = suites()
+    if name in known:
+        return name, known[name]
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"} and path.is_file():
+        for suite, file in known.items():
+            if file.resolve() == path.resolve():
+                return suite, file
+        return path.stem, path
+    raise UnknownName("suite", name, known)
+
+
+def _stems(package: str) -> list[str]:
+    folder = str(Path(__file__).parent.parent / package)
+    found = (module.name for module in pkgutil.iter_modules([folder]))
+    return sorted(name for name in found if name not in _NOT_COMPONENTS and not name.startswith("_"))
+
+
+def _only_subclass(package: str, name: str, base: type) -> Any:
+    module = importlib.import_module(f"fer_bench.{package}.{name}")
+    found = [
+        member
+        for member in vars(module).values()
+        if inspect.isclass(member) and issubclass(member, base) and member.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise TypeError(f"{module.__name__} must define exactly one subclass of {base.__name__}, not {len(found)}")
+    return found[0]

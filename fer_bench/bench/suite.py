@@ -1,0 +1,239 @@
+"""Suites: a YAML file of differences, validated whole before anything starts."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import pydantic
+import yaml
+
+from fer_bench.bench import registry
+from fer_bench.errors import InvalidSuite, UnknownName
+
+_STRICT = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
+_ENTRY_NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
+
+
+class TrainerOptions(pydantic.BaseModel):
+    """What a suite may say to Lightning's trainer; the names and meanings are Lightning's.
+
+    `max_epochs` replaces the method's own length of training; results of shortened runs say so.
+    """
+
+    model_config = _STRICT
+
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: pydantic.PositiveInt = 1
+    num_nodes: pydantic.PositiveInt = 1
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    max_epochs: pydantic.PositiveInt | None = None
+    accumulate_grad_batches: pydantic.PositiveInt = 1
+    gradient_clip_val: pydantic.PositiveFloat | None = None
+
+
+class Suite(pydantic.BaseModel):
+    """What to run: every protocol x method entry x fold x seed.
+
+    Attributes:
+        title: One line for the table's head.
+        paper, table: What the suite reproduces, if anything.
+        protocols: Protocol ids.
+        methods: Entry name -> {method: id, and any argument of its constructor}.
+        folds: Numbers of the folds to run; all of them by default.
+        seeds: Training seeds.
+        trainer: Differences from the trainer's defaults.
+    """
+
+    model_config = _STRICT
+
+    title: str = ""
+    paper: str | None = None
+    table: str | None = None
+    protocols: list[str] = pydantic.Field(min_length=1)
+    methods: dict[str, dict[str, Any]] = pydantic.Field(min_length=1)
+    folds: list[pydantic.NonNegativeInt] | None = pydantic.Field(default=None, min_length=1)
+    seeds: list[pydantic.NonNegativeInt] = pydantic.Field(default=[0], min_length=1)
+    trainer: TrainerOptions = TrainerOptions()
+
+    def identities(self) -> Iterator[tuple[str, str, int, int]]:
+        """(protocol, entry, fold, seed) of every cell, in the order they are tabulated."""
+        for protocol in self.protocols:
+            for entry in self.methods:
+                for fold in self.folds or range(registry.find_protocol(protocol).num_folds):
+                    for seed in self.seeds:
+                        yield protocol, entry, fold, seed
+
+
+def read_suite(path: Path, settings: Sequence[str] = ()) -> Suite:
+    """Read and validate a suite.
+
+    Args:
+        path: The YAML file.
+        settings: `key=value` overrides: `trainer.max_epochs=3`, `seeds=[0,1]`, `size=tiny` for every method entry that
+            takes it, `mit-tiny.size=small` for one.
+
+    Raises:
+        InvalidSuite: the file is not a suite, or a value is of the wrong type.
+        UnknownName: a key, method or protocol does not exist; the near misses are named.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidSuite(f"{path}: is not readable YAML ({' '.join(str(error).split())}).") from None
+    if not isinstance(content, dict):
+        raise InvalidSuite(f"{path}: a suite is a mapping with at least `protocols` and `methods`.")
+    for setting in settings:
+        _apply(setting, content, path)
+    where = str(path)
+    _refuse_unknown_keys(content, Suite, where)
+    if isinstance(trainer := content.get("trainer"), dict):
+        _refuse_unknown_keys(trainer, TrainerOptions, f"{where}: trainer")
+    try:
+        suite = Suite.model_validate(content)
+    except pydantic.ValidationError as error:
+        raise InvalidSuite(f"{where}: {_first(error)}.") from None
+    return _resolve(suite, where)
+
+
+def resolve_arguments(entry: str, options: dict[str, Any], where: str) -> tuple[str, dict[str, Any]]:
+    """(method id, all its arguments with defaults filled in) of one method entry; raises as `read_suite`."""
+    where = f"{where}: {entry}"
+    options = dict(options)
+    name = options.pop("method", None)
+    if not isinstance(name, str):
+        raise InvalidSuite(f"{where}: needs `method:`, one of {', '.join(registry.methods())}.")
+    model = _arguments_model(name, where)
+    for key in options:
+        if key not in model.model_fields:
+            raise UnknownName(f"argument of {name}", str(key), model.model_fields, where)
+    try:
+        return name, model.model_validate(options).model_dump()
+    except pydantic.ValidationError as error:
+        raise InvalidSuite(f"{where}: {_first(error)}.") from None
+
+
+def _arguments_model(name: str, where: str) -> type[pydantic.BaseModel]:
+    """A method's constructor as a model: its signature is its configuration."""
+    constructor = registry.load_method(name, where).__init__
+    hints = get_type_hints(constructor)
+    fields: dict[str, Any] = {}
+    for parameter in list(inspect.signature(constructor).parameters.values())[2:]:  # past self and num_classes
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], default)
+    # Not strict: YAML has no tuples, and `learning_rate: 1` means 1.0. Text is still never taken for a number.
+    config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    for key, (hint, default) in fields.items():
+        if hint in (int, float, bool):
+            fields[key] = (
+                pydantic.StrictInt if hint is int else pydantic.StrictBool if hint is bool else float,
+                default,
+            )
+    return pydantic.create_model(f"{name}_arguments", __config__=config, **fields)
+
+
+def _resolve(suite: Suite, where: str) -> Suite:
+    """Check what the model cannot: names, tasks, folds."""
+    for name in suite.protocols:
+        protocol = registry.find_protocol(name, where)
+        for fold in suite.folds or ():
+            if fold >= protocol.num_folds:
+                raise InvalidSuite(f"{where}: folds: {name} has folds 0 to {protocol.num_folds - 1}, not {fold}.")
+    for key in ("protocols", "folds", "seeds"):
+        values = getattr(suite, key) or []
+        if len(set(values)) != len(values):
+            raise InvalidSuite(f"{where}: {key}: every one may be named once.")
+    for entry, options in suite.methods.items():
+        if not _ENTRY_NAME.fullmatch(entry):
+            raise InvalidSuite(
+                f"{where}: {entry!r} names a folder: use small letters, digits, '-', '_', '+' and '.' only."
+            )
+        name, _ = resolve_arguments(entry, options, where)
+        task = registry.load_method(name).task
+        for protocol_id in suite.protocols:
+            if (asked := registry.find_protocol(protocol_id).task) != task:
+                raise InvalidSuite(f"{where}: {entry}: {name} is made for {task}, and {protocol_id} asks for {asked}.")
+    return suite
+
+
+def _apply(setting: str, content: dict[str, Any], path: Path) -> None:
+    """Put one `key=value` where it belongs."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise InvalidSuite(f"--set {setting}: is not of the form key=value, as in --set trainer.max_epochs=3.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InvalidSuite(f"--set {setting}: the value is not readable.") from None
+    methods = content.get("methods")
+    entries = methods if isinstance(methods, dict) else {}
+    head, _, rest = key.rpartition(".")
+    if head == "trainer":
+        content["trainer"] = {**(content.get("trainer") or {}), rest: value}
+    elif head:
+        if not isinstance(entries.get(head), dict):
+            raise UnknownName("method entry", head, map(str, entries), f"--set {setting}")
+        entries[head] = {**entries[head], rest: value}
+    elif key in Suite.model_fields:
+        content[key] = value
+    else:
+        takers = {
+            str(entry): _arguments_model(options["method"], f"{path}: {entry}").model_fields
+            for entry, options in entries.items()
+            if isinstance(options, dict) and isinstance(options.get("method"), str)
+        }
+        if not any(key in fields for fields in takers.values()):
+            known = {*Suite.model_fields, *(f"trainer.{name}" for name in TrainerOptions.model_fields)}
+            raise UnknownName("key", key, known.union(*takers.values()), f"--set {setting}")
+        for entry, fields in takers.items():
+            if key in fields:
+                entries[entry] = {**entries[entry], key: value}
+
+
+def _refuse_unknown_keys(content: dict[Any, Any], model: type[pydantic.BaseModel], where: str) -> None:
+    for key in content:
+        if key not in model.model_fields:
+            raise UnknownName("key", str(key), model.model_fields, where)
+
+
+def _first(error: pydantic.ValidationError) -> str:
+    """The first of pydantic's complaints as one sentence."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    if first["type"] == "missing":
+        return f"needs `{place}:`"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{place}: {message}, not {first['input']!r}"
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML takes the last of two equal keys in silence; a suite that says a thing twice is refused instead."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def argument_lines(method: str) -> list[str]:
+    """A method's arguments as a suite may set them, a line each: name, type, default."""
+    model = _arguments_model(method, "")
+    return [f"  {name}: {_spell(f.annotation)} = {f.default!r}" for name, f in model.model_fields.items()]
+
+
+def read_title(path: Path) -> str:
+    """A suite's title, or what is wrong with the file; for lists, which a broken suite must not break."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return str(content.get("title") or "")
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
+        return "(not a readable suite)"
+
+
+def _spell(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")

@@ -1,0 +1,111 @@
+"""The process that works on one cell: one stage, `fit` or `score`, and what becomes of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from multiprocessing import connection, parent_process
+from pathlib import Path
+
+import torch
+from filelock import Timeout
+
+from fer_bench.bench.cell import Cell
+from fer_bench.errors import FerBenchError
+
+FAILED, BUSY = 1, 3
+"""Exit codes: the stage failed and the status says why; another process works on the cell."""
+
+PATIENCE = 10.0
+"""Seconds to wait for a cell's lock: a process that has just been killed lets go of it within moments."""
+
+
+def main(folder: Path, stage: str, threads: int, devices: str | None) -> None:
+    """Entry of a process started by the launcher.
+
+    Args:
+        folder: The cell's folder, with `cell.json`.
+        stage: `fit` or `score`.
+        threads: CPU threads it may use.
+        devices: GPUs it may use, as in CUDA_VISIBLE_DEVICES; None leaves the environment as it is.
+    """
+    # Ctrl-C in a terminal reaches every process; the launcher alone acts on it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if devices is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, sys.stdout.fileno())
+    os.dup2(log, sys.stderr.fileno())
+    cell = Cell.read(folder)
+    if stage == "fit" and cell.trainer["devices"] * cell.trainer["num_nodes"] > 1:
+        # Lightning starts the other ranks by running this process's own command again, so it must be a command of its
+        # own and not a fork of the launcher.
+        os.execv(sys.executable, [sys.executable, "-m", "fer_bench.bench.worker", str(folder), stage, str(threads)])  # noqa: S606
+    if (parent := parent_process()) is not None:
+        threading.Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
+    sys.exit(work(cell, stage, threads))
+
+
+def work(cell: Cell, stage: str, threads: int) -> int:
+    """Run one stage; returns the exit code."""
+    torch.set_num_threads(threads)
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # a further rank: the first one holds the lock and reports
+        _stage(cell, stage)
+        return 0
+    try:
+        with cell.lock().acquire(timeout=PATIENCE):
+            cell.report("running", stage=stage, message="")
+            try:
+                _stage(cell, stage)
+            except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+                traceback.print_exc()
+                cell.report("oom", message=f"out of memory in {stage}: {_sentence(error)}")
+                return FAILED
+            except Exception as error:  # whatever it is, it ends this cell alone, and is told
+                traceback.print_exc()
+                cell.report("failed", message=f"{stage}: {_sentence(error)}")
+                return FAILED
+            if stage == "score":
+                cell.report("done")
+    except Timeout:
+        return BUSY
+    return 0
+
+
+def _stage(cell: Cell, stage: str) -> None:
+    if stage == "fit":
+        from fer_bench.bench.fit import fit
+
+        fit(cell)
+    else:
+        from fer_bench.bench.score import score
+
+        score(cell)
+
+
+def _sentence(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, FerBenchError) else f"{type(error).__name__}: {text[:300]}"
+
+
+def _leave_with(sentinel: int) -> None:
+    """End this process when the launcher is gone: a cell must not train on unseen, and be started twice."""
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+def _leave_with_parent() -> None:
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    sys.exit(work(Cell.read(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])))

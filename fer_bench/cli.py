@@ -1,0 +1,219 @@
+"""The command line: parses, and hands on. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from fer_bench import __version__
+from fer_bench.errors import FerBenchError, UnknownName
+
+app = typer.Typer(
+    name="fer-bench",
+    help="A benchmark suite for 3D, 4D and 2D facial expression recognition.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Check, imitate and prepare datasets.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+SuiteName = Annotated[str, typer.Argument(help="A suite's name (fer-bench list suites) or the path of a YAML file.")]
+DatasetName = Annotated[str, typer.Argument(help="A dataset's id (fer-bench list datasets).")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a setting: size=tiny, mit-tiny.size=small, trainer.max_epochs=3, seeds=[0,1]."),
+]
+Only = Annotated[
+    list[str] | None, typer.Option("--only", help="Run a part: fold=0,fold=1,entry=pointnet2 (also protocol=, seed=).")
+]
+Runs = Annotated[Path, typer.Option("--runs", envvar="FER_BENCH_RUNS", help="Folder of all runs.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", envvar="FER_BENCH_DATA", help="Folder that holds one folder per dataset, named by its id."),
+]
+Root = Annotated[Path | None, typer.Option("--root", help="The dataset's folder; else $FER_BENCH_DATA/ID or data/ID.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
+RUNS = Path("runs")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one sentence and exit code 2."""
+    try:
+        app()
+    except FerBenchError as error:
+        print(f"fer-bench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        sys.stderr.close()
+        sys.exit(0)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    if show:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(metavar="methods|datasets|protocols|suites", help="What to list.")],
+    name: Annotated[str | None, typer.Argument(help="One of them: print all that is known of it.")] = None,
+) -> None:
+    """List what there is, or describe one of it."""
+    from fer_bench.bench import describe
+
+    print(describe.listing(kind, name))
+
+
+@app.command()
+def plan(suite: SuiteName, settings: Set = None, only: Only = None, runs: Runs = RUNS, data: Data = None) -> None:
+    """Show every cell, what is skipped and why, and the time that is left."""
+    from fer_bench.bench import commands
+
+    print(commands.show_plan(suite, settings or [], only or [], runs, data))
+
+
+@app.command()
+def run(
+    suite: SuiteName,
+    settings: Set = None,
+    only: Only = None,
+    runs: Runs = RUNS,
+    data: Data = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder the leaderboard is written to.")] = Path("leaderboards"),
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Cells at a time; by default the machine's share.")
+    ] = None,
+    retry: Annotated[str, typer.Option("--retry", help="Run these again: failed,oom,timeout.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete what is there of these cells first.")] = False,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out scans that cannot be read.")] = False,
+) -> None:
+    """Run a suite: prepare its data, train and score every cell that is not done, write the leaderboard.
+
+    Stop it at any time and run it again: finished cells are kept, interrupted ones continue.
+    """
+    from fer_bench.bench import commands
+
+    retried = [state for state in retry.split(",") if state]
+    for state in retried:
+        if state not in ("failed", "oom", "timeout"):
+            raise UnknownName("state", state, ("failed", "oom", "timeout"), "--retry")
+    options = commands.RunOptions(jobs, retried, overwrite, skip_broken)
+    try:
+        complete = commands.run(suite, settings or [], only or [], runs, data, out, options)
+    except KeyboardInterrupt:
+        _stopped(f"run `fer-bench run {suite}` again to continue")
+    raise typer.Exit(0 if complete else 1)
+
+
+@app.command()
+def status(suite: SuiteName, settings: Set = None, runs: Runs = RUNS) -> None:
+    """Show where every cell of a suite stands."""
+    from fer_bench.bench import commands
+
+    print(commands.show_status(suite, settings or [], runs))
+
+
+@app.command()
+def leaderboard(
+    suite: SuiteName,
+    settings: Set = None,
+    runs: Runs = RUNS,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("leaderboards"),
+) -> None:
+    """Write a suite's leaderboard from the results that are there."""
+    from fer_bench.bench import commands
+
+    commands.write_leaderboard(suite, settings or [], runs, out)
+
+
+@app.command()
+def evaluate(
+    predictions: Annotated[list[Path], typer.Argument(help="Prediction files, csv or parquet.")],
+    task: Annotated[str | None, typer.Option("--task", help="classification or valence_arousal.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="Score against this protocol's test samples.")
+    ] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="With --protocol: the test samples of one fold.")] = None,
+    fuse: Annotated[
+        str | None, typer.Option("--fuse", help="mean, max, min, or weighted:W (W for the first file).")
+    ] = None,
+    root: Root = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the numbers to this CSV file.")] = None,
+) -> None:
+    """Score anybody's predictions, alone and fused.
+
+    Columns: `id` and one `output_<class>` a class, with `label` for the truth; or `id,valence,arousal` with
+    `valence_true,arousal_true`; or `val_pred,val_true,aro_pred,aro_true`. With --protocol the truth comes from the
+    dataset itself.
+    """
+    from fer_bench.bench import commands
+
+    print(commands.evaluate(predictions, task, protocol, fold, fuse, root, out))
+
+
+@data_app.command()
+def check(
+    dataset: DatasetName,
+    root: Root = None,
+    names_only: Annotated[bool, typer.Option("--names-only", help="Do not read the scans.")] = False,
+    workers: Workers = 2,
+) -> None:
+    """Tell what is there, what is missing, what was assumed, and which files are broken."""
+    from fer_bench.bench import commands
+
+    raise typer.Exit(0 if commands.check(dataset, root, names_only, workers) else 1)
+
+
+@data_app.command()
+def twin(
+    dataset: DatasetName,
+    out: Annotated[Path, typer.Option("--out", help="Folder to create.")],
+    subjects: Annotated[int, typer.Option("--subjects", min=1, help="How many people.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other people.")] = 0,
+    face_model: Annotated[
+        Path | None, typer.Option("--face-model", help="A morphable model (.npz); by default the procedural face.")
+    ] = None,
+    preview: Annotated[Path | None, typer.Option("--preview", help="Also write a contact sheet (.png) here.")] = None,
+    workers: Workers = 2,
+) -> None:
+    """Write synthetic faces in a dataset's own layout, so that everything runs without the dataset."""
+    from fer_bench.bench import commands
+
+    try:
+        commands.make_twin(dataset, out, subjects, seed, face_model, preview, workers)
+    except KeyboardInterrupt:
+        _stopped(f"nothing was left at {out}")
+
+
+@data_app.command()
+def prepare(
+    dataset: DatasetName,
+    root: Root = None,
+    representation: Annotated[
+        list[str] | None, typer.Option("--representation", help="views, points, or with parameters: points:count=1024.")
+    ] = None,
+    workers: Workers = 2,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out scans that cannot be read.")] = False,
+) -> None:
+    """Extract representations into the cache, ahead of `run`."""
+    from fer_bench.bench import commands
+
+    try:
+        commands.prepare(dataset, root, representation or ["views", "points"], workers, skip_broken)
+    except KeyboardInterrupt:
+        _stopped("nothing half-written was kept")
+
+
+def _stopped(what: str) -> NoReturn:
+    print(f"fer-bench: stopped; {what}.", file=sys.stderr)
+    raise typer.Exit(130)

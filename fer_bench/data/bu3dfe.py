@@ -1,0 +1,108 @@
+"""BU-3DFE as distributed by Binghamton University."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pandas as pd
+
+from fer_bench.data.base import FaceDataModule
+from fer_bench.data.layouts import walk
+from fer_bench.errors import BrokenScan
+from fer_bench.expressions import BU3DFE_CODES
+from fer_bench.geometry.bnd import named_landmarks, read_bnd
+from fer_bench.geometry.images import read_image
+from fer_bench.geometry.scan import Scan
+from fer_bench.geometry.vrml import read_vrml
+from fer_bench.records import make_index
+
+_NAME = re.compile(
+    r"^(?P<subject>[FM]\d{4})_(?P<code>AN|DI|FE|HA|NE|SA|SU)(?P<level>0[0-4])(?P<race>WH|BL|LA|AE|AM|IN)"
+    r"_(?P<kind>F3D)\.(?P<suffix>wrl|bmp|bnd)$",
+    re.IGNORECASE,
+)
+_CODES = [("NE", 0), *((code, level) for code in sorted(BU3DFE_CODES) if code != "NE" for level in (1, 2, 3, 4))]
+
+
+class BU3DFE(FaceDataModule):
+    """BU-3DFE: 3D faces of 100 people posing six expressions at four intensities.
+
+    What: 2,500 textured scans, 25 of each of 56 women and 44 men: one neutral, and anger, disgust, fear, happiness,
+        sadness and surprise from level 1 (weak) to 4 (strong). Millimetres, +y up, +z towards the camera.
+    On disk: `F0001/F0001_AN01WH_F3D.wrl` (VRML 2.0, triangles with some quads and pentagons), `_F3D.bmp` its texture,
+        `_F3D.bnd` 83 landmarks, `_F2D.bmp` a photograph, `_RAW.wrl` the uncropped scan. Subject folders, one wrapper
+        folder around them, and all files in one folder are all read.
+    Classes: neutral, anger, disgust, fear, happy, sad, surprise.
+    Splits: none is published. Protocols here divide subjects into ten folds.
+    Licence and how to obtain: free for research, by agreement with Binghamton University; no redistribution.
+    Cite: Yin, Wei, Sun, Wang, Rosato, "A 3D facial expression database for facial behavior research", FG 2006.
+    Uncertain: whose left the landmark groups mean (decided by position); the format of the `.pse` files (not read).
+        Some papers count 101 subjects; the distribution has 100.
+    """
+
+    modalities = frozenset({"mesh", "texture", "landmarks"})
+    expected = "files like F0001/F0001_AN01WH_F3D.wrl below it."
+    obtain = "BU-3DFE is free for research on request from Binghamton University (Lijun Yin)."
+
+    @classmethod
+    def index(cls, root: Path) -> pd.DataFrame:
+        if not root.is_dir():
+            raise cls.not_found(root, "there is no such folder")
+        scans: dict[tuple[str, str, int], dict[str, str]] = defaultdict(dict)
+        empty = True
+        for path in walk(root):
+            empty = False
+            if match := _NAME.match(path.rpartition("/")[2]):
+                key = match["subject"].upper(), match["code"].upper() + match["level"], int(match["level"])
+                name = path.rpartition("/")[2].rpartition("_")[0].upper()
+                scans[key].setdefault(match["suffix"].lower(), path)
+                scans[key]["id"] = name
+        rows = [
+            {
+                "id": files["id"],
+                "subject": subject,
+                "label": BU3DFE_CODES[code[:2]],
+                "level": level,
+                "files": tuple(files[suffix] for suffix in ("wrl", "bmp", "bnd") if suffix in files),
+            }
+            for (subject, code, level), files in scans.items()
+            if "wrl" in files
+        ]
+        if not rows:
+            raise cls.not_found(root, "the folder is empty" if empty else "no file here is a BU-3DFE scan")
+        return make_index(rows)
+
+    @classmethod
+    def load(cls, root: Path, files: tuple[str, ...]) -> Scan:
+        """One scan; texture and landmarks where their files are there."""
+        path = {name.rpartition(".")[2].lower(): root / name for name in files}
+        mesh = read_vrml(path["wrl"])
+        landmarks = {}
+        if "bnd" in path:
+            # The distribution stores both a vertex index and a position; the position is taken as the truth, because
+            # copies exist whose meshes were written again and whose indices no longer fit.
+            landmarks = named_landmarks(read_bnd(path["bnd"])[1])
+        texture = None
+        if "bmp" in path:
+            if mesh.uv is None:
+                raise BrokenScan(path["wrl"], "has a texture beside it but no texture coordinates", "Copy it again.")
+            texture = read_image(path["bmp"])
+        return Scan(mesh.vertices, mesh.triangles, mesh.uv, mesh.uv_triangles, texture, landmarks)
+
+    @classmethod
+    def findings(cls, index: pd.DataFrame) -> list[str]:
+        subjects = sorted(set(index["subject"]))
+        found = [f"{len(index)} scans of {len(subjects)} subjects (the distribution: 2,500 of 100)"]
+        if len(subjects) != 100:
+            women = sum(s.startswith("F") for s in subjects)
+            found.append(f"{women} women and {len(subjects) - women} men (the distribution: 56 and 44)")
+        present = {(row.subject, row.id.split("_")[1][:4]) for row in index.itertuples()}
+        absent = [f"{s}_{c}{n:02d}" for s in subjects for c, n in _CODES if (s, f"{c}{n:02d}") not in present]
+        found += [f"missing scan {name}" for name in absent]
+        for suffix, what in (("bmp", "texture"), ("bnd", "landmarks")):
+            lacking = [row.id for row in index.itertuples() if not any(f.lower().endswith(suffix) for f in row.files)]
+            found += [f"{name} has no {what} (_F3D.{suffix})" for name in lacking]
+        found.append("assumed: the subject's left is +x, which decides whose left the landmark groups mean")
+        return found

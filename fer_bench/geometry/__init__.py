@@ -1,0 +1,1 @@
+"""File formats, alignment, sampling and rendering of 3D faces."""

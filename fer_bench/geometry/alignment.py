@@ -1,0 +1,133 @@
+"""A common frame for all faces: rigid alignment, without scale, because size in millimetres is part of a 3D scan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from fer_bench.errors import FerBenchError
+from fer_bench.geometry.scan import Scan
+
+
+class UnusableScan(FerBenchError):
+    """A scan that was read, but holds no usable surface; whoever knows the file adds its name and what to do."""
+
+
+# The canonical face, millimetres: the origin lies behind the nose, at the depth of the inner eye corners and midway
+# between the lowest chin (mouth wide open) and the hairline. Distances are near the adult means of anthropometry
+# (Farkas, Anthropometry of the Head and Face, 1994), rounded. They are a frame of reference and nothing more: every
+# scan keeps its own proportions.
+CANONICAL: dict[str, tuple[float, float, float]] = {
+    "left_eye_outer": (45.0, 33.0, -10.0),
+    "left_eye_inner": (16.0, 33.0, 0.0),
+    "right_eye_inner": (-16.0, 33.0, 0.0),
+    "right_eye_outer": (-45.0, 33.0, -10.0),
+    "left_alare": (17.0, -4.0, 15.0),
+    "right_alare": (-17.0, -4.0, 15.0),
+    "subnasale": (0.0, -10.0, 25.0),
+    "left_mouth_corner": (26.0, -33.0, 15.0),
+    "right_mouth_corner": (-26.0, -33.0, 15.0),
+    "upper_lip": (0.0, -25.0, 27.0),
+    "lower_lip": (0.0, -43.0, 23.0),
+    "chin": (0.0, -78.0, 8.0),
+}
+NOSE_TIP = (0.0, 0.0, 40.0)
+
+_EYES = ("left_eye_outer", "left_eye_inner", "right_eye_inner", "right_eye_outer")
+# Points that the skull carries. Mouth and chin move with the expression, and a fit to them would tilt the head by it;
+# they serve only where the nose is unknown.
+_STABLE = (*_EYES, "left_alare", "right_alare", "subnasale")
+_MOUTH = ("left_mouth_corner", "right_mouth_corner")
+
+
+def align(scan: Scan) -> Scan:
+    """Move a scan into the canonical frame; vertices and landmarks move together, and nothing is scaled.
+
+    With the four eye corners and the subnasale, or else both mouth corners, the motion is the least-squares rotation
+    and translation of the known landmarks onto `CANONICAL` (Kabsch, Acta Cryst. A32, 1976). Without them the scan is
+    taken to face the camera and is only shifted: the median x to 0, the nose tip to `NOSE_TIP`.
+
+    Raises:
+        UnusableScan: there are no vertices, or some are not finite.
+    """
+    if len(scan.vertices) == 0 or not np.isfinite(scan.vertices).all():
+        raise UnusableScan("the scan has no vertices, or some are not finite")
+    known = {name for name, point in scan.landmarks.items() if np.isfinite(point).all()}
+    names = [name for name in _STABLE if name in known]
+    if "subnasale" not in known:
+        names += [name for name in _MOUTH if name in known]
+    if known.issuperset(_EYES) and ("subnasale" in known or known.issuperset(_MOUTH)):
+        source = np.array([scan.landmarks[name] for name in names], dtype=np.float64)
+        rotation, translation = rigid_fit(source, np.array([CANONICAL[name] for name in names]))
+    else:
+        rotation, translation = np.eye(3), _frontal_shift(scan.vertices.astype(np.float64))
+
+    def move(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        return (points.astype(np.float64) @ rotation.T + translation).astype(np.float32)
+
+    landmarks = {name: move(point) for name, point in scan.landmarks.items()}
+    return replace(scan, vertices=move(scan.vertices), landmarks=landmarks)
+
+
+def rigid_fit(
+    source: NDArray[np.float64], target: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The rotation (3, 3) and translation (3,) that bring `source @ rotation.T + translation` nearest to `target`.
+
+    Nearest in the sum of squared distances; both are (N, 3), row for row, N >= 3 and not all on one line.
+    """
+    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
+    left, _, right = np.linalg.svd((target - target_mean).T @ (source - source_mean))
+    handedness = np.sign(np.linalg.det(left @ right))  # -1 where the best orthogonal matrix would be a mirror
+    rotation = left @ np.diag([1.0, 1.0, handedness]) @ right
+    return rotation, target_mean - rotation @ source_mean
+
+
+def _frontal_shift(vertices: NDArray[np.float64]) -> NDArray[np.float64]:
+    middle = np.median(vertices[:, 0])
+    low, high = np.percentile(vertices[:, 1], [20, 80])  # leaves out hair, collar and a chin pushed forward
+    x, y = vertices[:, 0], vertices[:, 1]
+    band = vertices[(np.abs(x - middle) <= 25) & (y >= low) & (y <= high)]
+    if len(band) == 0:
+        band = vertices
+    # The median of the foremost points, not the foremost one: a single stray vertex must not move the face.
+    foremost = band[band[:, 2] >= np.percentile(band[:, 2], 99.5)]
+    nose = np.median(foremost, axis=0)
+    return np.array([-middle, NOSE_TIP[1] - nose[1], NOSE_TIP[2] - nose[2]])
+
+
+def vertex_normals(vertices: NDArray[np.floating], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
+    """(V, 3) float32 unit normals, triangles weighted by their area; zero where no triangle gives a direction.
+
+    Args:
+        vertices: (V, 3).
+        triangles: (F, 3), every index below V.
+    """
+    return _vertex_normals(vertices, triangles)
+
+
+@njit(cache=True, nogil=True)
+def _vertex_normals(vertices, triangles):  # type: ignore[no-untyped-def]
+    total = np.zeros((len(vertices), 3))
+    edge, other = np.empty(3), np.empty(3)
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        for i in range(3):
+            edge[i] = np.float64(vertices[b, i]) - vertices[a, i]
+            other[i] = np.float64(vertices[c, i]) - vertices[a, i]
+        for i in range(3):
+            j, k = (i + 1) % 3, (i + 2) % 3
+            area = edge[j] * other[k] - edge[k] * other[j]  # twice the area, seen along axis i
+            total[a, i] += area
+            total[b, i] += area
+            total[c, i] += area
+    normals = np.zeros((len(vertices), 3), dtype=np.float32)
+    for v in range(len(vertices)):
+        length = np.sqrt(total[v, 0] ** 2 + total[v, 1] ** 2 + total[v, 2] ** 2)
+        if length > 0:
+            for i in range(3):
+                normals[v, i] = total[v, i] / length
+    return normals

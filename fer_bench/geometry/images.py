@@ -1,0 +1,49 @@
+"""Image files: textures and photographs."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fer_bench.errors import BrokenScan
+from fer_bench.geometry.vrml import REMEDY
+from fer_bench.records import atomic_write
+
+# Four times FaceScape's 4096 x 4096 textures, the largest among the datasets. A header that claims more is damaged, and
+# believing it would exhaust the memory.
+MAX_PIXELS = 4 * 4096**2
+
+
+def read_image(path: Path | str) -> NDArray[np.uint8]:
+    """Read a bmp, jpg or png file as (H, W, 3) uint8 RGB, first row at the top; grey is repeated, alpha dropped.
+
+    Raises:
+        BrokenScan: the file is missing, damaged, cut off, or claims more than `MAX_PIXELS`.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise BrokenScan(path, f"cannot be read ({error.strerror or error})", REMEDY) from None
+    try:
+        image = Image.open(io.BytesIO(data))  # reads the header only
+        width, height = image.size
+        if width * height <= MAX_PIXELS:
+            return np.array(image.convert("RGB"))
+    # A damaged file makes Pillow's decoders raise almost anything, from SyntaxError to struct.error.
+    except Exception as error:
+        raise BrokenScan(path, f"is not a complete image ({_one_line(error)})", REMEDY) from None
+    raise BrokenScan(path, f"claims {width} x {height} pixels, more than the {MAX_PIXELS} allowed", REMEDY)
+
+
+def write_image(path: Path | str, image: NDArray[np.uint8]) -> None:
+    """Write (H, W, 3) or (H, W) uint8 in the format that the file's suffix names (.bmp, .jpg, .png), atomically."""
+    with atomic_write(Path(path)) as file:
+        Image.fromarray(image).save(file, format=Image.registered_extensions()[Path(path).suffix.lower()])
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -1,0 +1,191 @@
+"""MiT, the multi-view transformer (paper mit), after its paper and its public code (MultiviewTransformer)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fer_bench.errors import InvalidSuite
+from fer_bench.methods.base import Method, cosine_with_warmup
+from fer_bench.nn.vit import Size, deit
+from fer_bench.records import Batch
+from fer_bench.representations.views import Views
+
+Mixture = Literal["logits", "probs"]
+
+
+class MiT(Method):
+    """One DeiT a view, joined by a loss on the weighted mixture of the views.
+
+    Weights start at random unless they are loaded; the paper's numbers start from DeiT's ImageNet weights.
+
+    Equation 1 writes one patch embedding for all views; the code shares nothing between them, and the printed widths
+    (576, 1152, 2304) and heads (9, 18, 36) are three times DeiT's, as there. We follow the code. The printed 15, 63 and
+    255 M parameters are those of the blocks' matrices alone: with everything and six classes it is 16,576,722,
+    65,003,922 and 257,409,810.
+
+    The paper calls the view weights trainable. They are not parameters and get no gradient: eq. 9 sets them to the
+    softmax of the views' losses. Taken as printed, which the code confirms, that gives the *worse* view more weight,
+    where the text promises more to the view that helps more; `weight_sign=-1` does what the text says.
+
+    Args:
+        num_classes: Expressions.
+        size: Of each view's network; `nano` is not the paper's but ours, for CPUs.
+        yaws: Camera angles in degrees, one a view and network. The paper's "20 left, 0 right, -20 front" is a slip.
+        image_size: Pixels across, a multiple of `patch_size`.
+        patch_size: Pixels across; the paper's "14 patches" are 14 x 14 of these.
+        mixture: What is mixed, see `mix`. `logits` is the code's, `probs` eq. 4 as printed. The gradient that the paper
+            derives (eq. 8) belongs to the first, up to the view's weight, and does not follow from the second.
+        weight_sign: Of the losses in eq. 9.
+        reset_each_epoch: Begin every epoch with equal weights, as the code does; the paper does not say.
+        eval_weights: `uniform` fuses the views equally at test time, as the code does; `learned` uses the weights of
+            the last training step. The paper does not say.
+        drop_path: Rate of stochastic depth in the last block.
+        learning_rate: For 512 scans a step; the rate used is proportional to `batch_size` times the devices.
+        weight_decay: Of all matrices.
+        warmup_epochs: Linear from `warmup_learning_rate`, then a cosine to `minimum_learning_rate`, stepped once an
+            epoch as in DeiT. The public code makes such a schedule and never steps it, so that its rate stays where the
+            warm-up starts.
+        warmup_learning_rate: Not scaled.
+        minimum_learning_rate: Not scaled.
+        epochs: Length of training.
+        batch_size: Scans a step and device.
+
+    Raises:
+        InvalidSuite: the image does not divide into whole patches.
+    """
+
+    view_weights: Tensor
+
+    def __init__(
+        self,
+        num_classes: int,
+        size: Size = "base",
+        yaws: tuple[float, ...] = (-20.0, 0.0, 20.0),
+        image_size: int = 224,
+        patch_size: int = 16,
+        mixture: Mixture = "logits",
+        weight_sign: Literal[1, -1] = 1,
+        reset_each_epoch: bool = True,
+        eval_weights: Literal["uniform", "learned"] = "uniform",
+        drop_path: float = 0.1,
+        learning_rate: float = 5e-4,
+        weight_decay: float = 0.05,
+        warmup_epochs: int = 5,
+        warmup_learning_rate: float = 1e-6,
+        minimum_learning_rate: float = 1e-5,
+        epochs: int = 200,
+        batch_size: int = 64,
+    ) -> None:
+        super().__init__(num_classes, Views(yaws=yaws, size=image_size), epochs, batch_size)
+        if image_size % patch_size:
+            raise InvalidSuite(f"mit: image_size is {image_size}; give a multiple of patch_size, {patch_size}.")
+        self.mixture, self.weight_sign = mixture, weight_sign
+        self.reset_each_epoch, self.eval_weights = reset_each_epoch, eval_weights
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.warmup_epochs, self.warmup_learning_rate = warmup_epochs, warmup_learning_rate
+        self.minimum_learning_rate = minimum_learning_rate
+        # Made once and copied, as the code does: the views start equal, heads included.
+        first = deit(size, num_classes, image_size, patch_size, drop_path)
+        self.backbones = nn.ModuleList([first, *(copy.deepcopy(first) for _ in yaws[1:])])
+        self.register_buffer("view_weights", torch.full((len(yaws),), 1 / len(yaws)))
+
+    def view_logits(self, x: Tensor) -> Tensor:
+        """Logits of each view (B, V, num_classes) of uint8 images (B, V, 3, H, W).
+
+        Pixels go to [0, 1] and no further: the code normalises with no mean, and defines augmentations but never
+        applies them. Nor do we flip: a mirrored left view is a right view, and would need the other network.
+        """
+        views = (x.to(self.dtype) / 255).unbind(1)  # V x (B, 3, H, W)
+        return torch.stack([net(view) for net, view in zip(self.backbones, views, strict=True)], 1).float()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (B, num_classes) of uint8 images (B, V, 3, H, W): fused logits, or log-probabilities with `probs`."""
+        weights = self.view_weights
+        if self.eval_weights == "uniform":
+            weights = torch.full_like(weights, 1 / len(weights))
+        return mix(self.view_logits(x), weights, self.mixture)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Equation 4 or 8 with the current view weights, which eq. 9 then replaces for the next step.
+
+        "We update the existing value" says no more than that there is an existing value. The code begins every epoch
+        with 1/3, which would have no effect if a batch were weighted by its own losses.
+        """
+        logits = self.view_logits(batch["input"])  # (B, V, C)
+        # A copy, for autograd needs the weights as they were here after they have been replaced.
+        scores = mix(logits, self.view_weights.clone(), self.mixture)
+        if self.training:
+            self.view_weights.copy_(weigh(logits.detach(), batch["label"], self.weight_sign))
+        return F.cross_entropy(scores, batch["label"])
+
+    def on_train_epoch_start(self) -> None:
+        if self.reset_each_epoch:
+            self.view_weights.fill_(1 / len(self.view_weights))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        # One optimiser where the code has one a view: AdamW treats every number alone, so it is the same.
+        # DeiT, from which the code is forked, decays neither biases and norms nor the class token and positions.
+        spared = {"cls_token", "pos_embed"}
+        decayed: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for name, parameter in self.named_parameters():
+            plain = parameter.ndim > 1 and name.rpartition(".")[2] not in spared
+            (decayed if plain else others).append(parameter)
+        try:
+            devices = self.trainer.world_size
+        except RuntimeError:  # not attached to a trainer
+            devices = 1
+        groups = [
+            {"params": decayed, "weight_decay": self.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate * self.batch_size * devices / 512, eps=1e-8)
+        schedule = cosine_with_warmup(
+            optimizer, self.epochs, self.warmup_epochs, self.warmup_learning_rate, self.minimum_learning_rate
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
+
+
+def mix(logits: Tensor, weights: Tensor, mixture: Mixture) -> Tensor:
+    """One score a class from those of the views; cross-entropy of it is the multi-view loss.
+
+    Args:
+        logits: z of each view (B, V, C).
+        weights: w of each view (V,), summing to one.
+        mixture: `logits` gives sum_v w_v z_v, with the gradient w_v (softmax - onehot) to z_v (eq. 8);
+            `probs` gives ln sum_v w_v softmax(z_v), so that cross-entropy is eq. 4 as printed.
+
+    Returns:
+        Scores (B, C).
+    """
+    if mixture == "logits":
+        return (weights[:, None] * logits).sum(1)
+    return torch.logsumexp(weights.log()[:, None] + F.log_softmax(logits, -1), 1)
+
+
+def weigh(logits: Tensor, label: Tensor, sign: Literal[1, -1]) -> Tensor:
+    """View weights of eq. 9: softmax over the views of their mean cross-entropy, times the sign.
+
+    Under several processes the losses are averaged first, for ranks with different weights would train by different
+    losses.
+
+    Args:
+        logits: Of each view (B, V, C), without gradient.
+        label: Class indices (B,).
+        sign: +1 as printed and coded, -1 as the paper's text says.
+
+    Returns:
+        Weights (V,).
+    """
+    B, V, _ = logits.shape
+    per_view = F.cross_entropy(logits.flatten(0, 1), label.repeat_interleave(V), reduction="none").view(B, V).mean(0)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(per_view)
+        per_view /= torch.distributed.get_world_size()
+    return torch.softmax(sign * per_view, 0)

@@ -1,0 +1,28 @@
+"""Random changes of point clouds in training: the two that DrFER names, random dropout and random scale.
+
+DrFER prints no ranges; the defaults of the methods are those of the public PointNet++ classifier
+(yanx27/Pointnet_Pointnet2_pytorch). It also shifts clouds, which DrFER does not mention and we leave out.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def drop_points(xyz: Tensor, maximum: float) -> Tensor:
+    """Replace a random part of each cloud by its point 0, so that the number of points stays.
+
+    Args:
+        xyz: Clouds (B, N, 3).
+        maximum: Each cloud loses a share drawn uniformly from [0, maximum] of its points, in expectation.
+    """
+    share = maximum * torch.rand(len(xyz), 1, device=xyz.device)
+    dropped = torch.rand(xyz.shape[:2], device=xyz.device) < share  # (B, N)
+    return torch.where(dropped[..., None], xyz[:, :1], xyz)
+
+
+def scale_points(xyz: Tensor, low: float, high: float) -> Tensor:
+    """Multiply each cloud (B, N, 3) by one factor drawn uniformly from [low, high]."""
+    factor = torch.empty(len(xyz), 1, 1, device=xyz.device).uniform_(low, high)
+    return xyz * factor

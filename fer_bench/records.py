@@ -1,0 +1,175 @@
+"""What passes between the stages: the index, folds, batches, predictions, results, and where data came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal, TypedDict
+
+import pandas as pd
+
+from fer_bench.errors import InvalidFile
+
+if TYPE_CHECKING:
+    import torch
+
+Task = Literal["classification", "valence_arousal", "disentanglement", "multilabel"]
+
+INDEX_COLUMNS = ("id", "subject", "label", "level", "valence", "arousal", "split", "files")
+"""One row a unit that is classified (a scan, a sequence, an image).
+
+`id` unique, stable, readable; `subject`; `label` canonical expression name or NA; `level` intensity or NA; `valence`,
+`arousal` in [-1, 1] or NA; `split` official split or NA; `files` tuple of paths relative to the root, frames in order.
+"""
+
+TWIN_MARKER = "twin.json"
+"""A dataset root that holds this file holds synthetic faces, never the dataset itself."""
+
+
+def make_index(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Build an index, sorted by id, from rows that may leave out columns that do not apply.
+
+    Raises:
+        ValueError: two rows share an id (a fault of the reader).
+    """
+    index = pd.DataFrame(rows, columns=list(INDEX_COLUMNS))
+    for column in ("id", "subject", "label", "split"):
+        index[column] = index[column].astype("string")
+    index["level"] = index["level"].astype("Int64")
+    for column in ("valence", "arousal"):
+        index[column] = index[column].astype("Float64")
+    index = index.sort_values("id", ignore_index=True)
+    twice = index["id"][index["id"].duplicated()]
+    if len(twice):
+        raise ValueError(f"ids must be unique; {twice.iloc[0]} occurs more than once")
+    return index
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Ids of one train/validation/test division; no subject is in two of the three.
+
+    `auxiliary` ids belong to training subjects and are used in training only, outside the protocol's classes.
+    """
+
+    number: int
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+    auxiliary: tuple[str, ...] = ()
+
+
+class Batch(TypedDict):
+    """What a method receives: `id` B sample ids; `input` (B, ...) the representation; `label` (B,) class indices."""
+
+    id: list[str]
+    input: torch.Tensor
+    label: torch.Tensor
+
+
+OUTPUT = "output_"
+"""Prefix of the raw score columns of a predictions file, one a class: `output_happy`."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The score of one cell; `result.json`.
+
+    Attributes:
+        metrics: Name -> value, fractions in [0, 1] for classification.
+        n: Number of test samples scored.
+        broken: Samples of the test fold that were left out because their files could not be read.
+        protocol_digest: What was asked, see `Protocol.digest`.
+        representation_digest: What the method saw.
+        provenance: `as distributed`, or which twin.
+        parameters: Trainable parameters of the method.
+        epochs: Epochs trained, and `selected_epoch` the one scored, counted from 0.
+        fit_seconds: Wall time of training, all attempts together.
+    """
+
+    metrics: dict[str, float]
+    n: int
+    broken: int
+    protocol_digest: str
+    representation_digest: str
+    provenance: str
+    parameters: int
+    epochs: int
+    selected_epoch: int
+    fit_seconds: float
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> Result:
+        """Read what `write` wrote; raises `InvalidFile`."""
+        content = read_json(path)
+        try:
+            return cls(**content)
+        except TypeError:
+            raise InvalidFile(path, "is not a result of this version", "Run the cell again with --overwrite.") from None
+
+
+def provenance(root: Path) -> str:
+    """Where the data under a root comes from: `as distributed`, or `twin-r1-procedural-0a1b2c3d4e5f-s0-n20`.
+
+    Raises:
+        InvalidFile: the twin's marker is damaged.
+    """
+    path = root / TWIN_MARKER
+    if not path.exists():
+        return "as distributed"
+    marker = read_json(path)
+    try:
+        return "twin-r{recipe}-{face_model}-s{seed}-n{subjects}".format_map(marker)
+    except KeyError as missing:
+        raise InvalidFile(path, f"lacks the key {missing}", "Make the twin again with `fer-bench data twin`.") from None
+
+
+def digest(content: Any, length: int = 12) -> str:
+    """Hexadecimal SHA-256 of a JSON-able value, shortened; equal on every machine and Python version."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:length]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; raises `InvalidFile` when it is missing, damaged or of another shape."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidFile(
+            path, f"cannot be read as JSON ({error})", "Restore it, or delete it to start over."
+        ) from None
+    if not isinstance(content, dict):
+        raise InvalidFile(path, "does not hold a JSON object", "Restore it, or delete it to start over.")
+    return content
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object to a temporary name and rename it."""
+    with atomic_write(path) as file:
+        file.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path`; it takes the name when the block ends well, and vanishes otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,98 @@
+"""Multi-view renders, the input of MiT and FACET-VLM."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.errors import InvalidSuite
+from fer_bench.geometry.alignment import align
+from fer_bench.geometry.render import PLANES, render
+from fer_bench.geometry.scan import Scan
+from fer_bench.representations.base import Representation
+
+
+@dataclass(frozen=True)
+class Views(Representation):
+    """Orthographic views of the aligned scan: (views, C, size, size) uint8.
+
+    Attributes:
+        yaws: camera angles in degrees, one a view; positive sees the subject's left side (`render.camera_axes`).
+        size: pixels across.
+        field_mm: millimetres across. In 220 mm an adult face fits from a wide-open chin to the hairline, and its ears
+            at every yaw up to 30 degrees.
+        channels: names of `render.PLANES`. None leaves the choice to the dataset: texture where there is one, else
+            depth with two parts of the normal. The MiT paper never says what its images show; both readings have three
+            planes, as its networks expect.
+    """
+
+    name: ClassVar[str] = "views"
+    version: ClassVar[int] = 1
+
+    yaws: tuple[float, ...] = (-20.0, 0.0, 20.0)
+    size: int = 224
+    field_mm: float = 220.0
+    channels: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        # Suites give lists and whole numbers; equal parameters must have equal digests.
+        object.__setattr__(self, "yaws", tuple(float(yaw) for yaw in self.yaws))
+        object.__setattr__(self, "field_mm", float(self.field_mm))
+        if not self.yaws or not all(-90 <= yaw <= 90 for yaw in self.yaws):
+            raise InvalidSuite(f"views: yaws is {list(self.yaws)}; give one or more angles from -90 to 90 degrees.")
+        if not 1 <= self.size <= 4096:
+            raise InvalidSuite(f"views: size is {self.size}; give 1 to 4096 pixels.")
+        if not (self.field_mm > 0 and math.isfinite(self.field_mm)):
+            raise InvalidSuite(f"views: field_mm is {self.field_mm}; give a positive number of millimetres.")
+        if self.channels is not None:
+            object.__setattr__(self, "channels", tuple(self.channels))
+            if not self.channels or not set(self.channels) <= set(PLANES):
+                known = ", ".join(PLANES)
+                raise InvalidSuite(f"views: channels is {list(self.channels)}; give some of {known}, or leave it out.")
+
+    def resolve(self, modalities: frozenset[str]) -> Self:
+        """Fix the channels; see `channels`."""
+        if self.channels is None:
+            textured = "texture" in modalities
+            return dataclasses.replace(self, channels=("texture",) if textured else ("depth", "normal_x", "normal_y"))
+        if "texture" in self.channels and "texture" not in modalities:
+            raise InvalidSuite(
+                "views: channels asks for texture, which the dataset does not have; use [depth, normal_x, normal_y]."
+            )
+        return self
+
+    def extract(self, scan: Scan) -> NDArray[np.uint8]:
+        aligned, channels = align(scan), self._fixed()
+        return np.stack(
+            [render(aligned, size=self.size, field_mm=self.field_mm, channels=channels, yaw=yaw) for yaw in self.yaws]
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self.yaws), sum(PLANES[channel] for channel in self._fixed()), self.size, self.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.uint8)
+
+    @property
+    def label(self) -> str:
+        yaws = "".join(f"{yaw:+g}" for yaw in self.yaws)
+        field = "" if self.field_mm == 220 else f"-{self.field_mm:g}mm"
+        channels = "+".join(self.channels).replace("_", "") if self.channels else "auto"
+        return f"views{yaws}-{self.size}{field}-{channels}"
+
+    @property
+    def digest(self) -> str:
+        self._fixed()
+        return super().digest
+
+    def _fixed(self) -> tuple[str, ...]:
+        if self.channels is None:
+            raise InvalidSuite("views: channels are still open; call resolve with the dataset's modalities first.")
+        return self.channels

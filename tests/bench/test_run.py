@@ -1,0 +1,352 @@
+"""A suite from data to leaderboard, and everything that can come between."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from fer_bench.bench import commands, worker
+from fer_bench.bench.cell import Cell
+from fer_bench.bench.launch import make_slots, pending
+from fer_bench.bench.plan import Plan, _open, make_plan
+from fer_bench.bench.suite import read_suite
+from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite
+from fer_bench.records import OUTPUT
+from fer_bench.representations.cache import prepare
+
+SUITE = """
+protocols: [bu3dfe-s1-cv10@1]
+methods:
+  views: {method: mit, size: nano, yaws: [0.0], image_size: 16, patch_size: 8, epochs: 3, batch_size: 32, learning_rate: 0.01}
+  points: {method: pointnet2, points: 512, epochs: 2}
+folds: [0, 1]
+trainer: {accelerator: cpu}
+"""
+
+
+class Bench:
+    """A place to run one suite in."""
+
+    def __init__(self, folder: Path, data: Path) -> None:
+        self.file, self.runs, self.out, self.data = folder / "mine.yaml", folder / "runs", folder / "boards", data
+        self.file.write_text(SUITE)
+
+    def run(self, *settings: str, only: tuple[str, ...] = (), **options: object) -> bool:
+        chosen = commands.RunOptions(**{"jobs": 2, **options})  # type: ignore[arg-type]
+        return commands.run(str(self.file), [*settings], [*only], self.runs, self.data, self.out, chosen)
+
+    def plan(self, *settings: str, only: tuple[str, ...] = ()) -> Plan:
+        return make_plan("mine", read_suite(self.file, settings), self.runs, only)
+
+    def ready(self, *settings: str, only: tuple[str, ...] = ()) -> list[Cell]:
+        """Cells ready to be worked on in this process."""
+        for need in self.plan(*settings, only=only).needs:
+            prepare(Path(os.environ["FER_BENCH_CACHE"]), need.source, need.representation, need.dataset.load)
+        return pending(self.plan(*settings, only=only).cells)
+
+    def status(self) -> str:
+        return commands.show_status(str(self.file), [], self.runs)
+
+
+@pytest.fixture(scope="module")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, bu3dfe_root: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setenv("FER_BENCH_CACHE", str(shared_cache))
+    monkeypatch.setenv("FER_BENCH_DATA", str(bu3dfe_root.parent))
+    monkeypatch.chdir(tmp_path)
+    _open.cache_clear()
+    yield Bench(tmp_path, bu3dfe_root.parent)
+    _open.cache_clear()
+
+
+def fit_and_score(cell: Cell) -> None:
+    assert worker.work(cell, "fit", 1) == 0, (cell.status(), cell.folder)
+    assert worker.work(cell, "score", 1) == 0, (cell.status(), cell.folder)
+
+
+def predictions(cell: Cell) -> pd.DataFrame:
+    return pd.read_parquet(cell.folder / "predictions.parquet")
+
+
+def test_a_suite_runs_resumes_and_is_tabulated(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.run()
+    told = capsys.readouterr().out
+    assert told.count("done  ") == 4
+    cells = bench.plan().cells
+    for cell in cells:
+        for name in ("cell.json", "status.json", "result.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
+            assert (cell.folder / name).is_file(), name
+        assert list((cell.folder / "tensorboard").glob("events*"))
+        metrics = pd.read_csv(cell.folder / "csv" / "attempt0" / "metrics.csv")
+        assert {"train/loss", "val/loss", "val/accuracy", "epoch"} <= set(metrics.columns)
+        assert metrics["val/accuracy"].count() == cell.arguments["epochs"]
+    board = pd.read_csv(bench.out / "mine.csv")
+    assert list(board["state"]) == ["done", "done"]
+    for row in board.itertuples():
+        own = [c for c in cells if c.entry == row.entry]
+        pooled = pd.concat([predictions(c) for c in own])
+        outputs = pooled[[c for c in pooled if c.startswith(OUTPUT)]]
+        right = outputs.idxmax(axis=1).str.removeprefix(OUTPUT) == pooled["label"]
+        assert row.accuracy == pytest.approx(right.mean(), abs=1e-6)
+        assert (row.n, row.subjects) == (len(pooled), 2) == (24, pooled["subject"].nunique())
+        assert row.accuracy_low <= row.accuracy <= row.accuracy_high
+        fold_accuracies = [c.result().metrics["accuracy"] for c in own]  # type: ignore[union-attr]
+        assert row.accuracy_fold_sd == pytest.approx(np.std(fold_accuracies, ddof=1), abs=1e-6)
+    page = (bench.out / "mine.md").read_text()
+    assert "Only folds 0, 1 of 10" in page
+    assert "3 of 200" in page, "a shortened training is told"
+
+    before = {path: path.stat().st_mtime_ns for path in bench.runs.rglob("result.json")}
+    assert bench.run()
+    assert "nothing to run, 4 of 4 cells are done" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in bench.runs.rglob("result.json")} == before
+
+
+def test_one_failure_is_told_and_the_others_go_on(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = bench.ready(only=("fold=0",))
+    broken = cells[0].checkpoints
+    broken.mkdir(parents=True)
+    (broken / "last.ckpt").write_bytes(b"not a checkpoint")
+    assert not bench.run(only=("fold=0",))
+    assert cells[0].status().state == "failed"
+    assert cells[1].status().state == "done"
+    status = bench.status()
+    assert "1 failed" in status
+    assert "failed       bu3dfe-s1-cv10@1/views/fold00/seed0" in status
+    page = (bench.out / "mine.md").read_text()
+    assert "0/2 done, 1 failed, 1 missing" in page
+    assert "1/2 done, 1 missing" in page
+    assert "| views | - |" in page, "no mean over the folds that happened to finish"
+    capsys.readouterr()
+    assert not bench.run(only=("fold=0",))
+    assert "nothing to run" in capsys.readouterr().out, "a failure is not retried unless asked for"
+    (broken / "last.ckpt").unlink()
+    assert bench.run(only=("fold=0",), retry=["failed"])
+
+
+@pytest.mark.parametrize("entry", ["views", "points"])
+def test_a_killed_fit_continues_and_ends_as_the_uninterrupted_one(bench: Bench, entry: str) -> None:
+    settings, only = ("epochs=6",), (f"entry={entry}", "fold=0")
+    whole = bench.ready(*settings, only=only)[0]
+    fit_and_score(whole)
+    expected, expected_weights = predictions(whole), torch.load(whole.checkpoints / "last.ckpt", weights_only=True)
+    bench.runs = bench.runs.with_name("again")
+    cell = bench.ready(*settings, only=only)[0]
+    command = [sys.executable, "-c", _SLOW_FIT, str(cell.folder)]
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    while cell.status().epoch < 3 and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    status = cell.status()
+    assert status.state == "interrupted"
+    assert 3 <= status.epoch < 6, "killed in the middle"
+    assert f"interrupted  bu3dfe-s1-cv10@1/{entry}/fold00/seed0  epoch {status.epoch} of 6" in bench.status()
+    assert [c.id for c in pending(bench.plan(*settings, only=only).cells)] == [cell.id]
+    fit_and_score(cell)
+    assert (cell.folder / "csv" / "attempt1" / "metrics.csv").is_file()
+    resumed = pd.read_csv(cell.folder / "csv" / "attempt1" / "metrics.csv")
+    assert resumed["epoch"].min() >= 2, "it did not start over"
+    pd.testing.assert_frame_equal(predictions(cell), expected, check_exact=True)
+    weights = torch.load(cell.checkpoints / "last.ckpt", weights_only=True)
+    for name, value in expected_weights["state_dict"].items():
+        assert torch.equal(value, weights["state_dict"][name]), name
+    assert cell.result().selected_epoch == whole.result().selected_epoch  # type: ignore[union-attr]
+
+
+# Epochs are stretched, so that the kill comes between two of them.
+_SLOW_FIT = """
+import sys, time
+from pathlib import Path
+from fer_bench.bench import fit, worker
+from fer_bench.bench.cell import Cell
+plain = fit.ReportProgress.on_train_epoch_end
+def slow(self, trainer, method):
+    plain(self, trainer, method)
+    time.sleep(0.3)
+fit.ReportProgress.on_train_epoch_end = slow
+worker.work(Cell.read(Path(sys.argv[1])), "fit", 1)
+"""
+
+
+def test_training_never_reads_a_test_label(bench: Bench, tmp_path: Path) -> None:
+    cell = bench.ready(only=("entry=views", "fold=0"))[0]
+    fit_and_score(cell)
+    weights = torch.load(cell.checkpoints / "last.ckpt", weights_only=True)["state_dict"]
+    trapped = Cell(**{**vars(cell), "folder": tmp_path / "trapped"})
+    trapped.folder.mkdir()
+    trapped.write()
+    with pytest.MonkeyPatch.context() as patch:
+        from fer_bench.data.bu3dfe import BU3DFE
+
+        honest = BU3DFE.index.__func__  # type: ignore[attr-defined]
+        subject = set(predictions(cell)["subject"])
+
+        def lying(cls: type, root: Path) -> pd.DataFrame:
+            index = honest(cls, root)
+            index.loc[index["subject"].isin(subject) & (index["level"] > 0), "label"] = "happy"
+            return index
+
+        patch.setattr(BU3DFE, "index", classmethod(lying))
+        assert worker.work(trapped, "fit", 1) == 0
+    for name, value in torch.load(trapped.checkpoints / "last.ckpt", weights_only=True)["state_dict"].items():
+        assert torch.equal(value, weights[name]), name
+
+
+def test_other_settings_are_refused_or_start_afresh(bench: Bench) -> None:
+    only = ("entry=views", "fold=0")
+    cell = bench.ready("epochs=1", only=only)[0]
+    fit_and_score(cell)
+    with pytest.raises(FerBenchError, match=r"was run with another arguments\.epochs.*--overwrite"):
+        pending(bench.plan("epochs=2", only=only).cells)
+    assert cell.status().state == "done"
+    assert len(pending(bench.plan("epochs=2", only=only).cells, overwrite=True)) == 1
+    assert not (cell.folder / "result.json").exists()
+
+
+def test_scoring_refuses_other_ids_than_the_folds(bench: Bench) -> None:
+    cell = bench.ready("epochs=1", only=("entry=views", "fold=0"))[0]
+    assert worker.work(cell, "fit", 1) == 0
+    from fer_bench.data.base import FaceDataModule
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            FaceDataModule, "predict_dataloader", lambda self: self._loader(self.fold.test[1:], labelled=False)
+        )
+        assert worker.work(cell, "score", 1) == worker.FAILED
+    assert "predicted 11 samples that are not the 12 of the fold" in cell.status().message
+    assert not (cell.folder / "result.json").exists()
+
+
+def test_predictions_can_be_evaluated_again(bench: Bench, bu3dfe_root: Path) -> None:
+    cell = bench.ready("epochs=1", only=("entry=views", "fold=0"))[0]
+    fit_and_score(cell)
+    path = cell.folder / "predictions.parquet"
+    result = cell.result()
+    assert result is not None
+    accuracy = f"{result.metrics['accuracy']:.4f}"
+    alone = commands.evaluate([path], "classification", None, None, None, None, None)
+    asked = commands.evaluate([path], None, "bu3dfe-s1-cv10@1", 0, None, bu3dfe_root, None)
+    assert accuracy in alone
+    assert accuracy in asked
+    with pytest.raises(FerBenchError, match="predictions"):
+        commands.evaluate([path], None, "bu3dfe-s1-cv10@1", 1, None, bu3dfe_root, None)
+
+
+def test_a_cell_that_another_process_works_on_is_left_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = bench.ready("epochs=1", only=("entry=views", "fold=0"))[0]
+    cell.report("running", stage="fit")
+    script = "import sys, time; from filelock import FileLock\nwith FileLock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", script, str(cell.folder / "cell.lock")], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout
+        holder.stdout.readline()
+        assert cell.status().state == "running"
+        monkeypatch.setattr(worker, "PATIENCE", 0.1)
+        assert worker.work(cell, "fit", 1) == worker.BUSY
+    finally:
+        holder.kill()
+        holder.wait()
+    assert cell.status().state == "interrupted"
+
+
+def test_out_of_memory_has_a_state_of_its_own(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = bench.ready("epochs=1", only=("entry=views", "fold=0"))[0]
+
+    def exhaust(cell: Cell, stage: str) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(worker, "_stage", exhaust)
+    assert worker.work(cell, "fit", 1) == worker.FAILED
+    assert cell.status().state == "oom"
+
+
+def test_broken_scans_are_counted_and_change_the_question(
+    bench: Bench, make_bu3dfe: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_bu3dfe(10)  # type: ignore[operator]
+    honest = bench.plan().cells[0]
+    test_subject = next(iter(sorted({i[:5] for i in _fold_zero(bench)})))
+    (root / test_subject / f"{test_subject}_HA04WH_F3D.wrl").write_bytes(b"#VRML V2.0 utf8\n")
+    monkeypatch.setenv("FER_BENCH_DATA", str(root.parent))
+    bench.data = root.parent
+    _open.cache_clear()
+    only = ("entry=points", "fold=0")
+    with pytest.raises(FerBenchError, match=rf"{test_subject}_HA04WH_F3D\.wrl.*--skip-broken"):
+        bench.run("epochs=1", only=only)
+    assert bench.run("epochs=1", only=only, skip_broken=True)
+    cell = bench.plan("epochs=1", only=only).cells[0]
+    result = cell.result()
+    assert result is not None
+    assert (result.n, result.broken) == (11, 1)
+    assert result.protocol_digest != honest.protocol_digest
+    assert "(1 scans left out)" in (bench.out / "mine.md").read_text()
+
+
+def _fold_zero(bench: Bench) -> tuple[str, ...]:
+    from fer_bench.bench.registry import find_protocol
+
+    return find_protocol("bu3dfe-s1-cv10@1").folds(_open("bu3dfe").index)[0].test
+
+
+def test_a_plan_names_cells_inputs_and_what_is_missing(bench: Bench, tmp_path: Path) -> None:
+    text = commands.show_plan(str(bench.file), [], [], bench.runs, None)
+    assert text.startswith("mine: 4 cells")
+    assert "planned      mine/bu3dfe-s1-cv10@1/points/fold01/seed0  points-512" in text
+    assert "unknown until a first cell of each is done: points, views" in text
+    _open.cache_clear()
+    with pytest.raises(DatasetNotFound, match=r"there is no such folder.*fer-bench data twin bu3dfe"):
+        commands.show_plan(str(bench.file), [], [], bench.runs, tmp_path / "nowhere")
+
+
+def test_a_filter_that_fits_nothing_is_refused(bench: Bench) -> None:
+    with pytest.raises(InvalidSuite, match="no cell of mine fits"):
+        bench.plan(only=("fold=7",))
+    with pytest.raises(InvalidSuite, match="--only folds=1: write protocol=, entry=, fold= or seed="):
+        bench.plan(only=("folds=1",))
+    assert {c.fold for c in bench.plan(only=("fold=1,entry=views",)).cells} == {1}
+
+
+def test_the_machine_is_divided() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+        assert [(s.threads, s.devices) for s in make_slots(None, 20, 1, 0)] == [(2, None)] * 4
+        assert [(s.threads, s.devices) for s in make_slots(None, 1, 1, 0)] == [(8, None)]
+        assert [(s.threads, s.devices) for s in make_slots(3, 20, 1, 0)] == [(2, None)] * 3
+        assert [s.devices for s in make_slots(None, 20, 1, 4)] == ["0", "1", "2", "3"]
+        assert [s.devices for s in make_slots(None, 20, 2, 4)] == ["0,1", "2,3"]
+        assert [s.devices for s in make_slots(4, 20, 1, 2)] == ["0", "1", "0", "1"]
+        with pytest.raises(FerBenchError, match=r"asks for 4 GPUs \(trainer.devices\), and there are 2"):
+            make_slots(None, 20, 4, 2)
+
+
+def test_a_cell_is_read_back_as_it_was_written(bench: Bench) -> None:
+    cell = bench.plan().cells[0]
+    cell.write()
+    assert Cell.read(cell.folder).differences(cell) == []
+    content = json.loads((cell.folder / "cell.json").read_text())
+    assert content["arguments"]["weight_decay"] == 0.05, "defaults are resolved"
+
+
+@pytest.mark.slow
+def test_two_processes_train_together(bench: Bench) -> None:
+    assert bench.run("trainer.devices=2", "epochs=2", only=("fold=0",), jobs=1)
+    for cell in bench.plan("trainer.devices=2", "epochs=2", only=("fold=0",)).cells:
+        result = cell.result()
+        assert result is not None
+        assert result.n == 12

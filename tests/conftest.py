@@ -1,0 +1,81 @@
+"""Fabricated data that tests share: bytes in the native format, not arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_bench.bench.launch import PRELOAD
+from fer_bench.geometry.bnd import write_bnd
+from fer_bench.geometry.vrml import write_vrml
+from fer_bench.processes import fork_server
+
+EXPRESSIONS = ("AN", "DI", "FE", "HA", "SA", "SU")
+SIZE = 13
+# Rows of the landmark file that have a name, and where they are on a face (x, y) in millimetres.
+NAMED = {0: (16, 33), 4: (45, 33), 8: (-16, 33), 12: (-45, 33), 39: (17, -4), 44: (-17, -4), 42: (0, -10)}
+NAMED |= {48: (26, -33), 54: (-26, -33), 51: (0, -25), 57: (0, -43), 75: (0, -78)}
+
+
+def write_scan(folder: Path, name: str, random: np.random.Generator) -> None:
+    """One scan of BU-3DFE: a domed 13 x 13 grid whose bump depends on the expression, with its texture and landmarks."""
+    code, level = name[6:8], int(name[8:10])
+    axis = np.linspace(-90.0, 90.0, SIZE)
+    x, y = (grid.ravel() for grid in np.meshgrid(axis, axis))
+    angle = 2 * np.pi * EXPRESSIONS.index(code) / len(EXPRESSIONS) if code != "NE" else 0.0
+    bump = np.exp(-((x - 45 * np.cos(angle)) ** 2 + (y - 45 * np.sin(angle)) ** 2) / 600)
+    z = 40 - (x**2 + y**2) / 250 + 5 * level * bump + random.normal(0, 0.3, x.size)
+    vertices = np.column_stack([x, y, z]) + random.normal(0, 5, 3)
+    corner = np.arange(SIZE * SIZE).reshape(SIZE, SIZE)
+    quads = np.stack([corner[:-1, :-1], corner[:-1, 1:], corner[1:, 1:], corner[1:, :-1]], axis=-1).reshape(-1, 4)
+    # A pentagon and a triangle instead of the first two quads; one quad stays; the rest are split.
+    a, b, c, d = quads[0].tolist()
+    e, f = quads[1, 1:3].tolist()
+    polygons = [[a, b, e, c, d], [e, f, c], quads[2].tolist()]
+    polygons += [list(part) for q in quads[3:].tolist() for part in ((q[0], q[1], q[2]), (q[0], q[2], q[3]))]
+    uv = np.column_stack([(x + 90) / 180, (y + 90) / 180])
+    # A seam: the last polygon has texture coordinates of its own, so there are more of them than vertices.
+    seam = [len(uv) + i for i in range(3)]
+    uv = np.vstack([uv, uv[polygons[-1]] * 0.5])
+    write_vrml(folder / f"{name}_F3D.wrl", vertices, polygons, uv, [*polygons[:-1], seam], f"{name}_F3D.bmp")
+    image = random.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    image[:, :, 0] = 40 * (EXPRESSIONS.index(code) if code != "NE" else 6)
+    Image.fromarray(image).save(folder / f"{name}_F3D.bmp")
+    Image.fromarray(image).save(folder / f"{name}_F2D.bmp")
+    nearest = [int(np.argmin((x - px) ** 2 + (y - py) ** 2)) for px, py in (NAMED.get(i, (0, 0)) for i in range(83))]
+    write_bnd(folder / f"{name}_F3D.bnd", np.array(nearest), vertices[nearest])
+
+
+def write_bu3dfe(root: Path, subjects: int) -> Path:
+    """A whole small BU-3DFE."""
+    for number in range(subjects):
+        subject = f"{'FM'[number % 2]}{number // 2 + 1:04d}"
+        folder = root / subject
+        folder.mkdir(parents=True)
+        random = np.random.default_rng(int(hashlib.sha256(subject.encode()).hexdigest()[:8], 16))
+        for code, levels in (("NE", [0]), *((code, [1, 2, 3, 4]) for code in EXPRESSIONS)):
+            for level in levels:
+                write_scan(folder, f"{subject}_{code}{level:02d}WH", random)
+    return root
+
+
+@pytest.fixture(scope="session")
+def bu3dfe_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BU-3DFE of ten subjects; never written to."""
+    return write_bu3dfe(tmp_path_factory.mktemp("data") / "bu3dfe", 10)
+
+
+@pytest.fixture
+def make_bu3dfe(tmp_path: Path) -> Callable[[int], Path]:
+    """Makes a BU-3DFE of some subjects that a test may damage."""
+    return lambda subjects: write_bu3dfe(tmp_path / "bu3dfe", subjects)
+
+
+def pytest_configure() -> None:
+    """Processes that tests start are forked from one that has torch and Lightning imported already."""
+    fork_server(*PRELOAD)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_bench.data.bu3dfe import BU3DFE
+from fer_bench.data.doctor import broken_samples
+from fer_bench.errors import BrokenScan, DatasetNotFound, InvalidFile
+from fer_bench.geometry.scan import Scan
+from fer_bench.records import write_json
+
+Make = Callable[[int], Path]
+
+
+def load(root: Path, name: str) -> Scan:
+    index = BU3DFE.index(root).set_index("id")
+    return BU3DFE.load(root, index.loc[name, "files"])
+
+
+def test_the_index_names_every_scan(bu3dfe_root: Path) -> None:
+    index = BU3DFE.index(bu3dfe_root)
+    assert len(index) == 250
+    assert index["id"].is_unique
+    assert index["id"].is_monotonic_increasing
+    assert index["subject"].nunique() == 10
+    row = index[index["id"] == "M0003_DI02WH"].iloc[0]
+    assert (row["subject"], row["label"], row["level"]) == ("M0003", "disgust", 2)
+    assert row["files"] == tuple(f"M0003/M0003_DI02WH_F3D.{suffix}" for suffix in ("wrl", "bmp", "bnd"))
+    assert dict(index["label"].value_counts()) == {"neutral": 10} | dict.fromkeys(
+        ("anger", "disgust", "fear", "happy", "sad", "surprise"), 40
+    )
+
+
+def test_a_scan_keeps_its_vertices_and_gets_texture_and_landmarks(bu3dfe_root: Path) -> None:
+    scan = load(bu3dfe_root, "F0001_HA04WH")
+    assert scan.vertices.shape == (169, 3)
+    assert len(scan.triangles) == 3 + 1 + 2 + 2 * (144 - 3)
+    assert scan.uv is not None
+    assert scan.uv_triangles is not None
+    assert len(scan.uv) > len(scan.vertices)
+    assert scan.uv_triangles.max() == len(scan.uv) - 1
+    assert scan.texture is not None
+    assert scan.texture.shape == (16, 16, 3)
+    assert scan.landmarks["left_eye_outer"][0] > scan.landmarks["right_eye_outer"][0]
+    assert scan.landmarks["chin"][1] < scan.landmarks["subnasale"][1]
+
+
+@pytest.mark.parametrize("wrapper", ["BU_3DFE - 1", "a/b"])
+def test_wrapper_folders_are_looked_through(make_bu3dfe: Make, tmp_path: Path, wrapper: str) -> None:
+    plain = make_bu3dfe(1)
+    ids = list(BU3DFE.index(plain)["id"])
+    root = tmp_path / "outer"
+    (root / wrapper).parent.mkdir(parents=True)
+    plain.rename(root / wrapper)
+    assert list(BU3DFE.index(root)["id"]) == ids
+    assert load(root, ids[0]).vertices.shape == (169, 3)
+
+
+def test_a_flat_folder_upper_case_and_noise_are_read(make_bu3dfe: Make, tmp_path: Path) -> None:
+    nested, flat = make_bu3dfe(2), tmp_path / "flat"
+    flat.mkdir()
+    for path in nested.rglob("*.*"):
+        shutil.copy(path, flat / path.name.upper())
+    (flat / "__MACOSX").mkdir()
+    shutil.copy(nested / "F0001" / "F0001_AN01WH_F3D.wrl", flat / "__MACOSX" / "F0009_AN01WH_F3D.wrl")
+    (flat / "Thumbs.db").write_bytes(b"noise")
+    assert list(BU3DFE.index(flat)["id"]) == list(BU3DFE.index(nested)["id"])
+
+
+def test_without_texture_or_landmarks_a_scan_is_still_read(make_bu3dfe: Make) -> None:
+    root = make_bu3dfe(1)
+    (root / "F0001" / "F0001_AN01WH_F3D.bmp").unlink()
+    (root / "F0001" / "F0001_AN01WH_F3D.bnd").unlink()
+    scan = load(root, "F0001_AN01WH")
+    assert scan.texture is None
+    assert scan.landmarks == {}
+    told = BU3DFE.findings(BU3DFE.index(root))
+    assert "F0001_AN01WH has no texture (_F3D.bmp)" in told
+    assert "F0001_AN01WH has no landmarks (_F3D.bnd)" in told
+
+
+def test_the_doctor_names_what_is_missing_and_what_is_broken(make_bu3dfe: Make) -> None:
+    root = make_bu3dfe(2)
+    (root / "F0001" / "F0001_FE03WH_F3D.wrl").unlink()
+    broken = root / "M0001" / "M0001_SU04WH_F3D.wrl"
+    broken.write_bytes(broken.read_bytes()[:3000])
+    told = BU3DFE.findings(BU3DFE.index(root))
+    assert "missing scan F0001_FE03" in told
+    assert any("49 scans of 2 subjects" in line for line in told)
+    progress: list[tuple[int, int]] = []
+    found = broken_samples(BU3DFE, BU3DFE.source(root), 1, lambda *p: progress.append(p))
+    assert list(found) == ["M0001_SU04WH"]
+    assert str(broken) in str(found["M0001_SU04WH"])
+    assert progress[-1] == (49, 49)
+
+
+def test_nan_vertices_name_the_file(make_bu3dfe: Make) -> None:
+    path = make_bu3dfe(1) / "F0001" / "F0001_NE00WH_F3D.wrl"
+    text = path.read_text().splitlines()
+    row = next(i for i, line in enumerate(text) if "point [" in line) + 3
+    text[row] = "nan 1 2,"
+    path.write_text("\n".join(text))
+    with pytest.raises(BrokenScan, match=r"F0001_NE00WH_F3D\.wrl"):
+        load(path.parent.parent, "F0001_NE00WH")
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ([], "the folder is empty"),
+        (["notes.txt"], "no file here is a BU-3DFE scan"),
+        (["bs000/bs000_E_HAPPY_0.bnt"], "looks like Bosphorus"),
+        (["F001/Angry/000.wrl"], "looks like BU-4DFE"),
+        (["FaceTalk_170725_00137_TA/bareteeth/bareteeth.000001.ply"], "looks like CoMA"),
+        (["basic/EmoLabel/list_patition_label.txt"], "looks like RAF-DB"),
+    ],
+)
+def test_a_wrong_folder_is_named_for_what_it_is(tmp_path: Path, files: list[str], says: str) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(DatasetNotFound) as caught:
+        BU3DFE.index(tmp_path)
+    message = str(caught.value)
+    assert says in message
+    assert str(tmp_path) in message
+    assert "fer-bench data twin bu3dfe" in message
+    assert "Binghamton" in message
+
+
+def test_a_missing_folder_says_where_it_looked(tmp_path: Path) -> None:
+    with pytest.raises(DatasetNotFound, match="nowhere: there is no such folder"):
+        BU3DFE.index(tmp_path / "nowhere")
+
+
+def test_a_twin_is_never_taken_for_the_dataset(make_bu3dfe: Make) -> None:
+    root = make_bu3dfe(1)
+    assert BU3DFE.source(root).provenance == "as distributed"
+    real = BU3DFE.source(root).digest
+    write_json(root / "twin.json", {"recipe": 1, "face_model": "procedural-0123456789ab", "seed": 3, "subjects": 1})
+    assert BU3DFE.source(root).provenance == "twin-r1-procedural-0123456789ab-s3-n1"
+    assert BU3DFE.source(root).digest != real
+    (root / "twin.json").write_text("{")
+    with pytest.raises(InvalidFile, match="twin.json"):
+        BU3DFE.source(root)
+
+
+def test_landmark_positions_win_over_indices(make_bu3dfe: Make) -> None:
+    root = make_bu3dfe(1)
+    before = load(root, "F0001_NE00WH").landmarks["chin"]
+    path = root / "F0001" / "F0001_NE00WH_F3D.bnd"
+    rows = [f"0 {row.split(maxsplit=1)[1]}" for row in path.read_text().splitlines()]
+    path.write_text("\n".join(rows))
+    assert np.array_equal(load(root, "F0001_NE00WH").landmarks["chin"], before)

@@ -1,0 +1,214 @@
+"""One file over every method, dataset, twin, representation, protocol and suite, by what each can do, never by name."""
+
+from __future__ import annotations
+
+import inspect
+from functools import cache
+from pathlib import Path
+from typing import get_type_hints
+
+import numpy as np
+import pytest
+import torch
+
+from fer_bench.bench import registry
+from fer_bench.bench.describe import KINDS, listing
+from fer_bench.bench.plan import describe
+from fer_bench.bench.suite import read_suite, resolve_arguments
+from fer_bench.errors import DatasetNotFound, FerBenchError
+from fer_bench.methods.base import Method
+from fer_bench.records import INDEX_COLUMNS, TWIN_MARKER, Batch
+from fer_bench.representations.base import Representation
+
+METHODS, DATASETS, TWINS = registry.methods(), registry.datasets(), registry.twins()
+PROTOCOLS, SUITES = sorted(registry.PROTOCOLS), sorted(registry.suites())
+CLASSES = 5
+
+
+def small(name: str) -> dict[str, object]:
+    """Arguments that make a method small enough for a test: its smallest size, where it has sizes."""
+    constructor = registry.load_method(name).__init__
+    hints = get_type_hints(constructor)
+    return {"size": "nano"} if "nano" in getattr(hints.get("size"), "__args__", ()) else {}
+
+
+@cache
+def build(name: str) -> Method:
+    torch.manual_seed(0)
+    return registry.load_method(name)(CLASSES, **small(name))
+
+
+def batch_for(method: Method, size: int) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    shape = (size, *method.representation.resolve(frozenset({"mesh", "texture", "landmarks"})).shape)
+    if method.representation.dtype == np.uint8:
+        inputs = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    else:
+        inputs = torch.randn(shape, generator=generator)
+    labels = torch.randint(0, CLASSES, (size,), generator=generator)
+    return {"id": [f"s{i}" for i in range(size)], "input": inputs, "label": labels}
+
+
+def test_there_is_something_of_every_kind() -> None:
+    assert all((METHODS, DATASETS, TWINS, PROTOCOLS, SUITES))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_methods_constructor_is_its_configuration(name: str) -> None:
+    method = registry.load_method(name)
+    parameters = list(inspect.signature(method.__init__).parameters.values())
+    assert parameters[1].name == "num_classes"
+    for parameter in parameters[2:]:
+        assert parameter.default is not parameter.empty, f"{parameter.name} needs the paper's value as its default"
+        assert parameter.annotation is not parameter.empty
+    assert {"epochs", "batch_size"} <= {p.name for p in parameters}
+    assert registry.card("methods", name) == inspect.getdoc(method)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_at_the_papers_size_can_be_described(name: str) -> None:
+    _, arguments = resolve_arguments(name, {"method": name}, "")
+    representation, parameters = describe(name, arguments, CLASSES)
+    assert isinstance(representation, Representation)
+    assert parameters > 0
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_learns_and_predicts(name: str) -> None:
+    method = build(name)
+    batch = batch_for(method, 4)
+    method.train()
+    loss = method.loss(batch)
+    assert loss.shape == ()
+    loss.backward()
+    without = [key for key, p in method.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == [], "parameters that no gradient reaches break training on several devices"
+    method.zero_grad()
+    method.eval()
+    with torch.inference_mode():
+        together = method(batch["input"])
+        alone = torch.cat([method(batch["input"][i : i + 1]) for i in range(4)])
+    assert together.shape == (4, CLASSES)
+    assert torch.isfinite(together).all()
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_methods_weights_are_read_back_as_plain_tensors(name: str, tmp_path: Path) -> None:
+    method = build(name)
+    torch.save(method.state_dict(), tmp_path / "weights.pt")
+    state = torch.load(tmp_path / "weights.pt", weights_only=True)
+    again = registry.load_method(name)(CLASSES, **small(name))
+    again.load_state_dict(state)
+    for key, value in method.state_dict().items():
+        assert torch.equal(value, again.state_dict()[key]), key
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_dataset_has_a_card(name: str) -> None:
+    card = registry.card("data", name)
+    assert card == inspect.getdoc(registry.load_dataset(name))
+    for part in ("What:", "On disk:", "Classes:", "Splits:", "Licence and how to obtain:", "Cite:", "Uncertain:"):
+        assert part in card
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_dataset_that_is_not_there_says_what_to_do(name: str, tmp_path: Path) -> None:
+    for root in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(DatasetNotFound) as caught:
+            registry.load_dataset(name).index(root)
+        message = str(caught.value)
+        assert str(root) in message
+        assert "\n" not in message
+        assert registry.load_dataset(name).obtain in message
+        assert f"fer-bench data twin {name}" in message
+
+
+@pytest.fixture(scope="session")
+def twin_roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("twins")
+    for name in TWINS:
+        registry.load_twin(name)(folder / name, subjects=3, seed=1, workers=2)
+    return {name: folder / name for name in TWINS}
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_a_twin_is_read_by_the_datasets_own_reader(name: str, twin_roots: dict[str, Path]) -> None:
+    dataset, root = registry.load_dataset(name), twin_roots[name]
+    index = dataset.index(root)
+    assert tuple(index.columns) == INDEX_COLUMNS
+    assert index["subject"].nunique() == 3
+    assert (root / TWIN_MARKER).is_file()
+    assert dataset.source(root).provenance.startswith("twin-")
+    assert dataset.index(root).equals(index), "the index is a function of the folder"
+    problems = [line for line in dataset.findings(index) if line.startswith("missing") or " has no " in line]
+    assert problems == [], "a twin is complete"
+    for row in list(index.itertuples())[::12]:
+        dataset.load(root, row.files)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_methods_representation_is_extracted_from_a_twin(name: str, twin: str, twin_roots: dict[str, Path]) -> None:
+    dataset = registry.load_dataset(twin)
+    representation = build(name).representation.resolve(dataset.modalities)
+    index = dataset.index(twin_roots[twin])
+    items = [representation.extract(dataset.load(twin_roots[twin], files)) for files in index["files"].iloc[[0, -1]]]
+    for item in items:
+        assert item.shape == representation.shape
+        assert item.dtype == representation.dtype
+        assert np.isfinite(item.astype(float)).all()
+        assert item.std() > 0
+    assert not np.array_equal(*items)
+
+
+@pytest.mark.parametrize("protocol_id", PROTOCOLS)
+def test_a_protocol_is_complete(protocol_id: str) -> None:
+    protocol = registry.find_protocol(protocol_id)
+    assert protocol.id == protocol_id
+    assert len(set(protocol.classes)) == len(protocol.classes) >= 2
+    assert protocol.source
+    for dataset in protocol.datasets:
+        assert dataset in DATASETS
+
+
+@pytest.mark.parametrize("protocol_id", PROTOCOLS)
+def test_a_protocol_keeps_subjects_apart(protocol_id: str, bu3dfe_root: Path) -> None:
+    protocol = registry.find_protocol(protocol_id)
+    if protocol.datasets != ("bu3dfe",):
+        pytest.skip("no fabricated index of this dataset")
+    index = registry.load_dataset("bu3dfe").index(bu3dfe_root)
+    subject = dict(zip(index["id"], index["subject"], strict=True))
+    folds = protocol.folds(index)
+    assert len(folds) == protocol.num_folds
+    for number, fold in enumerate(folds):
+        assert fold.number == number
+        train, val, test = ({subject[i] for i in ids} for ids in (fold.train + fold.auxiliary, fold.val, fold.test))
+        assert not (train & val or train & test or val & test)
+        assert all((train, val, test))
+    assert protocol.folds(index) == folds
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_a_suite_that_ships_is_valid(name: str) -> None:
+    path = registry.suites()[name]
+    suite = read_suite(path)
+    assert suite.title
+    assert len(path.read_text().splitlines()) < 40
+    assert list(suite.identities())
+    if suite.paper is None:
+        assert suite.table is None
+    else:
+        assert suite.table
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_everything_is_listed_and_described(kind: str) -> None:
+    names = {"methods": METHODS, "datasets": DATASETS, "protocols": PROTOCOLS, "suites": SUITES}[kind]
+    lines = listing(kind).splitlines()
+    assert [line.split()[0] for line in lines] == names
+    assert all(len(line.split()) > 2 for line in lines), "a name and what it is"
+    for name in names:
+        assert listing(kind, name)
+    with pytest.raises(FerBenchError, match="unknown"):
+        listing(kind, names[0] + "x")
