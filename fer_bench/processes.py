@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +22,9 @@ def fork_server(*preload: str) -> ForkServerContext:
     A forked copy of a process that runs threads (torch, numba) can hang; the fork server starts without any. It imports
     `preload` once, and the processes forked from it have these modules at no cost; the first call decides.
     """
+    # Several processes with threads of their own on one machine: a thread that waits by spinning takes the core that
+    # another needs, and a training step of 75 ms has been seen to take 2,400.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     context = get_context("forkserver")
     if preload:
         context.set_forkserver_preload(list(preload))

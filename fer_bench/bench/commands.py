@@ -94,8 +94,9 @@ def show_plan(suite_name: str, settings: list[str], only: list[str], runs: Path,
         lines.append(f"  {cell.status().state:<12} {cell.id}  {cell.representation['label']}")
     lines += [f"  {'skipped':<12} {name}/{protocol}/{entry}: {why}" for (protocol, entry), why in plan.skipped.items()]
     for need in plan.needs:
-        state = "ready" if need.path.exists() else f"to extract from {len(need.source.ids)} samples"
-        lines.append(f"input {need.representation.label} of {need.source.dataset} ({need.source.provenance}): {state}")
+        for representation in need.representations:
+            state = "ready" if need.path(representation).exists() else f"to extract from {len(need.source.ids)} samples"
+            lines.append(f"input {representation.label} of {need.source.dataset} ({need.source.provenance}): {state}")
     lines.append(_time_left(plan))
     return "\n".join(lines)
 
@@ -213,12 +214,11 @@ def prepare(name: str, root: Path | None, representations: list[str], workers: i
     from fer_bench.data.base import find_root
 
     dataset = registry.load_dataset(name)
-    wanted = [registry.load_representation(text).resolve(dataset.modalities) for text in representations]
-    source = dataset.source(find_root(name, root))
+    wanted = tuple(registry.load_representation(text).resolve(dataset.modalities) for text in representations)
+    need = Need(dataset, dataset.source(find_root(name, root)), wanted)
+    _prepare(need, workers, skip_broken)
     for representation in wanted:
-        need = Need(dataset, source, representation)
-        _prepare(need, workers, skip_broken)
-        console.print(f"{representation.label} of {name}: {need.path}", highlight=False, soft_wrap=True)
+        console.print(f"{representation.label} of {name}: {need.path(representation)}", highlight=False, soft_wrap=True)
 
 
 def make_twin(
@@ -246,18 +246,20 @@ def _prepare(need: Need, workers: int, skip_broken: bool) -> None:
     from fer_bench.representations.cache import default_cache, prepare
 
     fork_server(*PRELOAD)  # the same server starts the cells afterwards
-    with display.reported(console, f"extracting {need.representation.label}") as report:
-        entry = prepare(
+    labels = ", ".join(representation.label for representation in need.representations)
+    with display.reported(console, f"extracting {labels}") as report:
+        entries = prepare(
             default_cache(),
             need.source,
-            need.representation,
+            need.representations,
             need.dataset.load,
             workers=workers,
             skip_broken=skip_broken,
             progress=report,
         )
-    if entry.broken:
-        console.print(f"[yellow]{len(entry.broken)} scans are left out[/] (see {entry.path / 'manifest.json'})")
+    for entry in entries:
+        if entry.broken:
+            console.print(f"[yellow]{len(entry.broken)} scans are left out[/] (see {entry.path / 'manifest.json'})")
 
 
 def _load(suite_name: str, settings: list[str], data: Path | None = None) -> tuple[str, Suite]:

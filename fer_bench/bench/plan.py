@@ -16,23 +16,21 @@ from fer_bench.bench.cell import Cell
 from fer_bench.bench.suite import Suite, resolve_arguments
 from fer_bench.data.base import FaceDataModule, find_root
 from fer_bench.errors import DatasetNotFound, InvalidSuite
-from fer_bench.records import provenance
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import CacheEntry, Source, default_cache, entry_path
 
 
 @dataclass(frozen=True)
 class Need:
-    """A cache entry that some cells read."""
+    """What some cells read: a dataset in some representations."""
 
     dataset: type[FaceDataModule]
     source: Source
-    representation: Representation
+    representations: tuple[Representation, ...]
 
-    @property
-    def path(self) -> Path:
-        """Where the entry is or will be."""
-        return entry_path(default_cache(), self.source, self.representation)
+    def path(self, representation: Representation) -> Path:
+        """Where the cache entry is or will be."""
+        return entry_path(default_cache(), self.source, representation)
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Plan:
 
     Attributes:
         cells: What runs, in order of protocol, entry, fold and seed.
-        needs: Cache entries the cells read, each once.
+        needs: What the cells read, one a dataset.
         skipped: (protocol, entry) -> why nothing of it can run.
     """
 
@@ -66,7 +64,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = ()) -> 
     """
     chosen = _parse_filters(only)
     cells: list[Cell] = []
-    needs: dict[Path, Need] = {}
+    needs: dict[str, dict[str, Representation]] = {}  # dataset -> cache folder -> representation
     skipped: dict[tuple[str, str], str] = {}
     absent: list[DatasetNotFound] = []
     for protocol_id in suite.protocols:
@@ -83,10 +81,10 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = ()) -> 
             method, arguments = resolve_arguments(entry, options, name)
             representation, parameters = describe(method, arguments, len(protocol.classes))
             representation = representation.resolve(data.dataset.modalities)
-            need = Need(data.dataset, data.source, representation)
-            needs[need.path] = need
+            path = entry_path(default_cache(), data.source, representation).resolve()
+            needs.setdefault(protocol.datasets[0], {})[str(path)] = representation
             # Samples found broken when the entry was made leave the folds, and so the digest.
-            broken = CacheEntry(need.path).broken if need.path.exists() else {}
+            broken = CacheEntry(path).broken if path.exists() else {}
             digest = protocol.digest(data.index, data.source.provenance, broken)
             cells += [
                 Cell(
@@ -107,7 +105,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = ()) -> 
                         "label": representation.label,
                         "digest": representation.digest,
                     },
-                    cache=str(need.path.resolve()),
+                    cache=str(path),
                     parameters=parameters,
                     folder=runs / name / protocol_id / entry / f"fold{fold:02d}" / f"seed{seed}",
                 )
@@ -120,7 +118,9 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = ()) -> 
     if not kept:
         raise InvalidSuite(f"--only {','.join(only)}: no cell of {name} fits; see `fer-bench plan {name}`.")
     used = {cell.cache for cell in kept}
-    return Plan(name, suite, kept, [n for n in needs.values() if str(n.path.resolve()) in used], skipped)
+    wanted = {name: tuple(r for path, r in each.items() if path in used) for name, each in needs.items()}
+    opened = {name: _open(name) for name, representations in wanted.items() if representations}
+    return Plan(name, suite, kept, [Need(o.dataset, o.source, wanted[n]) for n, o in opened.items()], skipped)
 
 
 def describe(method: str, arguments: dict[str, Any], num_classes: int) -> tuple[Representation, int]:

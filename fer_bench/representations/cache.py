@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -115,58 +116,64 @@ def entry_path(cache: Path, source: Source, representation: Representation) -> P
 def prepare(
     cache: Path,
     source: Source,
-    representation: Representation,
+    representations: Sequence[Representation],
     load: Load,
     *,
     workers: int = 1,
     skip_broken: bool = False,
     progress: Progress | None = None,
-) -> CacheEntry:
-    """Return the entry, extracting it first if it is not there.
+) -> list[CacheEntry]:
+    """Return the entries of some representations, extracting first what is not there; each sample is read once for all.
 
     Args:
         load: Reads one sample; raises `BrokenScan` for one that cannot be used.
         workers: Processes that extract.
         skip_broken: Leave unusable samples out and name them in the manifest, instead of stopping at the first.
-        progress: Told how far extraction is; never called when the entry is there.
+        progress: Told how far extraction is; never called when all entries are there.
 
     Raises:
         BrokenScan: the first sample that cannot be used, unless skipped, or when none can. Nothing is kept.
     """
-    path = entry_path(cache, source, representation)
-    if (entry := CacheEntry(path)).path.exists():
-        return entry
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f"{path.name}.lock")):
-        if path.exists():  # another process made it while this one waited
-            return entry
-        for abandoned in path.parent.glob(f".{path.name}.*"):  # the lock is ours, so whoever wrote these was killed
-            shutil.rmtree(abandoned, ignore_errors=True)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        temporary.mkdir()
+    paths = {entry_path(cache, source, representation): representation for representation in representations}
+    with ExitStack() as locks:
+        # In one order everywhere, so that two processes cannot wait for each other.
+        for path in sorted(path for path in paths if not path.exists()):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            locks.enter_context(FileLock(path.with_name(f"{path.name}.lock")))
+        absent = [path for path in paths if not path.exists()]  # others made some while this process waited
+        temporary = {path: path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}") for path in absent}
         try:
-            _extract(temporary, source, representation, load, workers, skip_broken, progress)
-            temporary.rename(path)
+            for path, folder in temporary.items():
+                for abandoned in path.parent.glob(
+                    f".{path.name}.*"
+                ):  # the lock is ours: whoever wrote these was killed
+                    shutil.rmtree(abandoned, ignore_errors=True)
+                folder.mkdir()
+            if absent:
+                targets = {temporary[path]: paths[path] for path in absent}
+                _extract(targets, source, load, workers, skip_broken, progress)
+            for path, folder in temporary.items():
+                folder.rename(path)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return entry
+            for folder in temporary.values():
+                shutil.rmtree(folder, ignore_errors=True)
+    return [CacheEntry(path) for path in paths]
 
 
 def _extract(
-    folder: Path,
+    targets: dict[Path, Representation],
     source: Source,
-    representation: Representation,
     load: Load,
     workers: int,
     skip_broken: bool,
     progress: Progress | None,
 ) -> None:
     count = len(source.ids)
-    array_path = folder / "array.npy"
-    shape = (count, *representation.shape)
-    # Created at full size first: the workers write their rows in place, so no array travels between processes.
-    np.lib.format.open_memmap(array_path, mode="w+", dtype=representation.dtype, shape=shape).flush()
-    work = _Work(source, representation, load, array_path)
+    for folder, representation in targets.items():
+        # Created at full size first: the workers write their rows in place, so no array travels between processes.
+        shape = (count, *representation.shape)
+        np.lib.format.open_memmap(folder / "array.npy", mode="w+", dtype=representation.dtype, shape=shape).flush()
+    work = _Work(source, targets, load)
     broken: dict[str, str] = {}
     for done, error in enumerate(map_processes(work, range(count), workers), start=1):
         if error and not skip_broken:
@@ -183,42 +190,45 @@ def _extract(
     usable = [(name, row) for row, name in enumerate(source.ids) if name not in broken]
     if not usable:
         raise BrokenScan(source.root, f"none of its {count} samples can be read", "Run `fer-bench data check` on it.")
-    pd.DataFrame(usable, columns=["id", "row"]).to_parquet(folder / "index.parquet", index=False)
-    write_json(
-        folder / "manifest.json",
-        {
-            "dataset": source.dataset,
-            "root": str(source.root),
-            "provenance": source.provenance,
-            "source": source.digest,
-            "representation": representation.name,
-            "version": representation.version,
-            "parameters": asdict(representation),
-            "digest": representation.digest,
-            "shape": shape,
-            "broken": broken,
-            "fer_bench": __version__,
-        },
-    )
+    for folder, representation in targets.items():
+        pd.DataFrame(usable, columns=["id", "row"]).to_parquet(folder / "index.parquet", index=False)
+        write_json(
+            folder / "manifest.json",
+            {
+                "dataset": source.dataset,
+                "root": str(source.root),
+                "provenance": source.provenance,
+                "source": source.digest,
+                "representation": representation.name,
+                "version": representation.version,
+                "parameters": asdict(representation),
+                "digest": representation.digest,
+                "shape": [count, *representation.shape],
+                "broken": broken,
+                "fer_bench": __version__,
+            },
+        )
 
 
 @dataclass(frozen=True)
 class _Work:
-    """Extracts the sample at one position into its row; returns what was wrong with it, if anything was."""
+    """Extracts the sample at one position into its rows; returns what was wrong with it, if anything was."""
 
     source: Source
-    representation: Representation
+    targets: dict[Path, Representation]
     load: Load
-    array_path: Path
 
     @cached_property
-    def array(self) -> NDArray[Any]:
-        return np.lib.format.open_memmap(self.array_path, mode="r+")
+    def arrays(self) -> list[tuple[Representation, NDArray[Any]]]:
+        """Opened once a process."""
+        return [(r, np.lib.format.open_memmap(folder / "array.npy", mode="r+")) for folder, r in self.targets.items()]
 
     def __call__(self, position: int) -> BrokenScan | None:
         files = self.source.files[position]
         try:
-            self.array[position] = self.representation.extract(self.load(self.source.root, files))
+            sample = self.load(self.source.root, files)
+            for representation, array in self.arrays:
+                array[position] = representation.extract(sample)
         except BrokenScan as error:
             return error
         except FerBenchError as error:  # from the representation, which does not know whose scan it was given

@@ -34,10 +34,10 @@ PHOTOGRAPH_PIXELS = 128
 
 # The distribution's ethnic codes of F0001..F0056 and M0001..M0044.
 _RACES = {
-    "F": "WH BL LA LA AE WH WH WH WH WH AE WH AE WH WH WH WH WH AE WH WH WH WH LA WH WH WH AE WH BL WH WH WH WH AE WH AE "
-    "WH AE AE WH AE BL LA BL AE LA AE WH BL WH WH BL WH BL LA",
-    "M": "AM BL WH WH IN AE AE WH WH AE WH AE WH WH WH WH WH WH IN IN WH WH IN AE AE AE AE WH WH WH LA WH AM WH WH WH IN "
-    "BL AE WH WH LA AE IN",
+    "F": "WH BL LA LA AE WH WH WH WH WH AE WH AE WH WH WH WH WH AE WH WH WH WH LA WH WH WH AE WH BL WH WH WH WH AE AE "
+    "WH AE AE WH AE AE BL LA BL AE LA AE WH BL WH WH BL WH BL LA",
+    "M": "AM BL WH WH IN AE AE WH WH AE WH AE AE WH WH WH WH WH IN IN WH WH IN AE AE AE AE WH WH WH LA WH AM WH WH WH "
+    "IN BL AE WH WH LA AE IN",
 }
 _DARKNESS = {"WH": 0.10, "AE": 0.22, "AM": 0.35, "LA": 0.40, "IN": 0.60, "BL": 0.85}
 
@@ -200,12 +200,7 @@ def photograph(mesh: ScannedMesh, albedo: NDArray[np.uint8], size: int = PHOTOGR
 
 
 def as_scan(mesh: ScannedMesh, albedo: NDArray[np.uint8]) -> Scan:
-    """The scan as a reader would give it."""
-
-    def fan(polygons: list[list[int]]) -> NDArray[np.int32]:
-        return np.array([(p[0], p[k], p[k + 1]) for p in polygons for k in range(1, len(p) - 1)], dtype=np.int32)
-
-    vertices = mesh.vertices.astype(np.float32)
-    landmarks = named_landmarks(vertices[mesh.landmarks])
-    uv = mesh.uv.astype(np.float32)
-    return Scan(vertices, fan(mesh.polygons), uv, fan(mesh.uv_polygons), albedo, landmarks)
+    """The scan as a reader would give it, but for the order of its triangles."""
+    vertices, uv = mesh.vertices.astype(np.float32), mesh.uv.astype(np.float32)
+    triangles, uv_triangles = mesh.triangles.astype(np.int32), mesh.uv_triangles.astype(np.int32)
+    return Scan(vertices, triangles, uv, uv_triangles, albedo, named_landmarks(vertices[mesh.landmarks]))

@@ -39,7 +39,7 @@ DECIMALS = 4
 """Millimetres are rounded to 0.1 micrometre: processors differ in the last bits of a cosine, and a twin must not."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal only to itself, so that it can be a cache's key
 class FaceModel:
     """A linear morphable face: `template + sum_k w_k identity_k + sum_j e_j expression_j`.
 

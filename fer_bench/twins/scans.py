@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +32,20 @@ class ScannedMesh:
     Attributes:
         vertices: (N, 3) millimetres.
         polygons: Corners as rows of `vertices`; triangles, some quads, a few pentagons.
+        triangles: (F, 3) the same surface in triangles.
         uv: (U, 2), U > N.
         uv_polygons: Corners as rows of `uv`, polygon for polygon.
+        uv_triangles: (F, 3), triangle for triangle.
         landmarks: (L,) rows of `vertices`.
         correspondence: (N,) the template vertex that each vertex is.
     """
 
     vertices: Floats
     polygons: Polygons
+    triangles: Indices
     uv: Floats
     uv_polygons: Polygons
+    uv_triangles: Indices
     landmarks: Indices
     correspondence: Indices
 
@@ -68,7 +73,9 @@ def scan_face(model: FaceModel, shape: Floats, landmarks: Indices, rng: np.rando
     polygons, uv_polygons = _merge(faces, uv_faces, rng)
     rotation, shift = _pose(rng)
     vertices = np.round(noisy[used] @ rotation.T + shift, DECIMALS)
-    return ScannedMesh(vertices, polygons, model.uv[used_uv], uv_polygons, row[landmarks], used)
+    return ScannedMesh(
+        vertices, polygons, faces, model.uv[used_uv], uv_polygons, uv_faces, row[landmarks], correspondence=used
+    )
 
 
 def _inverse(used: Indices, count: int) -> Indices:
@@ -90,8 +97,7 @@ def _noise(model: FaceModel, shape: Floats, rng: np.random.Generator) -> Floats:
     """(V, 3): sensor noise along the viewing direction, a little smoothed, and a few small bumps."""
     count = len(shape)
     depth = rng.uniform(0.15, 0.4) * rng.standard_normal(count)
-    smooth = _neighbour_mean(model.triangles, count)
-    depth = 0.5 * depth + 0.5 * (smooth @ depth)
+    depth = 0.5 * depth + 0.5 * (_neighbour_mean(model) @ depth)
     for _ in range(int(rng.poisson(3))):
         centre = shape[int(rng.integers(count))]
         radius, height = rng.uniform(3.0, 8.0), rng.normal(0.0, 0.8)
@@ -100,8 +106,10 @@ def _noise(model: FaceModel, shape: Floats, rng: np.random.Generator) -> Floats:
     return np.column_stack([sideways, depth])
 
 
-def _neighbour_mean(triangles: NDArray[np.int32], count: int) -> csr_array:
+@lru_cache(maxsize=1)
+def _neighbour_mean(model: FaceModel) -> csr_array:
     """Maps a value a vertex to the mean of its neighbours'."""
+    triangles, count = model.triangles, len(model.template)
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     edges = np.unique(np.concatenate([edges, edges[:, ::-1]]), axis=0)
     degree = np.bincount(edges[:, 0], minlength=count)
@@ -126,12 +134,8 @@ def _merge(faces: Indices, uv_faces: Indices, rng: np.random.Generator) -> tuple
 
     Each starts at the corner that all its triangles share, so that a fan from it gives the same triangles again.
     """
+    neighbour = _Neighbours(faces, uv_faces)
     corners, uv_corners = faces.tolist(), uv_faces.tolist()
-    across = {}  # directed edge with its texture coordinates -> (triangle, corner opposite to it)
-    for number, (face, uv_face) in enumerate(zip(corners, uv_corners, strict=True)):
-        for k in range(3):
-            i, j = k, (k + 1) % 3
-            across[face[i], face[j], uv_face[i], uv_face[j]] = (number, (k + 2) % 3)
     gone: set[int] = set()
     merged: Polygons = []
     uv_merged: Polygons = []
@@ -139,22 +143,38 @@ def _merge(faces: Indices, uv_faces: Indices, rng: np.random.Generator) -> tuple
     for number in rng.permutation(len(corners)).tolist():
         if len(merged) == quads + PENTAGONS:
             break
-        triangles = [number]
-        (a, b, c), (ua, ub, uc) = corners[number], uv_corners[number]
-        polygon, uv_polygon = [a, b, c], [ua, ub, uc]
-        # A fan around corner a grows over its edge to the second corner.
-        for _ in range(2 if len(merged) < PENTAGONS else 1):
-            second, uv_second = polygon[1], uv_polygon[1]
-            neighbour, opposite = across.get((second, polygon[0], uv_second, uv_polygon[0]), (number, 0))
-            if neighbour in triangles:
-                break
-            triangles.append(neighbour)
-            polygon.insert(1, corners[neighbour][opposite])
-            uv_polygon.insert(1, uv_corners[neighbour][opposite])
+        triangles, polygon, uv_polygon = [number], corners[number], uv_corners[number]
         wanted = 5 if len(merged) < PENTAGONS else 4
+        # A fan around the first corner grows over its edge to the second.
+        while len(polygon) < wanted and (found := neighbour(polygon, uv_polygon)) is not None:
+            triangle, opposite = found
+            triangles.append(triangle)
+            polygon = [polygon[0], corners[triangle][opposite], *polygon[1:]]
+            uv_polygon = [uv_polygon[0], uv_corners[triangle][opposite], *uv_polygon[1:]]
         if len(set(polygon)) == wanted and gone.isdisjoint(triangles):
             gone.update(triangles)
             merged.append(polygon)
             uv_merged.append(uv_polygon)
     rest = [number for number in range(len(corners)) if number not in gone]
     return merged + [corners[n] for n in rest], uv_merged + [uv_corners[n] for n in rest]
+
+
+class _Neighbours:
+    """Finds the triangle across an edge, if the texture goes on across it too."""
+
+    def __init__(self, faces: Indices, uv_faces: Indices) -> None:
+        self.uv_faces = uv_faces
+        self.span = int(faces.max()) + 1
+        keys = (faces * self.span + np.roll(faces, -1, axis=1)).ravel()  # directed edges, three a triangle
+        self.order = np.argsort(keys)
+        self.keys = keys[self.order]
+
+    def __call__(self, polygon: list[int], uv_polygon: list[int]) -> tuple[int, int] | None:
+        """(triangle, its corner opposite to the edge) across the edge from the second corner to the first."""
+        key = polygon[1] * self.span + polygon[0]
+        place = int(np.searchsorted(self.keys, key))
+        if place == len(self.keys) or self.keys[place] != key:
+            return None
+        triangle, start = divmod(int(self.order[place]), 3)
+        uv_edge = [int(self.uv_faces[triangle, k % 3]) for k in (start, start + 1)]
+        return (triangle, (start + 2) % 3) if uv_edge == [uv_polygon[1], uv_polygon[0]] else None

@@ -52,7 +52,7 @@ class Bench:
     def ready(self, *settings: str, only: tuple[str, ...] = ()) -> list[Cell]:
         """Cells ready to be worked on in this process."""
         for need in self.plan(*settings, only=only).needs:
-            prepare(Path(os.environ["FER_BENCH_CACHE"]), need.source, need.representation, need.dataset.load)
+            prepare(Path(os.environ["FER_BENCH_CACHE"]), need.source, need.representations, need.dataset.load)
         return pending(self.plan(*settings, only=only).cells)
 
     def status(self) -> str:

@@ -70,6 +70,16 @@ def test_an_open_mouth_does_not_tilt_the_head() -> None:
     np.testing.assert_array_equal(a, b)
 
 
+def test_the_mouth_stands_in_for_a_nose_that_is_unknown() -> None:
+    # The eyes of this person lie in one line, so only the mouth tells how far the head is tilted.
+    points = {name: np.float32(at) for name, at in CANONICAL.items() if "eye" in name or "corner" in name}
+    for name in ("left_eye_inner", "right_eye_inner"):
+        points[name] = points[name] - np.float32([0, 0, 10])
+    tilted = Rotation.from_euler("x", 35, degrees=True).as_matrix()
+    after = align(moved(Scan(surface(), NO_TRIANGLES, landmarks=points), tilted, np.zeros(3)))
+    np.testing.assert_allclose(after.vertices[:, 1], surface()[:, 1], atol=15)  # it would be off by 50 mm
+
+
 @pytest.mark.parametrize(
     "known",
     [

@@ -33,12 +33,14 @@ def test_equals_the_definition_also_with_ties(points: np.ndarray, data: st.DataO
 
 
 @pytest.mark.parametrize("scale", [1, 1e-3, 1e5])
-def test_equals_the_definition_on_a_surface(scale: float) -> None:
-    x, y = np.random.default_rng(0).normal(0, 40, (2, 3000))
+@pytest.mark.parametrize("outlier", [False, True])
+def test_equals_the_definition_on_a_surface(scale: float, outlier: bool) -> None:
+    x, y = np.random.default_rng(0).normal(0, 40, (2, 2000))
     points = (np.stack([x, y, -(x**2 + y**2) / 200], axis=1) * scale).astype(np.float32)
-    points[7] = [1e4 * scale, 0, 0]  # an outlier leaves all others in one cell of the grid
-    chosen = farthest_point_sample(points, 400, start=11)
-    assert chosen.dtype == np.int64 and chosen.tolist() == by_definition(points, 400, 11)
+    if outlier:  # leaves all others in one cell of the grid
+        points[7] = [1e4 * scale, 0, 0]
+    chosen = farthest_point_sample(points, 1900, start=11)
+    assert chosen.dtype == np.int64 and chosen.tolist() == by_definition(points, 1900, 11)
 
 
 def test_a_small_cloud_is_repeated() -> None:

@@ -20,7 +20,8 @@ POINTS = Points(count=32)
 
 
 def fill(cache: Path, root: Path, workers: int = 1, **options: bool) -> CacheEntry:
-    return prepare(cache, BU3DFE.source(root), POINTS, BU3DFE.load, workers=workers, **options)
+    (entry,) = prepare(cache, BU3DFE.source(root), [POINTS], BU3DFE.load, workers=workers, **options)
+    return entry
 
 
 def leftovers(cache: Path) -> list[str]:
@@ -30,7 +31,7 @@ def leftovers(cache: Path) -> list[str]:
 def test_an_entry_holds_what_was_extracted(tmp_path: Path, bu3dfe_root: Path) -> None:
     source = BU3DFE.source(bu3dfe_root)
     seen: list[tuple[int, int]] = []
-    entry = prepare(tmp_path, source, VIEWS, BU3DFE.load, progress=lambda *p: seen.append(p))
+    (entry,) = prepare(tmp_path, source, [VIEWS], BU3DFE.load, progress=lambda *p: seen.append(p))
     assert seen[-1] == (250, 250)
     array = entry.open()
     assert array.shape == (250, 1, 1, 16, 16)
@@ -52,7 +53,7 @@ def test_workers_do_not_change_it_and_a_second_call_extracts_nothing(tmp_path: P
     def refuse(*_: object) -> None:
         raise AssertionError("extracted again")
 
-    again = prepare(tmp_path / "one", BU3DFE.source(bu3dfe_root), POINTS, refuse)
+    (again,) = prepare(tmp_path / "one", BU3DFE.source(bu3dfe_root), [POINTS], refuse)
     assert again.path == one.path
 
 
@@ -101,7 +102,7 @@ def test_what_a_representation_refuses_names_the_file(tmp_path: Path, make_bu3df
     (root / "F0001" / "F0001_HA02WH_F3D.bmp").unlink()
     views = Views(yaws=(0.0,), size=8, channels=("texture",))
     with pytest.raises(BrokenScan, match=r"F0001_HA02WH_F3D\.wrl"):
-        prepare(tmp_path, BU3DFE.source(root), views, BU3DFE.load)
+        prepare(tmp_path, BU3DFE.source(root), [views], BU3DFE.load)
 
 
 def test_a_damaged_array_is_named(tmp_path: Path, make_bu3dfe: Callable[[int], Path]) -> None:
@@ -124,7 +125,7 @@ class Counting:
 
 
 def _fill_once(cache: Path, source: Source, load: Counting) -> None:
-    prepare(cache, source, POINTS, load)
+    prepare(cache, source, [POINTS], load)
 
 
 def test_two_processes_make_one_entry(tmp_path: Path, make_bu3dfe: Callable[[int], Path]) -> None:
@@ -140,11 +141,23 @@ def test_two_processes_make_one_entry(tmp_path: Path, make_bu3dfe: Callable[[int
     assert (tmp_path / "log").read_text() == "x" * 25
 
 
+def test_each_sample_is_read_once_for_all_representations(tmp_path: Path, make_bu3dfe: Callable[[int], Path]) -> None:
+    source, load = BU3DFE.source(make_bu3dfe(1)), Counting(tmp_path / "log")
+    points, views = prepare(tmp_path / "both", source, [POINTS, VIEWS], load)
+    assert (tmp_path / "log").read_text() == "x" * 25
+    assert points.open().shape == (25, 32, 3)
+    assert views.open().shape == (25, 1, 1, 16, 16)
+    (alone,) = prepare(tmp_path / "alone", source, [VIEWS], load)
+    assert np.array_equal(alone.open(), views.open())
+    prepare(tmp_path / "both", source, [VIEWS, Points(count=8)], load)
+    assert (tmp_path / "log").read_text() == "x" * 75, "only what is absent is extracted"
+
+
 def test_what_a_killed_process_left_is_cleared(tmp_path: Path, make_bu3dfe: Callable[[int], Path]) -> None:
     source = BU3DFE.source(make_bu3dfe(1))
     path = entry_path(tmp_path, source, POINTS)
     abandoned = path.with_name(f".{path.name}.deadbeef")
     abandoned.mkdir(parents=True)
     (abandoned / "array.npy").write_bytes(b"half")
-    prepare(tmp_path, source, POINTS, BU3DFE.load)
+    prepare(tmp_path, source, [POINTS], BU3DFE.load)
     assert not abandoned.exists()

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_bench.errors import FerBenchError, InvalidFile
+from fer_bench.geometry.alignment import rigid_fit
+from fer_bench.geometry.bnd import read_bnd
+from fer_bench.geometry.images import read_image
+from fer_bench.geometry.vrml import read_vrml
+from fer_bench.records import read_json
+from fer_bench.twins.bu3dfe import Population, scan_names, subject_names, true_correspondence, write_twin
+from fer_bench.twins.face import procedural_face
+from fer_bench.twins.preview import contact_sheet
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("twin") / "bu3dfe"
+    write_twin(folder, subjects=2, seed=5)
+    return folder
+
+
+def fingerprint(root: Path) -> dict[str, str]:
+    return {
+        p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in root.rglob("*")
+        if p.is_file()
+    }
+
+
+def test_names_sexes_and_races_are_the_distributions() -> None:
+    everybody = subject_names(100)
+    assert (everybody[0], everybody[55], everybody[56], everybody[99]) == ("F0001", "F0056", "M0001", "M0044")
+    assert len(subject_names(20)) == 20
+    scans = [name for subject in everybody for name in scan_names(subject)]
+    assert len(set(scans)) == 2500
+    races = [scan_names(subject)[0][-2:] for subject in everybody]
+    counts = {race: races.count(race) for race in set(races)}
+    assert counts == {"WH": 51, "AE": 24, "BL": 9, "LA": 8, "IN": 6, "AM": 2}
+    assert scan_names("F0043")[0] == "F0043_NE00BL"
+    assert scan_names("M0033")[-1] == "M0033_SU04AM"
+
+
+def test_files_are_the_distributions(root: Path) -> None:
+    found = sorted(fingerprint(root))
+    assert len(found) == 2 * 25 * 4 + 1
+    assert {"twin.json", "F0001/F0001_NE00WH_F3D.wrl", "M0001/M0001_SU04AM_F2D.bmp"} <= set(found)
+    marker = read_json(root / "twin.json")
+    assert marker == {
+        "dataset": "bu3dfe",
+        "recipe": 1,
+        "face_model": f"procedural-{procedural_face().digest[:12]}",
+        "seed": 5,
+        "subjects": 2,
+    }
+
+
+def test_bytes_depend_on_the_seed_alone(root: Path, tmp_path: Path) -> None:
+    write_twin(tmp_path / "again", subjects=2, seed=5, workers=2)
+    assert fingerprint(tmp_path / "again") == fingerprint(root)
+    write_twin(tmp_path / "other", subjects=1, seed=6)
+    assert not set(fingerprint(tmp_path / "other").values()) & set(fingerprint(root).values())
+
+
+def test_scans_have_the_formats_quirks_and_no_correspondence(root: Path) -> None:
+    counts, first = [], []
+    for path in sorted(root.rglob("*_F3D.wrl"))[::7]:
+        mesh = read_vrml(path)
+        assert mesh.uv is not None
+        assert mesh.uv_triangles is not None
+        assert len(mesh.uv) > len(mesh.vertices)
+        assert 4000 < len(mesh.vertices) < 6500
+        assert len(np.unique(mesh.triangles)) == len(mesh.vertices), "no vertex is left over"
+        text = path.read_text()
+        assert text.count("Viewpoint") == 6
+        rows = text[text.index("coordIndex") : text.index("texCoord ")].splitlines()
+        sizes = [len(row.split()) - 1 for row in rows if "-1" in row]
+        assert sizes.count(4) > 0.01 * len(sizes)
+        assert sizes.count(5) == 3
+        assert max(sizes) == 5
+        counts.append(len(mesh.vertices))
+        first.append(mesh.vertices[0])
+    assert len(set(counts)) > len(counts) // 2, "the crop differs"
+    assert np.std(first, axis=0).min() > 10, "vertex 0 is somewhere else each time"
+
+
+def test_landmarks_are_vertices_of_their_mesh(root: Path) -> None:
+    for path in sorted(root.rglob("*_F3D.bnd"))[::9]:
+        indices, points = read_bnd(path)
+        assert len(set(indices.tolist())) == 83
+        vertices = read_vrml(path.with_suffix(".wrl")).vertices
+        assert np.abs(vertices[indices] - points).max() < 1e-3
+
+
+def test_the_true_correspondence_is_known(root: Path) -> None:
+    name = "F0001_NE00WH"
+    correspondence = true_correspondence(root, name)
+    vertices = read_vrml(root / "F0001" / f"{name}_F3D.wrl").vertices.astype(float)
+    assert len(np.unique(correspondence)) == len(correspondence) == len(vertices)
+    face, person = procedural_face(), Population(procedural_face(), 5).person("F0001", "WH")
+    neutral = face.vertices(person.identity, np.zeros(53))[correspondence]
+    rotation, shift = rigid_fit(vertices, neutral)
+    error = np.linalg.norm(vertices @ rotation.T + shift - neutral, axis=1)
+    assert np.median(error) < 2.0, "but for expression and noise the scan is the person's face"
+    wrong = np.linalg.norm(vertices @ rotation.T + shift - neutral[::-1], axis=1)
+    assert np.median(wrong) > 20
+
+
+def test_another_models_correspondence_is_refused(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "twin.json").write_text((root / "twin.json").read_text().replace("procedural", "other"))
+    with pytest.raises(InvalidFile, match="was made with face model other"):
+        true_correspondence(tmp_path, "F0001_HA04WH")
+
+
+def test_the_photograph_shows_a_face(root: Path) -> None:
+    image = read_image(root / "F0001" / "F0001_NE00WH_F2D.bmp").astype(float)
+    seen = image.sum(axis=2) > 0
+    assert 0.2 < seen.mean() < 0.8
+    assert seen[60:68, 60:68].all()
+    assert not seen[:4, :4].any()
+    assert image[seen].std() > 15
+
+
+def test_a_folder_with_files_is_refused_and_an_error_leaves_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "bu3dfe"
+    target.mkdir()
+    (target / "mine.txt").write_text("mine")
+    with pytest.raises(FerBenchError, match="is not empty; name another folder"):
+        write_twin(target, subjects=1)
+    assert (target / "mine.txt").read_text() == "mine"
+
+    def stop(done: int, _: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_twin(tmp_path / "new", subjects=1, progress=stop)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bu3dfe"]
+    with pytest.raises(FerBenchError, match="BU-3DFE has 100 subjects"):
+        write_twin(tmp_path / "new", subjects=101)
+
+
+def test_a_contact_sheet_is_drawn(tmp_path: Path) -> None:
+    contact_sheet(None, tmp_path / "sheet.png")
+    sheet = read_image(tmp_path / "sheet.png")
+    assert sheet.shape[0] > 1000
+    assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 1000
