@@ -23,7 +23,7 @@ NAMED |= {48: (26, -33), 54: (-26, -33), 51: (0, -25), 57: (0, -43), 75: (0, -78
 
 
 def write_scan(folder: Path, name: str, random: np.random.Generator) -> None:
-    """One scan of BU-3DFE: a domed 13 x 13 grid whose bump depends on the expression, with its texture and landmarks."""
+    """One scan of BU-3DFE: a domed 13 x 13 grid whose bump depends on the expression, textured, with landmarks."""
     code, level = name[6:8], int(name[8:10])
     axis = np.linspace(-90.0, 90.0, SIZE)
     x, y = (grid.ravel() for grid in np.meshgrid(axis, axis))

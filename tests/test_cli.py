@@ -12,15 +12,20 @@ HEAVY = ("torch", "lightning", "pandas", "numpy", "numba", "matplotlib")
 
 
 def call(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "fer_bench", *arguments], capture_output=True, text=True, cwd=cwd, timeout=120
-    )
+    command = [sys.executable, "-m", "fer_bench", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, check=False)
+
+
+def python(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_help_is_light_and_names_every_command() -> None:
-    script = f"import sys, fer_bench.cli\ntry: fer_bench.cli.main()\nfinally: print([m for m in {HEAVY} if m in sys.modules])"
+    script = "import sys, fer_bench.cli\ntry: fer_bench.cli.main()\n"
+    script += f"finally: print([m for m in {HEAVY} if m in sys.modules])"
     for arguments in (["--help"], ["run", "--help"], ["data", "twin", "--help"]):
-        done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
+        done = python(script, *arguments)
         assert done.stdout.rstrip().endswith("[]"), arguments
     text = call("--help").stdout + call("data", "--help").stdout
     for command in ("list", "plan", "run", "status", "leaderboard", "evaluate", "check", "twin", "prepare"):
@@ -30,7 +35,7 @@ def test_help_is_light_and_names_every_command() -> None:
 def test_lists_need_no_torch() -> None:
     script = "import sys\nfrom fer_bench.bench.describe import listing\n"
     script += "[listing(k) for k in ('methods', 'datasets', 'protocols')]; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "False\n"
+    assert python(script).stdout == "False\n"
 
 
 @pytest.mark.parametrize(

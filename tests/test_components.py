@@ -17,11 +17,12 @@ from fer_bench.bench.plan import describe
 from fer_bench.bench.suite import read_suite, resolve_arguments
 from fer_bench.errors import DatasetNotFound, FerBenchError
 from fer_bench.methods.base import Method
+from fer_bench.protocols import PROTOCOLS as ALL_PROTOCOLS
 from fer_bench.records import INDEX_COLUMNS, TWIN_MARKER, Batch
 from fer_bench.representations.base import Representation
 
 METHODS, DATASETS, TWINS = registry.methods(), registry.datasets(), registry.twins()
-PROTOCOLS, SUITES = sorted(registry.PROTOCOLS), sorted(registry.suites())
+PROTOCOLS, SUITES = sorted(ALL_PROTOCOLS), sorted(registry.suites())
 CLASSES = 5
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fer_bench.bench import registry
+from fer_bench.bench.cell import Cell, State
 from fer_bench.bench.suite import Suite, read_suite
 from fer_bench.errors import FerBenchError
 from fer_bench.records import atomic_write
@@ -35,7 +36,7 @@ class RunOptions:
     skip_broken: bool = False
 
 
-def run(  # noqa: PLR0914 - the story of a run, told once
+def run(
     suite_name: str, settings: list[str], only: list[str], runs: Path, data: Path | None, out: Path, options: RunOptions
 ) -> bool:
     """Run a suite and write its leaderboard; True when every cell asked for is done."""
@@ -90,8 +91,7 @@ def show_plan(suite_name: str, settings: list[str], only: list[str], runs: Path,
     name, suite = _load(suite_name, settings, data)
     plan = make_plan(name, suite, runs, only)
     lines = [f"{name}: {len(plan.cells)} cells"]
-    for cell in plan.cells:
-        lines.append(f"  {cell.status().state:<12} {cell.id}  {cell.representation['label']}")
+    lines += [f"  {c.status().state:<12} {c.id}  {c.representation['label']}" for c in plan.cells]
     lines += [f"  {'skipped':<12} {name}/{protocol}/{entry}: {why}" for (protocol, entry), why in plan.skipped.items()]
     for need in plan.needs:
         for representation in need.representations:
@@ -119,10 +119,8 @@ def _time_left(plan: Plan) -> str:
 
 def show_status(suite_name: str, settings: list[str], runs: Path) -> str:
     """Where every cell of a suite stands, from its folder alone."""
-    from fer_bench.bench.cell import Cell
-
     name, suite = _load(suite_name, settings)
-    lines, states = [], Counter[str]()
+    lines, states = [], Counter[State]()
     for protocol, entry, fold, seed in suite.identities():
         folder = runs / name / protocol / entry / f"fold{fold:02d}" / f"seed{seed}"
         line = f"{protocol}/{entry}/fold{fold:02d}/seed{seed}"
@@ -273,5 +271,5 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _count(states: Counter[str]) -> str:
-    return ", ".join(f"{count} {state}" for state, count in states.most_common() if count) or "no cells"
+def _count(states: Mapping[State, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(states.items()) if count) or "no cells"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fer_bench.bench import registry
 from fer_bench.errors import UnknownName
+from fer_bench.protocols import PROTOCOLS
 
 KINDS = ("methods", "datasets", "protocols", "suites")
 
@@ -32,7 +33,7 @@ def _datasets() -> dict[str, str]:
 def _protocols() -> dict[str, str]:
     return {
         name: f"{p.task} of {p.unit}s, {len(p.classes)} classes, {p.num_folds} folds, on {' and '.join(p.datasets)}"
-        for name, p in registry.PROTOCOLS.items()
+        for name, p in PROTOCOLS.items()
     }
 
 
@@ -51,8 +52,8 @@ def _details(kind: str, name: str) -> str:
         return registry.card("data", name)
     if kind == "suites":
         return registry.suites()[name].read_text(encoding="utf-8").rstrip()
-    p = registry.PROTOCOLS[name]
+    p = PROTOCOLS[name]
     return (
         f"{p.id}: {_protocols()[name]}\nclasses: {', '.join(p.classes)}\nsource: {p.source}\n"
-        "folds: subject-independent, a function of the index alone; validation subjects are held out of the training ones"
+        "folds: subject-independent, a function of the index alone; validation subjects come out of the training ones"
     )

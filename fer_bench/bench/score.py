@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,13 +31,13 @@ def score(cell: Cell) -> Result:
     checkpoint = _load_checkpoint(cell.checkpoints / "best.ckpt")
     method.load_state_dict(checkpoint["state_dict"])
     trainer = make_trainer(cell, devices=1, num_nodes=1, logger=False, enable_checkpointing=False)
-    batches = trainer.predict(method, data)
-    ids = [i for batch in batches or () for i in batch["id"]]
+    batches: list[Any] = trainer.predict(method, data) or []
+    ids = [i for batch in batches for i in batch["id"]]
     if sorted(ids) != sorted(data.fold.test):
         raise RuntimeError(
             f"{cell.id}: predicted {len(ids)} samples that are not the {len(data.fold.test)} of the fold"
         )
-    outputs = torch.cat([batch["output"] for batch in batches or ()]).numpy()
+    outputs = torch.cat([batch["output"] for batch in batches]).numpy()
     path = cell.folder / "predictions.parquet"
     _write_predictions(path, cell, data.index(data.root), ids, outputs)
     status = cell.status()
@@ -57,7 +58,7 @@ def score(cell: Cell) -> Result:
     return result
 
 
-def _load_checkpoint(path: Path) -> dict:
+def _load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from fer_bench.errors import InvalidSuite
 from fer_bench.methods.base import Method
 from fer_bench.nn.point_augmentation import drop_points, scale_points
-from fer_bench.nn.pointnet2 import PointNet2Encoder, PointNet2Head
+from fer_bench.nn.pointnet2 import PointNet2Encoder, PointNet2Head, Size
 from fer_bench.records import Batch
 from fer_bench.representations.points import Points
 
@@ -28,7 +28,8 @@ class PointNet2(Method):
 
     Args:
         num_classes: Expressions.
-        points: Points a scan, at least 512.
+        size: `ssg` is the published network; `nano` is ours, for CPUs and quick trials.
+        points: Points a scan, at least 512 (nano: 128).
         dropout: Of both hidden layers of the classifier.
         learning_rate: Of Adam, times `gamma` every `step_epochs` epochs.
         weight_decay: Added to the gradient, as Adam does, not decoupled from it.
@@ -46,6 +47,7 @@ class PointNet2(Method):
     def __init__(
         self,
         num_classes: int,
+        size: Size = "ssg",
         points: int = 2048,
         dropout: float = 0.4,
         learning_rate: float = 1e-3,
@@ -58,10 +60,10 @@ class PointNet2(Method):
         batch_size: int = 24,
     ) -> None:
         super().__init__(num_classes, Points(count=points), epochs, batch_size)
-        self.encoder = PointNet2Encoder()
-        if points < self.encoder.level1.centres:
-            raise InvalidSuite(f"pointnet2: points is {points}; give {self.encoder.level1.centres} or more.")
-        self.head = PointNet2Head(num_classes, dropout)
+        self.encoder = PointNet2Encoder(size)
+        if points < self.encoder.fewest:
+            raise InvalidSuite(f"pointnet2: points is {points}; give {self.encoder.fewest} or more.")
+        self.head = PointNet2Head(num_classes, dropout, self.encoder.features)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.step_epochs, self.gamma = step_epochs, gamma
         self.max_point_dropout, self.scale = max_point_dropout, scale

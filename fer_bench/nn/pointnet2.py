@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -191,25 +192,46 @@ def _pick(xyz: Tensor, index: Tensor) -> Tensor:
     return xyz[clouds, index]
 
 
+class Widths(NamedTuple):
+    """A size of the network: `SetAbstraction`'s first three arguments and its widths, twice, and the last level's."""
+
+    level1: tuple[int, float, int, tuple[int, ...]]
+    level2: tuple[int, float, int, tuple[int, ...]]
+    level3: tuple[int, ...]
+
+
+Size = Literal["ssg", "nano"]
+SIZES: dict[Size, Widths] = {
+    # The published single-scale grouping.
+    "ssg": Widths((512, 0.2, 32, (64, 64, 128)), (128, 0.4, 64, (128, 128, 256)), (256, 512, 1024)),
+    # Ours, nobody's paper: for CPUs and the quickstart, about a hundredth of the work.
+    "nano": Widths((128, 0.25, 16, (16, 16, 32)), (32, 0.5, 16, (32, 32, 64)), (64, 128, 256)),
+}
+
+
 class PointNet2Encoder(nn.Module):
-    """Three set abstraction levels; 807,744 parameters.
+    """Three set abstraction levels; 807,744 parameters at the published size.
 
     The feature does not change when the points are reordered as long as point 0 stays first and no ball holds more
     than its k points; beyond that it depends on their order, see `ball_query`. It does change when the cloud is moved,
     for the last level sees coordinates: clouds are expected centred and in the unit ball, the unit of the radii.
+
+    Attributes:
+        features: Length of the feature, 1024 at the published size.
+        fewest: Fewest points of a cloud.
     """
 
-    features = 1024
-
-    def __init__(self) -> None:
+    def __init__(self, size: Size = "ssg") -> None:
         super().__init__()
-        self.level1 = SetAbstraction(512, 0.2, 32, 0, (64, 64, 128))
-        self.level2 = SetAbstraction(128, 0.4, 64, 128, (128, 128, 256))
-        self.level3 = GlobalAbstraction(256, (256, 512, 1024))
+        (centres1, radius1, k1, widths1), (centres2, radius2, k2, widths2), widths3 = SIZES[size]
+        self.level1 = SetAbstraction(centres1, radius1, k1, 0, widths1)
+        self.level2 = SetAbstraction(centres2, radius2, k2, widths1[-1], widths2)
+        self.level3 = GlobalAbstraction(widths2[-1], widths3)
+        self.features, self.fewest = widths3[-1], centres1
 
     def forward(self, xyz: Tensor) -> Tensor:
-        """The feature (B, 1024) of clouds (B, N, 3), N >= 512; raises `ValueError` when there are fewer points."""
-        centres1, features1 = self.level1(xyz, None)  # (B, 512, 3), (B, 512, 128)
+        """The feature (B, features) of clouds (B, N, 3); raises `ValueError` when N < `fewest`."""
+        centres1, features1 = self.level1(xyz, None)  # (B, 512, 3), (B, 512, 128) at the published size
         centres2, features2 = self.level2(centres1, features1)  # (B, 128, 3), (B, 128, 256)
         return self.level3(centres2, features2)
 
@@ -220,11 +242,11 @@ class PointNet2Head(nn.Sequential):
     DrFER prints that it is made of fully connected layers; their widths and the dropout are the public classifier's.
     """
 
-    def __init__(self, num_classes: int, dropout: float = 0.4) -> None:
+    def __init__(self, num_classes: int, dropout: float = 0.4, features: int = 1024) -> None:
         super().__init__(
-            *_dense(PointNet2Encoder.features, 512, dropout),
-            *_dense(512, 256, dropout),
-            nn.Linear(256, num_classes),
+            *_dense(features, features // 2, dropout),
+            *_dense(features // 2, features // 4, dropout),
+            nn.Linear(features // 4, num_classes),
         )
 
 

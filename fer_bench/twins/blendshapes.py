@@ -199,12 +199,21 @@ PAIRED: dict[str, Field] = {
 }
 """Fields of the left side (the right ones are mirrored)."""
 
+
+def _mouth_close(m: Muscles) -> Floats:
+    """Undo, at the lips, what a fully open jaw does: added to `jawOpen` it closes the mouth again."""
+    zone = (
+        step(m.from_line, -28.0, -10.0) * step(m.from_line, 28.0, 10.0) * step(np.abs(m.x), MOUTH_HALF + 22, MOUTH_HALF)
+    )
+    return -0.97 * zone[:, None] * m.jaw_open()
+
+
 CENTRAL: dict[str, Field] = {
     "jawForward": lambda m: m.jaw_shift((0, -0.8, 8.0)),
     "jawLeft": lambda m: m.jaw_shift((8.0, 0, -0.3)),
     "jawOpen": lambda m: m.jaw_open() + m.pull((0, -56), (16, 6), (0, 0.4, -0.6), m.upper),
     "jawRight": lambda m: m.jaw_shift((-8.0, 0, -0.3)),
-    "mouthClose": lambda m: _mouth_close(m),
+    "mouthClose": _mouth_close,
     "mouthFunnel": lambda m: (
         m.narrow(0.2, 3.0)
         + m.pull((0, -57), (15, 7), (0, 2.4, 4.5), m.upper)
@@ -224,14 +233,6 @@ CENTRAL: dict[str, Field] = {
     "mouthShrugUpper": lambda m: m.pull((0, -56), (17, 7), (0, 4.0, 2.0), m.upper),
 }
 """Fields of both sides at once."""
-
-
-def _mouth_close(m: Muscles) -> Floats:
-    """Undo, at the lips, what a fully open jaw does: added to `jawOpen` it closes the mouth again."""
-    zone = (
-        step(m.from_line, -28.0, -10.0) * step(m.from_line, 28.0, 10.0) * step(np.abs(m.x), MOUTH_HALF + 22, MOUTH_HALF)
-    )
-    return -0.97 * zone[:, None] * m.jaw_open()
 
 
 def blendshapes(mesh: SculptMesh) -> tuple[tuple[str, ...], Floats]:

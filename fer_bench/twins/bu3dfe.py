@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,9 +85,11 @@ def write_twin(
             (temporary / subject).mkdir(parents=True)
         fork_server("fer_bench.twins.bu3dfe")
         work = _Work(temporary, Population(model, seed))
-        for done, _ in enumerate(map_processes(work, names, workers), start=1):
-            if progress:
-                progress(done, len(names))
+        # Closed before the folder is removed: no worker may still be writing into it then.
+        with closing(cast("Generator[None]", map_processes(work, names, workers))) as written:
+            for done, _ in enumerate(written, start=1):
+                if progress:
+                    progress(done, len(names))
         write_json(
             temporary / TWIN_MARKER,
             {
@@ -183,6 +188,16 @@ class _Work:
     population: Population
 
     def __call__(self, name: str) -> None:
+        # A scan is tens of thousands of short lists and no cycle; to look for cycles among them takes half the time.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            self._write(name)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _write(self, name: str) -> None:
         mesh, albedo = self.population.scan(name)
         stem = self.root / name[:5] / name
         write_vrml(f"{stem}_F3D.wrl", mesh.vertices, mesh.polygons, mesh.uv, mesh.uv_polygons, f"{name}_F3D.bmp")

@@ -97,16 +97,16 @@ LEVEL_GAIN = {1: 0.30, 2: 0.52, 3: 0.76, 4: 1.0}
 _INDEX = {name: number for number, name in enumerate(EXPRESSION_NAMES)}
 
 # What makes the task hard; set so that a linear classifier of aligned vertices leaves room above it.
-EXPRESSIVITY = (1.0, 0.22)
-ABSENT = 0.10
-VARIANT = 0.55
-EXTRA_UNITS = 0.8
-EXTRA_GAIN = 0.35
-RESTING = 0.10
-UNIT_SPREAD = 0.22
+EXPRESSIVITY = (1.2, 0.20)
+ABSENT = 0.04
+VARIANT = 0.20
+EXTRA_UNITS = 0.3
+EXTRA_GAIN = 0.30
+RESTING = 0.08
+UNIT_SPREAD = 0.18
 TAKE_SPREAD = 0.16
 ASYMMETRY = 0.12
-CO_ACTIVATION = (0.12, 0.12)
+CO_ACTIVATION = (0.10, 0.08)
 
 
 def unit_weights(units: dict[int, float]) -> NDArray[np.float64]:

@@ -87,7 +87,7 @@ class FaceModel:
 
 @lru_cache(maxsize=1)
 def procedural_face() -> FaceModel:
-    """The face that needs no data: about 5,300 vertices, 70 identity modes, 53 blendshapes."""
+    """The face that needs no data: about 4,300 vertices, 70 identity modes, 53 blendshapes."""
     mesh = sculpt()
     names, shapes = blendshapes(mesh)
     assert names == EXPRESSION_NAMES

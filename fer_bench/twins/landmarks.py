@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.twins.sculpt_mesh import SculptMesh
+from fer_bench.twins.sculpt_mesh import EYE_COLUMNS, MOUTH_COLUMNS, SculptMesh
 from fer_bench.twins.sculpture import MOUTH_Q, Floats, lip_height
 
 Indices = NDArray[np.int64]
@@ -15,8 +17,7 @@ _JAW = [(-86, 4), (-87, -16), (-87, -36), (-85, -58), (-76, -80), (-60, -92), (-
 _BROW = [(-48, 18), (-40, 22.5), (-31, 23.5), (-21.5, 22), (-12, 18.5)]
 _BRIDGE = [4.0, -8.0, -20.0, -31.5]
 _NOSE_BASE = [(-14.5, -39), (-7, -42), (0, -42.5)]
-_UPPER_LID_COLUMNS, _LOWER_LID_COLUMNS = (19, 12), (12, 19)
-_EYE_CORNERS = (23, 8)
+_LID_COLUMNS = (17, 10)
 
 
 def sculpture_landmarks68(mesh: SculptMesh) -> Indices:
@@ -27,7 +28,7 @@ def sculpture_landmarks68(mesh: SculptMesh) -> Indices:
     def at(p: float, q: float) -> int:
         return int(mesh.grid[np.abs(mesh.rows - q).argmin(), np.abs(mesh.columns - p).argmin()])
 
-    def both(points: list[tuple[float, float]]) -> list[int]:
+    def both(points: Sequence[tuple[float, float]]) -> list[int]:
         return [at(p, q) for p, q in points] + [at(-p, q) for p, q in points[::-1]]
 
     def rim(row: int, columns: list[int], lower: bool) -> list[int]:
@@ -43,15 +44,15 @@ def sculpture_landmarks68(mesh: SculptMesh) -> Indices:
     nose.insert(6, at(*_NOSE_BASE[2]))
     eyes = []
     for side in (-1, 1):
-        outer, inner = ([int(mesh.grid[eye_row, middle + side * c])] for c in _EYE_CORNERS)
-        upper = rim(eye_row, [side * c for c in _UPPER_LID_COLUMNS], False)
-        lower = rim(eye_row, [side * c for c in _LOWER_LID_COLUMNS], True)
+        outer, inner = ([int(mesh.grid[eye_row, middle + side * c])] for c in EYE_COLUMNS[::-1])
+        upper = rim(eye_row, [side * c for c in _LID_COLUMNS], False)
+        lower = rim(eye_row, [side * c for c in _LID_COLUMNS[::-1]], True)
         eyes += outer + upper + inner + lower if side < 0 else inner + upper[::-1] + outer + lower[::-1]
-    corners = [int(mesh.grid[mouth_row, middle + c]) for c in (-14, 14)]
+    corners = [int(mesh.grid[mouth_row, middle + c]) for c in (-MOUTH_COLUMNS, MOUTH_COLUMNS)]
     upper = [at(*lip(p, 1.0)) for p in (-17.0, -6.3, 0.0, 6.3, 17.0)]
     lower = [at(*lip(p, -1.0)) for p in (17.0, 7.5, 0.0, -7.5, -17.0)]
-    inner_upper = rim(mouth_row, [-13, -5, 0, 5, 13], False)
-    inner_lower = rim(mouth_row, [5, 0, -5], True)
+    inner_upper = rim(mouth_row, [-11, -4, 0, 4, 11], False)
+    inner_lower = rim(mouth_row, [4, 0, -4], True)
     mouth = [corners[0], *upper, corners[1], *lower, *inner_upper, *inner_lower]
     landmarks = np.array([*jaw, *both(_BROW), *nose, *eyes, *mouth], dtype=np.int64)
     assert len(np.unique(landmarks)) == 68
@@ -123,3 +124,14 @@ def _snap(template: Floats, candidates: Indices, wanted: Floats, exact: dict[int
         found[row] = free[nearest]
         free = np.delete(free, nearest)
     return found
+
+
+def inside_polygon(points: Floats, polygon: Floats) -> NDArray[np.bool_]:
+    """(N,) which points (N, 2) lie inside a closed polygon (M, 2), by the parity of crossings."""
+    odd = np.zeros(len(points), dtype=bool)
+    for a, b in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        crosses = (a[1] > points[:, 1]) != (b[1] > points[:, 1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            x = a[0] + (points[:, 1] - a[1]) / (b[1] - a[1]) * (b[0] - a[0])
+        odd ^= crosses & (points[:, 0] < x)
+    return odd

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
 from fer_bench.twins.face import DECIMALS, FaceModel
+from fer_bench.twins.landmarks import inside_polygon
+from fer_bench.twins.sculpt_mesh import EYE, MOUTH, SKIN
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -21,8 +23,11 @@ QUAD_SHARE, PENTAGONS = 0.016, 3
 _POSE_DEGREES = (4.0, 4.0, 2.0)  # standard deviations of pitch, yaw and roll: people hold still, but not exactly
 # The middle of a real scan's extents lies off the nose, below and behind it.
 _SHIFT_MM, _SHIFT_SPREAD_MM = (6.0, -14.0, -45.0), (5.0, 6.0, 8.0)
-_CROP_MM = (86.0, 112.0)  # half axes of the crop around the nose
+# How far the oval of the crop reaches beyond landmarks.
+_BELOW_CHIN_MM, _ABOVE_BROW_MM, _BESIDE_JAW_MM = 19.0, 56.0, 7.0
 _PROTECTED_MM = 6.0
+_LIPS_APART_MM = 0.3
+_LID_MM = 3.0  # of an eyeball that is kept behind each lid
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def scan_face(model: FaceModel, shape: Floats, landmarks: Indices, rng: np.rando
         rng: Randomness of this scan.
     """
     noisy = shape + _noise(model, shape, rng)
-    kept = _crop(model, landmarks, rng)
+    kept = _crop(model, landmarks, rng) & _seen(model, shape)
     triangles = model.triangles[kept]
     used = rng.permutation(np.unique(triangles))
     used_uv = rng.permutation(np.unique(model.uv_triangles[kept]))
@@ -117,16 +122,38 @@ def _neighbour_mean(model: FaceModel) -> csr_array:
 
 
 def _crop(model: FaceModel, landmarks: Indices, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(F,) triangles inside a wavy ellipse around the nose, or beside a landmark."""
-    nose = model.template[model.landmarks68[30]]
-    x, y = ((model.template - nose)[:, :2] / _CROP_MM).T
+    """(F,) triangles inside a wavy oval from the hairline to below the chin, or beside a landmark."""
+    marks = model.template[model.landmarks68]
+    low, high = marks[8, 1] - _BELOW_CHIN_MM, marks[17:27, 1].max() + _ABOVE_BROW_MM
+    x = model.template[:, 0] / (marks[16, 0] + _BESIDE_JAW_MM)
+    y = (model.template[:, 1] - (low + high) / 2) / ((high - low) / 2)
     angle = np.arctan2(y, x)
-    waves = sum(rng.normal(0.0, 0.02) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(1, 7))
-    inside = np.hypot(x, y) < rng.uniform(0.93, 1.05) + waves
-    for landmark in landmarks:
-        inside |= ((model.template - model.template[landmark]) ** 2).sum(axis=1) < _PROTECTED_MM**2
+    waves = sum(rng.normal(0.0, 0.01) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(1, 7))
+    distance = (np.abs(x) ** 2.6 + np.abs(y) ** 2.6) ** (1 / 2.6)
+    inside = (distance < rng.uniform(0.96, 1.06) + waves) | _beside(model, tuple(landmarks.tolist()))
     kept: NDArray[np.bool_] = inside[model.triangles].all(axis=1)
-    return kept
+    return kept | np.isin(model.triangles, landmarks).any(axis=1)
+
+
+@lru_cache(maxsize=1)
+def _beside(model: FaceModel, landmarks: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(V,) template vertices close to a landmark."""
+    marks = model.template[list(landmarks)]
+    away = ((model.template[:, None] - marks) ** 2).sum(axis=2).min(axis=1)
+    near: NDArray[np.bool_] = away < _PROTECTED_MM**2
+    return near
+
+
+def _seen(model: FaceModel, shape: Floats) -> NDArray[np.bool_]:
+    """(F,) triangles that a scanner in front sees: what lids and lips leave of the eyes and the inside of the mouth."""
+    marks = shape[model.landmarks68, :2]
+    middle = shape[model.triangles, :2].mean(axis=1)
+    apart = marks[61:64, 1] - marks[[67, 66, 65], 1]
+    seen = (model.parts == SKIN) | ((model.parts == MOUTH) & bool(apart.max() > _LIPS_APART_MM))
+    for rim in (marks[36:42], marks[42:48]):
+        away = rim - rim.mean(axis=0)
+        seen |= (model.parts == EYE) & inside_polygon(middle, rim + 0.2 * away + [0.0, _LID_MM] * np.sign(away))
+    return seen
 
 
 def _merge(faces: Indices, uv_faces: Indices, rng: np.random.Generator) -> tuple[Polygons, Polygons]:
@@ -135,28 +162,26 @@ def _merge(faces: Indices, uv_faces: Indices, rng: np.random.Generator) -> tuple
     Each starts at the corner that all its triangles share, so that a fan from it gives the same triangles again.
     """
     neighbour = _Neighbours(faces, uv_faces)
-    corners, uv_corners = faces.tolist(), uv_faces.tolist()
-    gone: set[int] = set()
+    free = np.ones(len(faces), dtype=bool)
     merged: Polygons = []
     uv_merged: Polygons = []
-    quads = int(QUAD_SHARE * len(corners)) + 1
-    for number in rng.permutation(len(corners)).tolist():
+    quads = int(QUAD_SHARE * len(faces)) + 1
+    for number in rng.permutation(len(faces)).tolist():
         if len(merged) == quads + PENTAGONS:
             break
-        triangles, polygon, uv_polygon = [number], corners[number], uv_corners[number]
+        triangles, polygon, uv_polygon = [number], faces[number].tolist(), uv_faces[number].tolist()
         wanted = 5 if len(merged) < PENTAGONS else 4
         # A fan around the first corner grows over its edge to the second.
         while len(polygon) < wanted and (found := neighbour(polygon, uv_polygon)) is not None:
             triangle, opposite = found
             triangles.append(triangle)
-            polygon = [polygon[0], corners[triangle][opposite], *polygon[1:]]
-            uv_polygon = [uv_polygon[0], uv_corners[triangle][opposite], *uv_polygon[1:]]
-        if len(set(polygon)) == wanted and gone.isdisjoint(triangles):
-            gone.update(triangles)
+            polygon.insert(1, int(faces[triangle, opposite]))
+            uv_polygon.insert(1, int(uv_faces[triangle, opposite]))
+        if len(set(polygon)) == wanted and free[triangles].all():
+            free[triangles] = False
             merged.append(polygon)
             uv_merged.append(uv_polygon)
-    rest = [number for number in range(len(corners)) if number not in gone]
-    return merged + [corners[n] for n in rest], uv_merged + [uv_corners[n] for n in rest]
+    return merged + faces[free].tolist(), uv_merged + uv_faces[free].tolist()
 
 
 class _Neighbours:

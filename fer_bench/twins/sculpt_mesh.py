@@ -7,6 +7,7 @@ lips into a mouth cavity and the lids towards the eyeballs.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,11 @@ SKIN, EYE, MOUTH = 0, 1, 2
 """What a triangle is part of: skin, an eyeball, the inside of the mouth."""
 
 EYEBALL_RADIUS = 12.5
-_COLUMN_STEP = 2.1
-_EYE_COLUMNS = (8, 23)  # the corners of an eye, counted from the midline
-_MOUTH_COLUMNS = 14  # a corner of the mouth, likewise
+_COLUMN_STEP = 2.4
+EYE_COLUMNS = (7, 20)
+"""The inner and outer corners of an eye, counted from the midline."""
+MOUTH_COLUMNS = 12
+"""A corner of the mouth, likewise."""
 _LIP_DEPTHS = (1.5, 5.0, 12.0)  # of the rows that continue a lip inwards
 _LID_DEPTH = 3.0
 
@@ -96,25 +99,25 @@ class SculptMesh:
 
 def _grid_lines() -> tuple[Floats, Floats]:
     """q of the rows and p of the columns: close together at the eyes, the nose and the mouth."""
-    rows = [np.linspace(78, 24, 10)[:-1], np.arange(24, -14, -2.0), np.linspace(-14, -46, 15)[:-1]]
-    rows += [MOUTH_Q + 1.6 * np.arange(10, -12, -1), np.linspace(MOUTH_Q - 19.2, -114, 9)]
-    near = _COLUMN_STEP * np.arange(25)
-    half = np.concatenate([near, near[-1] + np.cumsum(np.linspace(3.0, 9.6, 8))])
+    rows = [np.linspace(78, 24.2, 9)[:-1], 2.2 * np.arange(11, -6, -1), np.linspace(-13.2, -45.2, 15)[:-1]]
+    rows += [MOUTH_Q + 1.68 * np.arange(10, -11, -1), np.linspace(MOUTH_Q - 19.5, -114, 8)]
+    near = _COLUMN_STEP * np.arange(22)
+    half = np.concatenate([near, near[-1] + np.cumsum(np.linspace(3.4, 11.0, 7))])
     return np.concatenate(rows), np.concatenate([-half[:0:-1], half])
 
 
 def _slits(middle: int) -> list[tuple[float, Indices]]:
     """(q, columns) of each slit, without its two corners."""
-    inner, outer = _EYE_COLUMNS
+    inner, outer = EYE_COLUMNS
     return [
         (0.0, np.arange(middle - outer + 1, middle - inner)),
         (0.0, np.arange(middle + inner + 1, middle + outer)),
-        (MOUTH_Q, np.arange(middle - _MOUTH_COLUMNS + 1, middle + _MOUTH_COLUMNS)),
+        (MOUTH_Q, np.arange(middle - MOUTH_COLUMNS + 1, middle + MOUTH_COLUMNS)),
     ]
 
 
 def sculpt() -> SculptMesh:
-    """The neutral procedural face: about 5,000 vertices."""
+    """The neutral procedural face: about 4,300 vertices."""
     rows, columns = _grid_lines()
     mesh = SculptMesh(columns, rows, np.arange(len(rows) * len(columns)).reshape(len(rows), len(columns)))
     q, p = (a.ravel() for a in np.meshgrid(rows, columns, indexing="ij"))
@@ -149,7 +152,7 @@ def _line_mouth(mesh: SculptMesh, upper: Indices, lower: Indices) -> None:
             lining.append(np.concatenate([rim[:1], inner, rim[-1:]]))
         linings.append(lining)
     lines = linings[0] + linings[1][::-1]
-    for a, b in zip(lines, lines[1:], strict=False):
+    for a, b in pairwise(lines):
         mesh.add_strip(a, b, MOUTH)
 
 
@@ -163,13 +166,14 @@ def _line_lids(mesh: SculptMesh, upper: Indices, lower: Indices) -> None:
         shift[:, 2] = -_LID_DEPTH * np.clip(1.0 - across**4, 0.2, 1.0)
         inner = mesh.add(start + shift, mesh.flat[rim[1:-1]], is_lower, _LID_DEPTH)
         line = np.concatenate([rim[:1], inner, rim[-1:]])
-        mesh.add_strip(*((line, rim) if is_lower else (rim, line)), SKIN)
+        first, second = (line, rim) if is_lower else (rim, line)
+        mesh.add_strip(first, second, SKIN)
 
 
 def _add_eyeball(mesh: SculptMesh, side: float) -> None:
     """The front of an eyeball, with the bulge of its cornea."""
     # Less far round on the temple's side, where the lids lie closer.
-    across, up = np.radians(np.linspace(-80, 68, 14) * side), np.radians(np.linspace(58, -58, 11))
+    across, up = np.radians(np.linspace(-80, 68, 13) * side), np.radians(np.linspace(54, -54, 9))
     across.sort()
     b, a = (v.ravel() for v in np.meshgrid(up, across, indexing="ij"))
     out = np.stack([1.16 * np.sin(a) * np.cos(b), np.sin(b), np.cos(a) * np.cos(b)], axis=1)
@@ -178,5 +182,5 @@ def _add_eyeball(mesh: SculptMesh, side: float) -> None:
     cornea = 0.9 * np.exp(-((np.hypot(out[:, 0], out[:, 1]) / 0.42) ** 4))
     points = centre + out * (EYEBALL_RADIUS + cornea[:, None])
     ball = mesh.add(points, points[:, :2], False, eyeball=True).reshape(len(up), len(across))
-    for one, two in zip(ball, ball[1:], strict=False):
+    for one, two in pairwise(ball):
         mesh.add_strip(one, two, EYE)

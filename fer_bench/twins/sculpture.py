@@ -1,14 +1,16 @@
 """The surface of the neutral procedural face, as a function of flat coordinates.
 
 The frame is the subject's, in millimetres: x = 0 is the midline and +x the subject's left, y = 0 the pupils, z = 0
-near the glabella, +z forward. Proportions are textbook adult anthropometry (inter-canthal 33, bizygomatic 138, nasion to
-gnathion 112, mouth 50); nothing is taken from any scan or model.
+near the glabella, +z forward. Proportions are textbook adult anthropometry (inter-canthal 33, bizygomatic 138, nasion
+to gnathion 112, mouth 50); nothing is taken from any scan or model.
 
 Flat coordinates are p around the head and q down it, in millimetres. The base surface is a stack of elliptic arcs, on
 which smooth hills and grooves are added along the surface normal.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +43,7 @@ def step(x: Floats, start: float, end: float) -> Floats:
     return value
 
 
-def _curve(points: list[tuple[float, float]]) -> PchipInterpolator:
+def _curve(points: Iterable[tuple[float, float]]) -> PchipInterpolator:
     at, value = np.array(sorted(points)).T
     return PchipInterpolator(at, value)
 
@@ -50,8 +52,10 @@ def _curve(points: list[tuple[float, float]]) -> PchipInterpolator:
 _WIDTH = _curve([(80, 56), (55, 65), (25, 69), (0, 70), (-25, 69.5), (-50, 67), (-70, 64.5), (-90, 62), (-115, 58)])
 _DEPTH = _curve([(80, 82), (20, 88), (-20, 92), (-60, 88), (-90, 80), (-115, 66)])
 _PROFILE = _curve(
-    [(80, -25), (66, -13), (48, -5), (30, -0.5), (10, 0), (-20, 0), (-50, 0), (-80, -1.5), (-96, -5.5), (-103, -10)]
-    + [(-108, -17), (-112, -27), (-116, -38)]
+    [
+        *((80, -25), (66, -13), (48, -5), (30, -0.5), (10, 0), (-20, 0), (-50, 0)),
+        *((-80, -1.5), (-96, -5.5), (-103, -10), (-108, -17), (-112, -27), (-116, -38)),
+    ]
 )
 _NOSE = _curve(
     [

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.twins.atlas import EYE_BOX, EYE_FIELD, MOUTH_BOX, STRIP, Unrolling
 from fer_bench.twins.face import FaceModel
+from fer_bench.twins.landmarks import inside_polygon
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +48,7 @@ class Complexion:
         return cls(skin, lips, _HAIRS[pick], _IRISES[pick], float(rng.uniform(0.2, 1.0)), float(rng.uniform(2.4, 4.0)))
 
 
-def paint(model: FaceModel, complexion: Complexion, rng: np.random.Generator, size: int = 256) -> NDArray[np.uint8]:
+def paint(model: FaceModel, complexion: Complexion, rng: np.random.Generator, size: int = 192) -> NDArray[np.uint8]:
     """(size, size, 3) uint8 albedo, first row at the top."""
     cylinder = Unrolling.around(model.template)
     marks = cylinder.flatten(model.template[model.landmarks68])
@@ -77,7 +79,7 @@ def _skin(at: Floats, marks: Floats, complexion: Complexion, rng: np.random.Gene
         rim = _distance(at, marks[[*lids, lids[0]]])
         colour = _blend(colour, complexion.skin * [0.72, 0.62, 0.60], 0.55 * _fade(rim, 1.0, 5.5))
         colour = _blend(colour, complexion.hair * 0.7, 0.9 * _fade(rim, 0.6, 1.7))
-        colour = _blend(colour, np.array([190.0, 120.0, 110.0]), _inside(at, marks[list(lids)]))
+        colour = _blend(colour, np.array([190.0, 120.0, 110.0]), inside_polygon(at, marks[list(lids)]).astype(float))
     for brow, eye in ((range(17, 22), slice(36, 42)), (range(22, 27), slice(42, 48))):
         # The landmarks follow the upper edge of the hair.
         line = 0.84 * marks[list(brow)] + 0.16 * marks[eye].mean(axis=0)
@@ -85,7 +87,7 @@ def _skin(at: Floats, marks: Floats, complexion: Complexion, rng: np.random.Gene
         colour = _blend(colour, complexion.hair, 0.85 * hair)
     outer, inner = marks[48:60], marks[60:68]
     # The edge of the red is soft.
-    edge = np.where(_inside(at, outer) > 0, 0.0, _distance(at, np.concatenate([outer, outer[:1]])))
+    edge = np.where(inside_polygon(at, outer), 0.0, _distance(at, np.concatenate([outer, outer[:1]])))
     colour = _blend(colour, complexion.lips, _fade(edge, 0.0, 1.6))
     return _blend(colour, complexion.lips * 0.55, 0.8 * _fade(_distance(at, inner[:5]), 0.2, 1.4))
 
@@ -117,20 +119,9 @@ def _distance(at: Floats, line: Floats) -> Floats:
     distance = np.full(len(at), np.inf)
     near = ((at > line.min(axis=0) - _REACH) & (at < line.max(axis=0) + _REACH)).all(axis=1)
     points, nearest = at[near], np.full(int(near.sum()), np.inf)
-    for a, b in zip(line, line[1:], strict=False):
+    for a, b in pairwise(line):
         d = b - a
         t = np.clip((points - a) @ d / max(float(d @ d), 1e-12), 0.0, 1.0)
         nearest = np.minimum(nearest, np.hypot(*(points - a - t[:, None] * d).T))
     distance[near] = nearest
     return distance
-
-
-def _inside(at: Floats, polygon: Floats) -> Floats:
-    """1 for points (N, 2) inside a polygon (M, 2), 0 outside, by the parity of crossings."""
-    odd = np.zeros(len(at), dtype=bool)
-    for a, b in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        crosses = (a[1] > at[:, 1]) != (b[1] > at[:, 1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            x = a[0] + (at[:, 1] - a[1]) / (b[1] - a[1]) * (b[0] - a[0])
-        odd ^= crosses & (at[:, 0] < x)
-    return odd.astype(np.float64)

@@ -28,8 +28,8 @@ from fer_bench.representations.cache import prepare
 SUITE = """
 protocols: [bu3dfe-s1-cv10@1]
 methods:
-  views: {method: mit, size: nano, yaws: [0.0], image_size: 16, patch_size: 8, epochs: 3, batch_size: 32, learning_rate: 0.01}
-  points: {method: pointnet2, points: 512, epochs: 2}
+  views: {method: mit, size: nano, yaws: [0.0], image_size: 16, patch_size: 8, epochs: 3, learning_rate: 0.01}
+  points: {method: pointnet2, size: nano, points: 128, epochs: 2}
 folds: [0, 1]
 trainer: {accelerator: cpu}
 """
@@ -251,7 +251,8 @@ def test_predictions_can_be_evaluated_again(bench: Bench, bu3dfe_root: Path) -> 
 def test_a_cell_that_another_process_works_on_is_left_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = bench.ready("epochs=1", only=("entry=views", "fold=0"))[0]
     cell.report("running", stage="fit")
-    script = "import sys, time; from filelock import FileLock\nwith FileLock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+    script = "import sys, time; from filelock import FileLock\n"
+    script += "with FileLock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", script, str(cell.folder / "cell.lock")], stdout=subprocess.PIPE)
     try:
         assert holder.stdout
@@ -307,7 +308,7 @@ def _fold_zero(bench: Bench) -> tuple[str, ...]:
 def test_a_plan_names_cells_inputs_and_what_is_missing(bench: Bench, tmp_path: Path) -> None:
     text = commands.show_plan(str(bench.file), [], [], bench.runs, None)
     assert text.startswith("mine: 4 cells")
-    assert "planned      mine/bu3dfe-s1-cv10@1/points/fold01/seed0  points-512" in text
+    assert "planned      mine/bu3dfe-s1-cv10@1/points/fold01/seed0  points-128" in text
     assert "unknown until a first cell of each is done: points, views" in text
     _open.cache_clear()
     with pytest.raises(DatasetNotFound, match=r"there is no such folder.*fer-bench data twin bu3dfe"):

@@ -145,7 +145,7 @@ def test_a_twin_is_never_taken_for_the_dataset(make_bu3dfe: Make) -> None:
     assert BU3DFE.source(root).provenance == "twin-r1-procedural-0123456789ab-s3-n1"
     assert BU3DFE.source(root).digest != real
     (root / "twin.json").write_text("{")
-    with pytest.raises(InvalidFile, match="twin.json"):
+    with pytest.raises(InvalidFile, match=r"twin\.json"):
         BU3DFE.source(root)
 
 
