@@ -45,18 +45,18 @@ def run(
         import torch
 
         from fer_bench.bench import display, leaderboard
-        from fer_bench.bench.launch import launch, make_slots, pending
+        from fer_bench.bench.launch import launch, make_slots, pending, refuse_other_settings
         from fer_bench.bench.plan import make_plan
 
         plan = make_plan(name, suite, runs, only)
     for (protocol, entry), why in plan.skipped.items():
         console.print(f"skipped  {protocol}  {entry}: {escape(why)}", highlight=False)
-    # Refused before anything is prepared, if folders hold other cells than are asked for.
-    pending(plan.cells, options.retry, options.overwrite)
+    if not options.overwrite:  # before anything is prepared
+        refuse_other_settings(plan.cells)
     for need in plan.needs:
         _prepare(need, _cores(), options.skip_broken)
     plan = make_plan(name, suite, runs, only)  # what turned out broken is known only now
-    cells = pending(plan.cells, options.retry)
+    cells = pending(plan.cells, options.retry, options.overwrite)
     total, done = len(plan.cells), sum(cell.status().state == "done" for cell in plan.cells)
     gpus = 0 if suite.trainer.accelerator == "cpu" else torch.cuda.device_count()
     slots = make_slots(options.jobs, len(cells), suite.trainer.devices, gpus)

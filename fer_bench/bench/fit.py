@@ -52,20 +52,20 @@ def fit(cell: Cell) -> None:
         ],
         callbacks=[
             ReseedEachEpoch(cell.seed),
-            ModelCheckpoint(
-                cell.checkpoints,
-                filename="best",
-                monitor=method.monitor,
-                mode="max",
-                save_last=True,
-                save_on_train_epoch_end=True,
-                enable_version_counter=False,
-            ),
+            _checkpoint(cell, "best", monitor=method.monitor, mode="max"),
+            # Not `save_last`, which saves nothing in an epoch that is not the best. After "best", whose state it holds.
+            _checkpoint(cell, "last"),
             LearningRateMonitor("epoch"),
             ReportProgress(cell),
         ],
     )
     trainer.fit(method, data, ckpt_path=last if resumed else None, weights_only=True)
+
+
+def _checkpoint(cell: Cell, name: str, **options: Any) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        cell.checkpoints, filename=name, save_on_train_epoch_end=True, enable_version_counter=False, **options
+    )
 
 
 def make_trainer(cell: Cell, **options: Any) -> L.Trainer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
@@ -30,7 +30,7 @@ class Observer(Protocol):
     def finished(self, cell: Cell, status: Status) -> None: ...
 
 
-def pending(cells: Iterable[Cell], retry: Iterable[str] = (), overwrite: bool = False) -> list[Cell]:
+def pending(cells: Sequence[Cell], retry: Iterable[str] = (), overwrite: bool = False) -> list[Cell]:
     """The cells that are left to run; their folders are made ready.
 
     A finished cell is never run twice, a failed one only if its state is in `retry`. A cell whose folder holds other
@@ -39,19 +39,32 @@ def pending(cells: Iterable[Cell], retry: Iterable[str] = (), overwrite: bool = 
     Raises:
         FerBenchError: folders hold cells with other settings, and `overwrite` is not given.
     """
+    if overwrite:
+        for cell in cells:
+            shutil.rmtree(cell.folder, ignore_errors=True)
+    refuse_other_settings(cells)
     left: list[Cell] = []
-    changed: list[tuple[Cell, list[str]]] = []
     for cell in cells:
-        if (cell.folder / "cell.json").exists():
-            if overwrite:
-                shutil.rmtree(cell.folder)
-            elif differences := cell.differences(Cell.read(cell.folder)):
-                changed.append((cell, differences))
-                continue
         state = cell.status().state
         if state == "done" or (state in RETRIABLE and state not in retry):
             continue
         left.append(cell)
+    for cell in left:
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        cell.write()
+        cell.report("planned" if not (cell.checkpoints / "last.ckpt").exists() else "interrupted", message="")
+    return left
+
+
+def refuse_other_settings(cells: Iterable[Cell]) -> None:
+    """Raise `FerBenchError` when a folder holds a cell that was begun with other settings than it is asked for now."""
+    changed = [
+        (cell, differences)
+        for cell in cells
+        if (cell.folder / "cell.json").exists()
+        and cell.status().state != "planned"
+        and (differences := cell.differences(Cell.read(cell.folder)))
+    ]
     if changed:
         cell, differences = changed[0]
         raise FerBenchError(
@@ -59,11 +72,6 @@ def pending(cells: Iterable[Cell], retry: Iterable[str] = (), overwrite: bool = 
             f"{f' (and {len(changed) - 1} more cells differ)' if len(changed) > 1 else ''}. "
             f"Keep it by giving --runs another folder, or start afresh with --overwrite."
         )
-    for cell in left:
-        cell.folder.mkdir(parents=True, exist_ok=True)
-        cell.write()
-        cell.report("planned" if not (cell.checkpoints / "last.ckpt").exists() else "interrupted", message="")
-    return left
 
 
 @dataclass

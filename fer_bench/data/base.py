@@ -107,6 +107,9 @@ class FaceDataModule(L.LightningDataModule, ABC):
             sampler=sampler,
             collate_fn=_as_is,
             drop_last=alone,
+            # Its own: a loader that draws from the global generator whenever it begins would shift what the method
+            # draws, by how often loaders began, and that differs between a continued run and a whole one.
+            generator=torch.Generator().manual_seed(self.seed),
             pin_memory=torch.cuda.is_available(),
         )
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 import shutil
+import time
 import uuid
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,11 +84,9 @@ def write_twin(
             (temporary / subject).mkdir(parents=True)
         fork_server("fer_bench.twins.bu3dfe")
         work = _Work(temporary, Population(model, seed))
-        # Closed before the folder is removed: no worker may still be writing into it then.
-        with closing(cast("Generator[None]", map_processes(work, names, workers))) as written:
-            for done, _ in enumerate(written, start=1):
-                if progress:
-                    progress(done, len(names))
+        for done, _ in enumerate(map_processes(work, names, workers), start=1):
+            if progress:
+                progress(done, len(names))
         write_json(
             temporary / TWIN_MARKER,
             {
@@ -104,7 +101,16 @@ def write_twin(
             root.rmdir()
         temporary.rename(root)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder in which workers that were interrupted may just be finishing a file."""
+    for _ in range(100):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)
 
 
 def subject_names(count: int) -> list[str]:

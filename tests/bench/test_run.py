@@ -86,7 +86,7 @@ def predictions(cell: Cell) -> pd.DataFrame:
 def test_a_suite_runs_resumes_and_is_tabulated(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.run()
     told = capsys.readouterr().out
-    assert told.count("done  ") == 4
+    assert told.count("done    bu3dfe") == 4
     cells = bench.plan().cells
     for cell in cells:
         for name in ("cell.json", "status.json", "result.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
@@ -95,6 +95,13 @@ def test_a_suite_runs_resumes_and_is_tabulated(bench: Bench, capsys: pytest.Capt
         metrics = pd.read_csv(cell.folder / "csv" / "attempt0" / "metrics.csv")
         assert {"train/loss", "val/loss", "val/accuracy", "epoch"} <= set(metrics.columns)
         assert metrics["val/accuracy"].count() == cell.arguments["epochs"]
+        last = torch.load(cell.checkpoints / "last.ckpt", weights_only=True)
+        assert last["epoch"] == cell.arguments["epochs"] - 1, "the last epoch is kept, also when it is not the best"
+        assert (
+            torch.load(cell.checkpoints / "best.ckpt", weights_only=True)["epoch"]
+            == metrics.set_index("epoch")["val/accuracy"].idxmax()
+        )
+        assert len(list(cell.checkpoints.iterdir())) == 2
     board = pd.read_csv(bench.out / "mine.csv")
     assert list(board["state"]) == ["done", "done"]
     for row in board.itertuples():
