@@ -49,7 +49,8 @@ def map_processes(work: Callable[[Item], Output], items: Sequence[Item], workers
             for future in futures:
                 yield from future.result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Waits for what has begun, so that nothing is written behind the caller's back.
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _adopt(work: Callable[[Any], Any]) -> None:

@@ -1,4 +1,4 @@
-"""Orthographic views of a scan on the CPU, by a z-buffer.
+"""Orthographic views of a scan on the CPU, by a z-buffer of our own (or by pytorch3d, where it is asked for).
 
 Each triangle is scanned over the pixel centres it covers, in integer arithmetic with the top-left fill rule, so that
 triangles sharing an edge leave no crack and draw no pixel twice (Pineda, SIGGRAPH 1988).
@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from fer_bench.geometry import pytorch3d_rasteriser
 from fer_bench.geometry.alignment import UnusableScan, vertex_normals
 from fer_bench.geometry.scan import Scan
 
@@ -69,7 +70,10 @@ def render(
     x, y, z = axes @ scan.vertices.T.astype(np.float64)
     pixels = np.stack([size / 2 + x * (size / field_mm), size / 2 - y * (size / field_mm)])
     columns, rows = np.rint(np.clip(pixels * _SUBPIXEL, -_LIMIT, _LIMIT)).astype(np.int64)
-    depth, triangle, weights = _rasterise(columns, rows, z, scan.triangles, size)
+    if pytorch3d_rasteriser.chosen():
+        depth, triangle, weights = pytorch3d_rasteriser.rasterise(pixels[0], pixels[1], z, scan.triangles, size)
+    else:
+        depth, triangle, weights = _rasterise(columns, rows, z, scan.triangles, size)
     seen = triangle >= 0
 
     normal = np.empty(0)

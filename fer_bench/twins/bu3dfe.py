@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import shutil
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,16 +100,7 @@ def write_twin(
             root.rmdir()
         temporary.rename(root)
     finally:
-        _remove(temporary)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder in which workers that were interrupted may just be finishing a file."""
-    for _ in range(100):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        time.sleep(0.05)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def subject_names(count: int) -> list[str]:
