@@ -79,7 +79,7 @@ def make_trainer(cell: Cell, **options: Any) -> L.Trainer:
             "enable_progress_bar": False,
             "enable_model_summary": False,
             "num_sanity_val_steps": 0,
-            "log_every_n_steps": 10,
+            "log_every_n_steps": 1,
             # The datamodule's own sampler divides samples between processes.
             "use_distributed_sampler": False,
             **options,
