@@ -179,7 +179,7 @@ def evaluate(
         with atomic_write(out) as file:
             file.write(table.to_csv(index=False).encode())
     with pd.option_context("display.width", 250, "display.max_columns", None):
-        shown = table.set_index("predictions").T.to_string(float_format=lambda value: f"{value:.4f}")
+        shown = table.set_index("predictions").drop(columns="n").T.to_string(float_format=lambda value: f"{value:.4f}")
     return "\n".join([shown, "", *(f"- {note}" for note in evaluation.notes)])
 
 

@@ -86,19 +86,23 @@ class Slot:
 
 
 def make_slots(jobs: int | None, cells: int, devices_per_cell: int, gpus: int) -> list[Slot]:
-    """Divide the machine: a slot for every group of GPUs a cell needs, or the CPU's cores among `jobs` slots."""
+    """Divide the machine: a slot for every group of GPUs a cell needs, or the CPU's cores among `jobs` slots.
+
+    A slot's threads follow from the machine and `jobs`, never from how many cells are left: sums depend on the number
+    of threads in their last digits, and a cell that is continued alone must end as it would have among others.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if gpus:
         groups = [range(g, g + devices_per_cell) for g in range(0, gpus - devices_per_cell + 1, devices_per_cell)]
         if not groups:
             raise FerBenchError(f"a cell asks for {devices_per_cell} GPUs (trainer.devices), and there are {gpus}.")
-        count = min(jobs or len(groups), cells) or 1
+        share = jobs or len(groups)
         # More jobs than groups share GPUs; the user asked for it by number.
-        chosen = [groups[i % len(groups)] for i in range(count)]
-        return [Slot(max(1, cores // count), ",".join(map(str, group))) for group in chosen]
+        chosen = [groups[i % len(groups)] for i in range(min(share, cells))]
+        return [Slot(max(1, cores // share), ",".join(map(str, group))) for group in chosen]
     # Four small trainings at a time fill any CPU's memory bus; more is the user's choice.
-    count = max(1, min(jobs or min(cores, 4), cells))
-    return [Slot(max(1, cores // count // devices_per_cell), None) for _ in range(count)]
+    share = jobs or min(cores, 4)
+    return [Slot(max(1, cores // share // devices_per_cell), None) for _ in range(min(share, cells))]
 
 
 def launch(cells: list[Cell], slots: list[Slot], observer: Observer) -> None:

@@ -334,7 +334,7 @@ def test_the_machine_is_divided() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
         assert [(s.threads, s.devices) for s in make_slots(None, 20, 1, 0)] == [(2, None)] * 4
-        assert [(s.threads, s.devices) for s in make_slots(None, 1, 1, 0)] == [(8, None)]
+        assert [(s.threads, s.devices) for s in make_slots(None, 1, 1, 0)] == [(2, None)], "as among others"
         assert [(s.threads, s.devices) for s in make_slots(3, 20, 1, 0)] == [(2, None)] * 3
         assert [s.devices for s in make_slots(None, 20, 1, 4)] == ["0", "1", "2", "3"]
         assert [s.devices for s in make_slots(None, 20, 2, 4)] == ["0,1", "2,3"]
