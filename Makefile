@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export FER_BENCH_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help install benchmark data test test-all lint format lock clean
+.PHONY: help install benchmark data test test-all lint format lock perf clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,17 +46,20 @@ test-all: install ## Run all tests, the slow and machine-bound ones too
 	$(BIN)/python -m pytest
 
 lint: install ## Check style and types
-	$(BIN)/ruff check fer_bench tests
-	$(BIN)/ruff format --check fer_bench tests
+	$(BIN)/ruff check fer_bench tests benchmarks
+	$(BIN)/ruff format --check fer_bench tests benchmarks
 	$(BIN)/mypy fer_bench
 
 format: install ## Lay the code out
-	$(BIN)/ruff check --fix fer_bench tests
-	$(BIN)/ruff format fer_bench tests
+	$(BIN)/ruff check --fix fer_bench tests benchmarks
+	$(BIN)/ruff format fer_bench tests benchmarks
 
 lock: ## Write requirements.lock from pyproject.toml: versions and hashes, no addresses
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --all-extras \
 		--no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+
+perf: install ## Time what the suite does often against named peers, and write leaderboards/perf.csv
+	$(BIN)/python benchmarks/perf.py
 
 clean: ## Delete the environment, the twins, the cache and the runs
 	rm -rf $(VENV) data/twins .cache runs

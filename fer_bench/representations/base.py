@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.geometry.scan import Scan
+from fer_bench.records import digest
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,7 @@ class Representation(ABC):
     @property
     def digest(self) -> str:
         """12 hexadecimal digits that change with the name, the version or any parameter: the cache's key."""
-        record = {"name": self.name, "version": self.version, "parameters": dataclasses.asdict(self)}
-        return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
+        return digest({"name": self.name, "version": self.version, "parameters": dataclasses.asdict(self)})
 
     def resolve(self, modalities: frozenset[str]) -> Self:
         """The representation with nothing left open, given what a dataset offers (`"texture"`, ...).
