@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -11,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.geometry.scan import Scan
-from fer_bench.records import digest
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Representation(ABC):
     @property
     def digest(self) -> str:
         """12 hexadecimal digits that change with the name, the version or any parameter: the cache's key."""
-        return digest({"name": self.name, "version": self.version, "parameters": dataclasses.asdict(self)})
+        record = {"name": self.name, "version": self.version, "parameters": dataclasses.asdict(self)}
+        return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
 
     def resolve(self, modalities: frozenset[str]) -> Self:
         """The representation with nothing left open, given what a dataset offers (`"texture"`, ...).
