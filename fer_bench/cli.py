@@ -181,7 +181,10 @@ def twin(
     subjects: Annotated[int, typer.Option("--subjects", min=1, help="How many people.")] = 20,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other people.")] = 0,
     face_model: Annotated[
-        Path | None, typer.Option("--face-model", help="A morphable model (.npz); by default the procedural face.")
+        Path | None,
+        typer.Option(
+            "--face-model", help="The ICT face model as .npz (see the README); by default the procedural face."
+        ),
     ] = None,
     preview: Annotated[Path | None, typer.Option("--preview", help="Also write a contact sheet (.png) here.")] = None,
     workers: Workers = 2,
