@@ -16,6 +16,11 @@ Output = TypeVar("Output")
 _work: Callable[[Any], Any]
 
 
+def available_cores() -> int:
+    """CPU cores that this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def fork_server(*preload: str) -> ForkServerContext:
     """The context to start processes from.
 

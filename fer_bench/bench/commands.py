@@ -17,6 +17,7 @@ from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell, State
 from fer_bench.bench.suite import Suite, read_suite
 from fer_bench.errors import FerBenchError
+from fer_bench.processes import available_cores
 from fer_bench.records import atomic_write
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def run(
     if not options.overwrite:  # before anything is prepared
         refuse_other_settings(plan.cells)
     for need in plan.needs:
-        _prepare(need, _cores(), options.skip_broken)
+        _prepare(need, available_cores(), options.skip_broken)
     plan = make_plan(name, suite, runs, only)  # what turned out broken is known only now
     cells = pending(plan.cells, options.retry, options.overwrite)
     total, done = len(plan.cells), sum(cell.status().state == "done" for cell in plan.cells)
@@ -265,10 +266,6 @@ def _load(suite_name: str, settings: list[str], data: Path | None = None) -> tup
         os.environ["FER_BENCH_DATA"] = str(data)
     name, path = registry.find_suite(suite_name)
     return name, read_suite(path, settings)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _count(states: Mapping[State, int]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,7 @@ from typing import Literal, Protocol
 from fer_bench.bench import worker
 from fer_bench.bench.cell import RETRIABLE, Cell, Status
 from fer_bench.errors import FerBenchError
-from fer_bench.processes import fork_server
+from fer_bench.processes import available_cores, fork_server
 
 PRELOAD = ("fer_bench.bench.worker", "fer_bench.bench.fit", "fer_bench.bench.score")
 """Imported once by the fork server, torch and Lightning with them: a cell's process then starts in milliseconds."""
@@ -91,7 +90,7 @@ def make_slots(jobs: int | None, cells: int, devices_per_cell: int, gpus: int) -
     A slot's threads follow from the machine and `jobs`, never from how many cells are left: sums depend on the number
     of threads in their last digits, and a cell that is continued alone must end as it would have among others.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     if gpus:
         groups = [range(g, g + devices_per_cell) for g in range(0, gpus - devices_per_cell + 1, devices_per_cell)]
         if not groups:
