@@ -165,13 +165,21 @@ def evaluate(
 def check(
     dataset: DatasetName,
     root: Root = None,
-    names_only: Annotated[bool, typer.Option("--names-only", help="Do not read the scans.")] = False,
+    names_only: Annotated[bool, typer.Option("--names-only", help="Do not read the samples themselves.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, for machines; all names in full.")] = False,
     workers: Workers = 2,
 ) -> None:
-    """Tell what is there, what is missing, what was assumed, and which files are broken."""
+    """Tell what is there, what is missing, what was assumed, which files are broken, and which protocols can run.
+
+    Exit code 0: ready; 1: usable with warnings; 2: not usable.
+    """
     from fer_bench.bench import commands
 
-    raise typer.Exit(0 if commands.check(dataset, root, names_only, workers) else 1)
+    try:
+        code = commands.check(dataset, root, names_only, workers, as_json)
+    except KeyboardInterrupt:
+        _stopped("nothing was changed")
+    raise typer.Exit(code)
 
 
 @data_app.command()

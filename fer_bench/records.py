@@ -24,8 +24,10 @@ Task = Literal["classification", "valence_arousal", "disentanglement", "multilab
 INDEX_COLUMNS = ("id", "subject", "label", "level", "valence", "arousal", "split", "files")
 """One row a unit that is classified (a scan, a sequence, an image).
 
-`id` unique, stable, readable; `subject`; `label` canonical expression name or NA; `level` intensity or NA; `valence`,
-`arousal` in [-1, 1] or NA; `split` official split or NA; `files` tuple of paths relative to the root, frames in order.
+`id` unique, stable, readable; `subject`, NA where the dataset does not tell who is who; `label` canonical expression
+name, the dataset's own name of an expression that has none (`pain`, `bareteeth`), several joined by `+`, or NA; `level`
+intensity or NA; `valence`, `arousal` in [-1, 1] or NA; `split` official split (`train`, `val`, `test`) or NA; `files`
+tuple of paths relative to the root, frames in order.
 """
 
 TWIN_MARKER = "twin.json"

@@ -142,8 +142,6 @@ def test_a_twin_is_read_by_the_datasets_own_reader(name: str, twin_roots: dict[s
     assert (root / TWIN_MARKER).is_file()
     assert dataset.source(root).provenance.startswith("twin-")
     assert dataset.index(root).equals(index), "the index is a function of the folder"
-    problems = [line for line in dataset.findings(index) if line.startswith("missing") or " has no " in line]
-    assert problems == [], "a twin is complete"
     for row in list(index.itertuples())[::12]:
         dataset.load(root, row.files)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -184,27 +185,23 @@ def evaluate(
     return "\n".join([shown, "", *(f"- {note}" for note in evaluation.notes)])
 
 
-def check(name: str, root: Path | None, names_only: bool, workers: int) -> bool:
-    """Tell what a dataset's folder holds; False when a scan is broken."""
+def check(name: str, root: Path | None, names_only: bool, workers: int, as_json: bool) -> int:
+    """Tell what a dataset's folder holds and what can be run on it; returns the exit code."""
     from fer_bench.bench import display
+    from fer_bench.bench.doctor_page import page
     from fer_bench.data.base import find_root
-    from fer_bench.data.doctor import broken_samples
+    from fer_bench.data.doctor import diagnose
 
-    dataset = registry.load_dataset(name)
-    folder = find_root(name, root)
-    source, index = dataset.source(folder), dataset.index(folder)
-    console.print(f"{name} at {folder}: {source.provenance}", highlight=False)
-    for line in dataset.findings(index):
-        console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
-    if names_only:
-        console.print("  the scans themselves were not read (--names-only)")
-        return True
+    dataset, folder = registry.load_dataset(name), find_root(name, root)
+    if as_json:
+        diagnosis = diagnose(dataset, folder, read=not names_only, workers=workers)
+        print(json.dumps(diagnosis.to_json(), indent=2, ensure_ascii=False))
+        return diagnosis.exit_code
     with display.reported(console, f"reading {name}") as report:
-        broken = broken_samples(dataset, source, workers, report)
-    for error in broken.values():
-        console.print(f"  [red]broken[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-    console.print(f"  {len(source.ids) - len(broken)} of {len(source.ids)} can be read", highlight=False)
-    return not broken
+        diagnosis = diagnose(dataset, folder, read=not names_only, workers=workers, progress=report)
+    for line in page(diagnosis):
+        console.print(line, highlight=False, soft_wrap=True)
+    return diagnosis.exit_code
 
 
 def prepare(name: str, root: Path | None, representations: list[str], workers: int, skip_broken: bool) -> None:

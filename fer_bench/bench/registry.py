@@ -8,6 +8,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,22 +22,23 @@ if TYPE_CHECKING:
     from fer_bench.methods.base import Method
     from fer_bench.representations.base import Representation
 
-_NOT_COMPONENTS = {"base", "layouts", "doctor"}
+_BASES = {"methods": "Method", "data": "FaceDataModule", "representations": "Representation"}
 
 
 def methods() -> list[str]:
     """Ids of all methods, without importing any."""
-    return _stems("methods")
+    return _components("methods")
 
 
 def datasets() -> list[str]:
     """Ids of all datasets that have a reader, without importing any."""
-    return _stems("data")
+    return _components("data")
 
 
 def twins() -> list[str]:
     """Ids of all datasets that have a twin."""
-    return [name for name in _stems("twins") if name in datasets()]
+    twin_files = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent.parent / "twins")])}
+    return [name for name in datasets() if name in twin_files]
 
 
 def load_method(name: str, where: str = "") -> type[Method]:
@@ -59,12 +61,7 @@ def load_dataset(name: str, where: str = "") -> type[FaceDataModule]:
 
 def card(package: str, name: str) -> str:
     """The docstring of a method or dataset, read from its source: nothing heavy is imported for a list."""
-    base = {"methods": "Method", "data": "FaceDataModule"}[package]
-    source = (Path(__file__).parent.parent / package / f"{name}.py").read_text(encoding="utf-8")
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef) and any(isinstance(b, ast.Name) and b.id == base for b in node.bases):
-            return ast.get_docstring(node) or ""
-    return ""
+    return inspect.cleandoc(_docstrings(package)[name])
 
 
 def load_twin(name: str) -> Callable[..., None]:
@@ -83,7 +80,7 @@ def load_representation(text: str) -> Representation:
         InvalidSuite: the value of a parameter does not fit.
     """
     name, _, parameters = text.partition(":")
-    known = [stem for stem in _stems("representations") if stem != "cache"]
+    known = _components("representations")
     if name not in known:
         raise UnknownName("representation", name, known, "--representation")
     from fer_bench.representations.base import Representation
@@ -138,10 +135,21 @@ def find_suite(name: str) -> tuple[str, Path]:
     raise UnknownName("suite", name, known)
 
 
-def _stems(package: str) -> list[str]:
-    folder = str(Path(__file__).parent.parent / package)
-    found = (module.name for module in pkgutil.iter_modules([folder]))
-    return sorted(name for name in found if name not in _NOT_COMPONENTS and not name.startswith("_"))
+def _components(package: str) -> list[str]:
+    return sorted(_docstrings(package))
+
+
+@cache
+def _docstrings(package: str) -> dict[str, str]:
+    """Stem -> docstring of the component, for each file that defines one; sources are read, nothing is imported."""
+    found = {}
+    for path in (Path(__file__).parent.parent / package).glob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and _BASES[package] in {
+                b.id for b in node.bases if isinstance(b, ast.Name)
+            }:
+                found[path.stem] = ast.get_docstring(node) or ""
+    return found
 
 
 def _only_subclass(package: str, name: str, base: type) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from fer_bench.data.base import FaceDataModule
-from fer_bench.data.layouts import walk
+from fer_bench.data.layouts import Tree
 from fer_bench.errors import BrokenScan
 from fer_bench.expressions import BU3DFE_CODES
 from fer_bench.geometry.bnd import named_landmarks, read_bnd
@@ -43,21 +43,20 @@ class BU3DFE(FaceDataModule):
     """
 
     modalities = frozenset({"mesh", "texture", "landmarks"})
+    unit = "a BU-3DFE scan"
     expected = "files like F0001/F0001_AN01WH_F3D.wrl below it."
     obtain = "BU-3DFE is free for research on request from Binghamton University (Lijun Yin)."
 
     @classmethod
-    def index(cls, root: Path) -> pd.DataFrame:
-        if not root.is_dir():
-            raise cls.not_found(root, "there is no such folder")
+    def examine(cls, tree: Tree) -> pd.DataFrame:
         scans: dict[tuple[str, str, int], dict[str, str]] = defaultdict(dict)
-        empty = True
-        for path in walk(root):
-            empty = False
+        twice: list[str] = []
+        for path in tree.files:
             if match := _NAME.match(path.rpartition("/")[2]):
                 key = match["subject"].upper(), match["code"].upper() + match["level"], int(match["level"])
                 name = path.rpartition("/")[2].rpartition("_")[0].upper()
-                scans[key].setdefault(match["suffix"].lower(), path)
+                if scans[key].setdefault(match["suffix"].lower(), path) != path:
+                    twice.append(path)
                 scans[key]["id"] = name
         rows = [
             {
@@ -70,9 +69,11 @@ class BU3DFE(FaceDataModule):
             for (subject, code, level), files in scans.items()
             if "wrl" in files
         ]
-        if not rows:
-            raise cls.not_found(root, "the folder is empty" if empty else "no file here is a BU-3DFE scan")
-        return make_index(rows)
+        tree.findings.add_if(twice, "warning", "files of scans that were already found elsewhere, left out")
+        index = make_index(rows)
+        if len(index):
+            cls._compare(tree, index)
+        return index
 
     @classmethod
     def load(cls, root: Path, files: tuple[str, ...]) -> Scan:
@@ -92,17 +93,23 @@ class BU3DFE(FaceDataModule):
         return Scan(mesh.vertices, mesh.triangles, mesh.uv, mesh.uv_triangles, texture, landmarks)
 
     @classmethod
-    def findings(cls, index: pd.DataFrame) -> list[str]:
-        subjects = sorted(set(index["subject"]))
-        found = [f"{len(index)} scans of {len(subjects)} subjects (the distribution: 2,500 of 100)"]
-        if len(subjects) != 100:
-            women = sum(s.startswith("F") for s in subjects)
-            found.append(f"{women} women and {len(subjects) - women} men (the distribution: 56 and 44)")
+    def _compare(cls, tree: Tree, index: pd.DataFrame) -> None:
+        """Say how the folder differs from the distribution, whose every file is known by name."""
+        found, subjects = tree.findings, sorted(set(index["subject"]))
+        women = sum(s.startswith("F") for s in subjects)
+        found.add(
+            "found",
+            f"{len(index)} scans of {len(subjects)} subjects, {women} women and {len(subjects) - women} men "
+            "(the distribution: 2,500 of 100, 56 and 44)",
+        )
+        nominal = [f"{sex}{n:04d}" for sex, count in (("F", 56), ("M", 44)) for n in range(1, count + 1)]
+        if not tree.is_twin:
+            found.add_if(sorted(set(nominal) - set(subjects)), "missing", "subjects without any scan")
+        found.add_if(sorted(set(subjects) - set(nominal)), "warning", "subjects that the distribution does not have")
         present = {(row.subject, row.id.split("_")[1][:4]) for row in index.itertuples()}
         absent = [f"{s}_{c}{n:02d}" for s in subjects for c, n in _CODES if (s, f"{c}{n:02d}") not in present]
-        found += [f"missing scan {name}" for name in absent]
+        found.add_if(absent, "missing", "scans")
         for suffix, what in (("bmp", "texture"), ("bnd", "landmarks")):
             lacking = [row.id for row in index.itertuples() if not any(f.lower().endswith(suffix) for f in row.files)]
-            found += [f"{name} has no {what} (_F3D.{suffix})" for name in lacking]
-        found.append("assumed: the subject's left is +x, which decides whose left the landmark groups mean")
-        return found
+            found.add_if(lacking, "missing", f"{what} (_F3D.{suffix}) of scans that are there")
+        found.add("assumed", "the subject's left is +x, which decides whose left the landmark groups mean")

@@ -1,38 +1,222 @@
-"""Reading every sample of a dataset, to name the ones that cannot be used."""
+"""The doctor: what a dataset's folder holds against what it should, and what can be run on it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
-from fer_bench.data.base import FaceDataModule
-from fer_bench.errors import BrokenScan
+import pandas as pd
+
+from fer_bench.data.base import FaceDataModule, dataset_id
+from fer_bench.data.class_order import permuted_classes
+from fer_bench.data.duplicates import duplicate_files
+from fer_bench.data.survey import Finding, Findings
+from fer_bench.errors import BrokenScan, ProtocolError
+from fer_bench.geometry.clip import Clip
+from fer_bench.geometry.photo import Photo
+from fer_bench.geometry.plausibility import implausible
+from fer_bench.geometry.scan import Scan
 from fer_bench.processes import map_processes
-from fer_bench.representations.cache import Source
+from fer_bench.protocols import PROTOCOLS, Protocol
+from fer_bench.protocols.base import names
+from fer_bench.records import provenance
+
+Readiness = Literal["ready", "ready with missing", "not possible", "needs another dataset"]
+Progress = Callable[[int, int], None]
+# What a loaded sample is read from: the first file of a scan, each frame's of a sequence.
+_SAMPLE_SUFFIXES = (".wrl", ".obj", ".ply", ".bnt", ".jpg", ".jpeg", ".png", ".bmp")
 
 
-def broken_samples(
-    dataset: type[FaceDataModule], source: Source, workers: int, progress: Callable[[int, int], None]
-) -> dict[str, BrokenScan]:
-    """Sample id -> why it cannot be read."""
-    work = _Read(dataset, source.root)
-    broken = {}
-    for done, error in enumerate(map_processes(work, source.files, workers), start=1):
-        if error is not None:
-            broken[source.ids[done - 1]] = error
-        progress(done, len(source.files))
-    return broken
+@dataclass(frozen=True)
+class Verdict:
+    """What a protocol can do with a folder.
+
+    Attributes:
+        protocol: Its id.
+        state: `not possible` says why in `why`.
+        samples: How many take part; `expected` in a complete distribution.
+        why: What stands against it, or what else is needed.
+    """
+
+    protocol: str
+    state: Readiness
+    samples: int
+    expected: int
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All that was found out about a folder.
+
+    Attributes:
+        read: Whether the samples themselves were read, not only their names.
+        broken: Sample id -> why it cannot be read.
+    """
+
+    dataset: str
+    root: str
+    provenance: str
+    samples: int
+    read: bool
+    findings: tuple[Finding, ...]
+    broken: dict[str, str]
+    protocols: tuple[Verdict, ...] = field(default_factory=tuple)
+
+    @property
+    def exit_code(self) -> int:
+        """0 ready, 1 usable with warnings, 2 not usable."""
+        kinds = {finding.kind for finding in self.findings}
+        if "error" in kinds or not any(v.state != "not possible" for v in self.protocols):
+            return 2
+        return 1 if kinds & {"missing", "warning"} or self.broken else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for machines."""
+        verdict = ("ready", "usable with warnings", "not usable")[self.exit_code]
+        return {**asdict(self), "verdict": verdict, "exit_code": self.exit_code}
+
+
+def diagnose(
+    dataset: type[FaceDataModule], root: Path, *, read: bool = True, workers: int = 1, progress: Progress | None = None
+) -> Diagnosis:
+    """Examine a dataset's folder, its stored index left aside.
+
+    Args:
+        dataset, root: What, and where.
+        read: Also read every sample.
+        workers: Processes that read.
+        progress: Told (samples read, samples in all).
+
+    Raises:
+        DatasetNotFound: there is no such folder, or something else in it.
+        InvalidFile: a label file that nothing can do without is damaged.
+    """
+    survey = dataset.survey(root)
+    index = survey.index
+    findings = [*survey.findings, *_labels(dataset, index)]
+    broken: dict[str, str] = {}
+    if read:
+        found, broken = _read_all(dataset, root, index, workers, progress)
+        findings += [*found, *_copies(root, index)]
+    protocols = [p for p in PROTOCOLS.values() if dataset_id(dataset) in p.datasets]
+    verdicts = tuple(_verdict(protocol, index, broken) for protocol in protocols)
+    return Diagnosis(
+        dataset_id(dataset), str(root), provenance(root), len(index), read, tuple(findings), broken, verdicts
+    )
+
+
+def _labels(dataset: type[FaceDataModule], index: pd.DataFrame) -> list[Finding]:
+    """Class counts, an order of classes that is not the distribution's, and subjects on both sides of a split."""
+    found = Findings()
+    labelled = index[index["label"].notna()]
+    for split, group in labelled.groupby(labelled["split"].fillna(""), sort=True):
+        counts = Counter(name for label in group["label"] for name in names(label))
+        told = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+        found.add("found", f"{split + ': ' if split else ''}{told}")
+        if permuted := permuted_classes(counts, dataset.class_counts.get(str(split), {})):
+            fits = ", ".join(f"{read} has the share of {fit}" for read, fit in permuted.items())
+            found.add("error", f"the classes are in another order than the distribution's: what was read as {fits}")
+    known = index[index["subject"].notna() & index["split"].notna()]
+    sides = known.groupby("subject")["split"].nunique()
+    found.add_if(sides[sides > 1].index, "error", "subjects on both sides of the official split")
+    return found.all
+
+
+def _read_all(
+    dataset: type[FaceDataModule], root: Path, index: pd.DataFrame, workers: int, progress: Progress | None
+) -> tuple[list[Finding], dict[str, str]]:
+    files, ids = list(index["files"]), list(index["id"])
+    broken: dict[str, str] = {}
+    odd: dict[str, list[str]] = defaultdict(list)
+    sizes: Counter[tuple[int, int]] = Counter()
+    for done, reading in enumerate(map_processes(_Read(dataset, root), files, workers), start=1):
+        sample = ids[done - 1]
+        if reading.problem:
+            broken[sample] = reading.problem
+        if reading.oddity:
+            odd[reading.oddity].append(sample)
+        if reading.size:
+            sizes[reading.size] += 1
+        if progress:
+            progress(done, len(files))
+    findings = [Finding("warning", f"scans that seem {oddity}", tuple(who)) for oddity, who in sorted(odd.items())]
+    if "topology" in dataset.modalities and sizes:
+        told = ", ".join(f"{v:,} vertices and {t:,} triangles ({n:,} meshes)" for (v, t), n in sizes.most_common())
+        if len(sizes) == 1:
+            findings.append(Finding("found", f"one topology: {told}"))
+        else:
+            findings.append(Finding("warning", f"meshes of several topologies, which cannot be compared: {told}"))
+    return findings, broken
+
+
+def _copies(root: Path, index: pd.DataFrame) -> list[Finding]:
+    """Files that are there twice; across a split they make the test easier than it is."""
+    owner: dict[str, int] = {}
+    for row, files in enumerate(index["files"]):
+        first = files[0].rpartition(".")[2]
+        owner |= {name: row for name in files if name.endswith(first) and f".{first.lower()}" in _SAMPLE_SUFFIXES}
+    split = index["split"].fillna("").to_list()
+    found = Findings()
+    groups = {" = ".join(group): len({split[owner[name]] for name in group}) for group in duplicate_files(root, owner)}
+    found.add_if([g for g, splits in groups.items() if splits == 1], "warning", "groups of files with equal content")
+    found.add_if(
+        [g for g, splits in groups.items() if splits > 1],
+        "warning",
+        "groups of files with equal content on both sides of the official split",
+    )
+    return found.all
+
+
+def _verdict(protocol: Protocol, index: pd.DataFrame, broken: Collection[str]) -> Verdict:
+    if len(protocol.datasets) > 1:
+        return Verdict(
+            protocol.id, "needs another dataset", 0, protocol.expected, f"joins {' and '.join(protocol.datasets)}"
+        )
+    try:
+        selected = protocol.select(index)
+        folds = protocol.folds(index, broken)
+    except ProtocolError as error:
+        return Verdict(protocol.id, "not possible", 0, protocol.expected, str(error))
+    samples = len(selected) - sum(i in broken for i in selected["id"])
+    empty = [fold.number for fold in folds if not (fold.train and fold.val and fold.test)]
+    if empty:
+        why = f"fold {empty[0]} has no training, validation or test samples that can be read"
+        return Verdict(protocol.id, "not possible", samples, protocol.expected, why)
+    state: Readiness = "ready" if samples >= protocol.expected else "ready with missing"
+    return Verdict(protocol.id, state, samples, protocol.expected)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    problem: str = ""
+    oddity: str = ""
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class _Read:
+    """Reads one sample whole, frame by frame, and keeps nothing of it."""
+
     dataset: type[FaceDataModule]
     root: Path
 
-    def __call__(self, files: tuple[str, ...]) -> BrokenScan | None:
+    def __call__(self, files: tuple[str, ...]) -> _Reading:
         try:
-            self.dataset.load(self.root, files)
+            sample = self.dataset.load(self.root, files)
+            if not isinstance(sample, Clip):
+                return _look(sample)
+            readings = [_look(frame) for frame in sample]
         except BrokenScan as error:
-            return error
-        return None
+            return _Reading(problem=str(error))
+        return readings[0] if readings else _Reading(problem=f"{self.root / files[0]}: has no frame that can be read.")
+
+
+def _look(sample: Scan | Photo) -> _Reading:
+    if isinstance(sample, Photo):
+        sample.pixels()
+        return _Reading()
+    return _Reading(oddity=implausible(sample) or "", size=(len(sample.vertices), len(sample.triangles)))

@@ -1,17 +1,18 @@
-"""Telling datasets apart by their file names, for the error that says which one was found instead."""
+"""Names below a dataset's root: walking them, remembering what was read, and telling datasets apart by them."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from fer_bench.errors import FerBenchError
+from fer_bench.data.survey import Findings
+from fer_bench.errors import FerBenchError, InvalidFile
 from fer_bench.records import TWIN_MARKER, read_json
 
-NOISE = frozenset({"__MACOSX", "BU_WrlViewer_V2", ".DS_Store", "Thumbs.db"})
-"""Files and folders that extraction tools and distributions leave beside the data."""
+NOISE = frozenset({"__MACOSX", "BU_WrlViewer_V2", "lost+found", "$RECYCLE.BIN", ".DS_Store", "Thumbs.db"})
+"""Files and folders that extraction tools, disks and distributions leave beside the data."""
 
 _TELLTALES = {
     "bu3dfe": (r"[FM]\d{4}_(AN|DI|FE|HA|NE|SA|SU)0[0-4][A-Z]{2}_(F3D|RAW|F2D)\.\w+$", "BU-3DFE"),
@@ -26,16 +27,137 @@ _TELLTALES = {
 }
 # A dataset shows itself within its first few thousand names; a home folder named by mistake is not walked to its end.
 _ENOUGH = 5_000
+# Label files hold at most some hundred thousand lines; what is larger is not one.
+_MAX_LABEL_BYTES = 512 * 2**20
+
+
+class Tree:
+    """All names below a root, and the state of everything that an index is made from.
+
+    Attributes:
+        root: The folder.
+        files: Paths relative to it, with `/`, folders in sorted order, noise left out.
+        folders: Folder -> its modification time (ns), read before its names: it changes when a name comes or goes.
+        labels: Label file -> (bytes, modification time in ns), for those read through `read`.
+        findings: What the walk could not enter, and whatever the reader of the dataset adds.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folders: dict[str, int] = {}
+        self.labels: dict[str, tuple[int, int]] = {}
+        self.findings = Findings()
+        self.files = list(self._walk(root))
+
+    def add_beside(self, name: str) -> list[str]:
+        """Walk a folder beside the root too; returns its files, as `../name/...`."""
+        found = list(self._walk(self.root.parent / name, f"../{name}"))
+        self.files += found
+        return found
+
+    def read(self, name: str) -> bytes:
+        """A label file, by its name in `files`.
+
+        Raises:
+            InvalidFile: it cannot be read, or is far too large for a label file.
+        """
+        path = self.root / name
+        try:
+            stat = path.stat()
+            if stat.st_size > _MAX_LABEL_BYTES:
+                raise InvalidFile(path, f"is {stat.st_size:,} bytes, too large for a label file", "Copy it again.")
+            content = path.read_bytes()
+        except OSError as error:
+            raise InvalidFile(path, f"cannot be read ({error.strerror or error})", "Copy it again.") from None
+        self.labels[name] = (stat.st_size, stat.st_mtime_ns)
+        return content
+
+    def read_text(self, name: str) -> str:
+        """A label file as text: UTF-8 with or without a mark, else Latin-1; line ends become line feeds."""
+        content = self.read(name)
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode("latin-1")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+
+    @property
+    def is_twin(self) -> bool:
+        """Whether the folder holds synthetic faces; a twin is not blamed for being small."""
+        return (self.root / TWIN_MARKER).is_file()
+
+    def _walk(self, root: Path, prefix: str = "") -> Iterator[str]:
+        unreadable: list[str] = []
+        loops: list[str] = []
+        undecodable: list[str] = []
+        yield from _names(root, prefix, self.folders, unreadable, loops, undecodable)
+        self.findings.add_if(unreadable, "error", "folders that may not be read; change their permissions")
+        self.findings.add_if(loops, "warning", "links to folders that were walked already, left out")
+        self.findings.add_if(undecodable, "warning", "names that are not UTF-8, left out; rename them")
 
 
 def walk(root: Path) -> Iterator[str]:
-    """Files below `root` as posix paths relative to it, folders in sorted order, noise left out."""
-    for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if name not in NOISE and not name.startswith("."))
-        prefix = Path(folder).relative_to(root).as_posix()
-        for file in sorted(files):
-            if file not in NOISE and not file.startswith("."):
-                yield file if prefix == "." else f"{prefix}/{file}"
+    """Files below `root` as posix paths relative to it, folders in sorted order, noise left out; each folder once."""
+    return _names(root, "", {}, [], [], [])
+
+
+def _names(
+    root: Path, prefix: str, times: dict[str, int], unreadable: list[str], loops: list[str], undecodable: list[str]
+) -> Iterator[str]:
+    # Links are followed, because large datasets are spread over disks by them; a folder is entered once, so that a
+    # link to a folder above it ends.
+    entered: set[tuple[int, int]] = set()
+    waiting = [prefix]
+    while waiting:
+        folder = waiting.pop()
+        path = root / PurePosixPath(folder).relative_to(prefix)
+        try:
+            stat = path.stat()
+            if (stat.st_dev, stat.st_ino) in entered:
+                loops.append(folder)
+                continue
+            with os.scandir(path) as entries:
+                found = sorted((entry.name, _is_folder(entry)) for entry in entries)
+        except OSError:
+            unreadable.append(folder or ".")
+            continue
+        entered.add((stat.st_dev, stat.st_ino))
+        times[folder] = stat.st_mtime_ns
+        start = f"{folder}/" if folder else ""
+        below: list[str] = []
+        for name, is_folder in found:
+            if name in NOISE or name[0] == ".":
+                continue
+            if not name.isascii() and not _is_utf8(name):
+                undecodable.append(start + name.encode("utf-8", "backslashreplace").decode())
+            elif is_folder:
+                below.append(start + name)
+            else:
+                yield start + name
+        waiting += reversed(below)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads round in a circle
+        return False
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def below_root(name: str) -> str | None:
+    """A path that a label file names, made plain, or None if it is absolute or leaves the root."""
+    path = PurePosixPath(name.strip().replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name or ":" in path.parts[0]:
+        return None
+    return path.as_posix()
 
 
 def describe_other(root: Path, name: str) -> str | None:

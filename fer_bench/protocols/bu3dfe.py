@@ -32,6 +32,7 @@ PROTOCOLS = (
         num_folds=10,
         unit="scan",
         source=f"Subset I, the two highest intensities: 1,200 scans. {_SOURCE}",
+        expected=1200,
     ),
     Protocol(
         name="bu3dfe-s2-cv10",
@@ -44,5 +45,6 @@ PROTOCOLS = (
         num_folds=10,
         unit="scan",
         source=f"Subset II, all four intensities without the neutrals: 2,400 scans. {_SOURCE}",
+        expected=2400,
     ),
 )

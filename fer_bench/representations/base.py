@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_bench.errors import InvalidSuite
 from fer_bench.geometry.scan import Scan
 
 
@@ -65,3 +66,10 @@ class Representation(ABC):
             InvalidSuite: a modality is asked for that the dataset does not offer.
         """
         return self
+
+
+def needs(name: str, modality: str, modalities: frozenset[str]) -> None:
+    """Refuse a dataset that does not offer a modality; raises `InvalidSuite`."""
+    if modality not in modalities:
+        offered = ", ".join(sorted(modalities)) or "nothing"
+        raise InvalidSuite(f"{name}: needs a dataset with a {modality}, and this one offers {offered}.")

@@ -14,7 +14,7 @@ from fer_bench.errors import InvalidSuite
 from fer_bench.geometry.alignment import align
 from fer_bench.geometry.render import PLANES, render
 from fer_bench.geometry.scan import Scan
-from fer_bench.representations.base import Representation
+from fer_bench.representations.base import Representation, needs
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Views(Representation):
 
     def resolve(self, modalities: frozenset[str]) -> Self:
         """Fix the channels; see `channels`."""
+        needs(self.name, "mesh", modalities)
         if self.channels is None:
             textured = "texture" in modalities
             return dataclasses.replace(self, channels=("texture",) if textured else ("depth", "normal_x", "normal_y"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fer_bench.data.bu3dfe import BU3DFE
-from fer_bench.data.doctor import broken_samples
+from fer_bench.data.doctor import diagnose
 from fer_bench.errors import BrokenScan, DatasetNotFound, InvalidFile
 from fer_bench.geometry.scan import Scan
 from fer_bench.records import write_json
@@ -78,9 +78,9 @@ def test_without_texture_or_landmarks_a_scan_is_still_read(make_bu3dfe: Make) ->
     scan = load(root, "F0001_AN01WH")
     assert scan.texture is None
     assert scan.landmarks == {}
-    told = BU3DFE.findings(BU3DFE.index(root))
-    assert "F0001_AN01WH has no texture (_F3D.bmp)" in told
-    assert "F0001_AN01WH has no landmarks (_F3D.bnd)" in told
+    told = {finding.text: finding.names for finding in BU3DFE.survey(root).findings if finding.kind == "missing"}
+    assert told["texture (_F3D.bmp) of scans that are there"] == ("F0001_AN01WH",)
+    assert told["landmarks (_F3D.bnd) of scans that are there"] == ("F0001_AN01WH",)
 
 
 def test_the_doctor_names_what_is_missing_and_what_is_broken(make_bu3dfe: Make) -> None:
@@ -88,14 +88,24 @@ def test_the_doctor_names_what_is_missing_and_what_is_broken(make_bu3dfe: Make) 
     (root / "F0001" / "F0001_FE03WH_F3D.wrl").unlink()
     broken = root / "M0001" / "M0001_SU04WH_F3D.wrl"
     broken.write_bytes(broken.read_bytes()[:3000])
-    told = BU3DFE.findings(BU3DFE.index(root))
-    assert "missing scan F0001_FE03" in told
-    assert any("49 scans of 2 subjects" in line for line in told)
     progress: list[tuple[int, int]] = []
-    found = broken_samples(BU3DFE, BU3DFE.source(root), 1, lambda *p: progress.append(p))
-    assert list(found) == ["M0001_SU04WH"]
-    assert str(broken) in str(found["M0001_SU04WH"])
+    diagnosis = diagnose(BU3DFE, root, progress=lambda *p: progress.append(p))
+    missing = {finding.text: finding.names for finding in diagnosis.findings if finding.kind == "missing"}
+    assert missing["scans"] == ("F0001_FE03",)
+    assert len(missing["subjects without any scan"]) == 98
+    assert any("49 scans of 2 subjects" in finding.text for finding in diagnosis.findings)
+    assert list(diagnosis.broken) == ["M0001_SU04WH"]
+    assert str(broken) in diagnosis.broken["M0001_SU04WH"]
     assert progress[-1] == (49, 49)
+
+
+def test_a_scan_in_two_places_is_taken_once_and_told(make_bu3dfe: Make) -> None:
+    root = make_bu3dfe(1)
+    shutil.copytree(root / "F0001", root / "copy" / "F0001")
+    survey = BU3DFE.survey(root)
+    assert len(survey.index) == 25
+    told = [finding for finding in survey.findings if "already found elsewhere" in finding.text]
+    assert len(told[0].names) == 75
 
 
 def test_nan_vertices_name_the_file(make_bu3dfe: Make) -> None:

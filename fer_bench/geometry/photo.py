@@ -1,0 +1,32 @@
+"""A photograph of a face, as a dataset hands it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.geometry.images import read_image
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One photograph and what the dataset says about it. The pixels are read when they are asked for.
+
+    Attributes:
+        path: The image file.
+        aligned: The dataset has already cropped and turned it so that eyes and mouth have fixed places.
+        landmarks: (L, 2) float64 pixels, x to the right and y down, or None; 68 in AffectNet, 5 in RAF-DB.
+        box: x, y, width, height of the face in pixels, or None where the whole image is to be taken.
+    """
+
+    path: Path
+    aligned: bool
+    landmarks: NDArray[np.float64] | None = None
+    box: tuple[float, float, float, float] | None = None
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB; raises `BrokenScan`."""
+        return read_image(self.path)
