@@ -18,7 +18,7 @@ import fpsample
 import numpy as np
 import trimesh
 
-from fer_bench.geometry.render import _rasterise, render
+from fer_bench.geometry.render import rasterise, render
 from fer_bench.geometry.sampling import farthest_point_sample
 from fer_bench.geometry.scan import Scan
 from fer_bench.records import atomic_write
@@ -60,10 +60,10 @@ def visibility(scan: Scan) -> tuple[Callable[[], object], Callable[[], object]]:
     directions = np.tile([0.0, 0.0, -1.0], (px.size, 1))
     rays = trimesh.ray.ray_pyembree.RayMeshIntersector(mesh)
     theirs = rays.intersects_first(origins, directions).reshape(SIZE, SIZE)
-    ours = _rasterise(columns, rows, z, scan.triangles, SIZE)[1]
+    ours = rasterise(columns, rows, z, scan.triangles, SIZE)[1]
     assert (ours == theirs).mean() > 0.99, "the two must answer the same question"
     return (
-        lambda: _rasterise(columns, rows, z, scan.triangles, SIZE),
+        lambda: rasterise(columns, rows, z, scan.triangles, SIZE),
         lambda: rays.intersects_first(origins, directions),
     )
 

@@ -139,7 +139,7 @@ def leaderboard(
 @app.command()
 def evaluate(
     predictions: Annotated[list[Path], typer.Argument(help="Prediction files, csv or parquet.")],
-    task: Annotated[str | None, typer.Option("--task", help="classification or valence_arousal.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="classification, multilabel or valence_arousal.")] = None,
     protocol: Annotated[
         str | None, typer.Option("--protocol", help="Score against this protocol's test samples.")
     ] = None,
@@ -186,13 +186,18 @@ def check(
 def twin(
     dataset: DatasetName,
     out: Annotated[Path, typer.Option("--out", help="Folder to create.")],
-    subjects: Annotated[int, typer.Option("--subjects", min=1, help="How many people.")] = 20,
+    subjects: Annotated[
+        int | None, typer.Option("--subjects", min=1, help="How many people; by default what the protocols need.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other people.")] = 0,
     face_model: Annotated[
         Path | None,
         typer.Option(
             "--face-model", help="The ICT face model as .npz (see the README); by default the procedural face."
         ),
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option("--layout", help="One of the dataset's layouts (fer-bench list datasets ID).")
     ] = None,
     preview: Annotated[Path | None, typer.Option("--preview", help="Also write a contact sheet (.png) here.")] = None,
     workers: Workers = 2,
@@ -201,7 +206,7 @@ def twin(
     from fer_bench.bench import commands
 
     try:
-        commands.make_twin(dataset, out, subjects, seed, face_model, preview, workers)
+        commands.make_twin(dataset, out, subjects, seed, face_model, layout, preview, workers)
     except KeyboardInterrupt:
         _stopped(f"nothing was left at {out}")
 

@@ -30,6 +30,9 @@ def fork_server(*preload: str) -> ForkServerContext:
     # Several processes with threads of their own on one machine: a thread that waits by spinning takes the core that
     # another needs, and a training step of 75 ms has been seen to take 2,400.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # numpy's own matrix products are small here; as many threads in each process as there are cores only get in each
+    # other's way, and take half as long again for the same bytes.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     context = get_context("forkserver")
     if preload:
         context.set_forkserver_preload(list(preload))

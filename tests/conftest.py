@@ -12,7 +12,7 @@ from PIL import Image
 
 from fer_bench.bench.launch import PRELOAD
 from fer_bench.geometry.bnd import write_bnd
-from fer_bench.geometry.vrml import write_vrml
+from fer_bench.geometry.vrml_writer import write_vrml
 from fer_bench.processes import fork_server
 
 EXPRESSIONS = ("AN", "DI", "FE", "HA", "SA", "SU")

@@ -168,14 +168,15 @@ def evaluate(
         protocol = registry.find_protocol(protocol_id)
         from fer_bench.data.base import find_root
 
+        if len(protocol.datasets) > 1:
+            raise FerBenchError(f"{protocol_id} joins {' and '.join(protocol.datasets)}; evaluate takes one dataset.")
         name = protocol.datasets[0]
         index = registry.load_dataset(name).index(find_root(name, root))
-        truth = protocol.select(index)
-        if fold is not None:
-            if not 0 <= fold < protocol.num_folds:
-                raise FerBenchError(f"--fold {fold}: {protocol_id} has folds 0 to {protocol.num_folds - 1}.")
-            truth = truth[truth["id"].isin(protocol.folds(index)[fold].test)]
-        evaluation = score_files(paths, protocol.task, fuse, truth[["id", "label", "subject"]], protocol.classes)
+        if fold is not None and not 0 <= fold < protocol.num_folds:
+            raise FerBenchError(f"--fold {fold}: {protocol_id} has folds 0 to {protocol.num_folds - 1}.")
+        folds = protocol.folds(index)
+        tested = {i for each in (folds if fold is None else [folds[fold]]) for i in each.test}
+        evaluation = score_files(paths, protocol.task, fuse, index[index["id"].isin(tested)], protocol.classes or None)
     table = evaluation.to_frame()
     if out is not None:
         with atomic_write(out) as file:
@@ -189,10 +190,13 @@ def check(name: str, root: Path | None, names_only: bool, workers: int, as_json:
     """Tell what a dataset's folder holds and what can be run on it; returns the exit code."""
     from fer_bench.bench import display
     from fer_bench.bench.doctor_page import page
+    from fer_bench.bench.launch import PRELOAD
     from fer_bench.data.base import find_root
     from fer_bench.data.doctor import diagnose
+    from fer_bench.processes import fork_server
 
     dataset, folder = registry.load_dataset(name), find_root(name, root)
+    fork_server(*PRELOAD)
     if as_json:
         diagnosis = diagnose(dataset, folder, read=not names_only, workers=workers)
         print(json.dumps(diagnosis.to_json(), indent=2, ensure_ascii=False))
@@ -218,21 +222,37 @@ def prepare(name: str, root: Path | None, representations: list[str], workers: i
 
 
 def make_twin(
-    name: str, out: Path, subjects: int, seed: int, face_model: Path | None, preview: Path | None, workers: int
+    name: str,
+    out: Path,
+    subjects: int | None,
+    seed: int,
+    face_model: Path | None,
+    layout: str | None,
+    preview: Path | None,
+    workers: int,
 ) -> None:
     """Write a twin, and a contact sheet of it where asked."""
     from fer_bench.bench import display
+    from fer_bench.records import TWIN_MARKER, read_json
     from fer_bench.twins.face import load_face_model
     from fer_bench.twins.preview import contact_sheet
 
     write_twin = registry.load_twin(name)
     model = load_face_model(face_model) if face_model else None
     with display.reported(console, f"writing a twin of {name}") as report:
-        write_twin(out, subjects=subjects, seed=seed, face_model=model, workers=workers, progress=report)
-    console.print(f"wrote a twin of {name} with {subjects} subjects to {out}", highlight=False)
+        write_twin(out, subjects=subjects, seed=seed, face_model=model, layout=layout, workers=workers, progress=report)
+    marker = read_json(out / TWIN_MARKER)
+    console.print(f"wrote a twin of {name} with {marker['subjects']} subjects to {out}", highlight=False)
+    if marker.get("quirks"):
+        console.print(
+            f"it holds {len(marker['quirks'])} faults on purpose, as real copies do: fer-bench data check {name} "
+            f"--root {out}",
+            highlight=False,
+            soft_wrap=True,
+        )
     if preview is not None:
-        contact_sheet(model, preview, seed=seed)
-        console.print(f"wrote {preview}", highlight=False)
+        drawn = contact_sheet(model, preview, seed=seed, dataset=name)
+        console.print(f"wrote {preview}" if drawn else f"no contact sheet: {name} has none", highlight=False)
 
 
 def _prepare(need: Need, workers: int, skip_broken: bool) -> None:

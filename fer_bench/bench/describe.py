@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fer_bench.bench import registry
 from fer_bench.errors import UnknownName
-from fer_bench.protocols import PROTOCOLS
+from fer_bench.protocols import PROTOCOLS, Protocol
 
 KINDS = ("methods", "datasets", "protocols", "suites")
 
@@ -32,7 +32,9 @@ def _datasets() -> dict[str, str]:
 
 def _protocols() -> dict[str, str]:
     return {
-        name: f"{p.task} of {p.unit}s, {len(p.classes)} classes, {p.num_folds} folds, on {' and '.join(p.datasets)}"
+        name: f"{p.task.replace('_', ' and ')} of {p.expected:,} {_plural(p.unit)}"
+        + (f", {len(p.classes)} classes" if p.classes else "")
+        + f", {p.num_folds} fold{'s' if p.num_folds > 1 else ''}, on {' and '.join(p.datasets)}"
         for name, p in PROTOCOLS.items()
     }
 
@@ -49,11 +51,39 @@ def _details(kind: str, name: str) -> str:
 
         return registry.card("methods", name) + "\n\nArguments:\n" + "\n".join(argument_lines(name))
     if kind == "datasets":
-        return registry.card("data", name)
+        return f"{registry.card('data', name)}\n\n{_around(name)}"
     if kind == "suites":
         return registry.suites()[name].read_text(encoding="utf-8").rstrip()
-    p = PROTOCOLS[name]
-    return (
-        f"{p.id}: {_protocols()[name]}\nclasses: {', '.join(p.classes)}\nsource: {p.source}\n"
-        "folds: subject-independent, a function of the index alone; validation subjects come out of the training ones"
+    return _protocol(PROTOCOLS[name])
+
+
+def _around(dataset: str) -> str:
+    """The protocols on a dataset, and its twin."""
+    lines = ["Protocols: " + (", ".join(p.id for p in PROTOCOLS.values() if dataset in p.datasets) or "none")]
+    if dataset in registry.twins():
+        twin = registry.twin_module(dataset)
+        layouts = f"; layouts {', '.join(twin.LAYOUTS)}" if len(twin.LAYOUTS) > 1 else ""
+        lines.append(f"Twin: fer-bench data twin {dataset}, {twin.DEFAULT_SUBJECTS} subjects by default{layouts}")
+    return "\n".join(lines)
+
+
+def _protocol(p: Protocol) -> str:
+    lines = [f"{p.id}: {_protocols()[p.id]}"]
+    lines.append(f"samples: {p.expected:,} {_plural(p.unit)} in the whole dataset")
+    if p.outputs:
+        lines.append(f"{'classes' if p.classes else 'outputs'}: {', '.join(p.outputs)}")
+    if p.tested:
+        lines.append(f"tested on: {', '.join(p.tested)} alone")
+    kind = "subject-independent" if p.subject_independent else "not subject-independent"
+    repeats = f", {p.num_folds // p.repeats} at a time in {p.repeats} new divisions" if p.repeats > 1 else ""
+    lines.append(
+        f"folds: {p.num_folds}{repeats}, {kind}, a function of the index alone; validation comes out of training"
     )
+    lines.append(f"source: {p.source}")
+    if p.uncertain:
+        lines.append(f"uncertain: {p.uncertain}")
+    return "\n".join(lines)
+
+
+def _plural(noun: str) -> str:
+    return f"{noun}es" if noun.endswith(("s", "sh")) else f"{noun}s"

@@ -22,8 +22,9 @@ from fer_bench.bench.prediction_files import PredictionFile, enumerate_briefly, 
 from fer_bench.bench.statistics import Interval, metric_interval
 from fer_bench.errors import FerBenchError, UnknownName
 from fer_bench.metrics import METRICS, score
+from fer_bench.protocols.base import names
 
-HEADLINE = {"classification": "accuracy", "valence_arousal": "ccc"}
+HEADLINE = {"classification": "accuracy", "valence_arousal": "ccc", "multilabel": "f1_macro"}
 """The metric of each task that gets an interval."""
 
 _FUSIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
@@ -35,6 +36,10 @@ _VA_NOTES = [
     "without suffix: valence and arousal pooled into one list of 2n numbers",
     "ccc: Lin's population estimator, every moment over the number of values",
     "ccc_published: covariance over one less, variances over it, as in Ig3D's scripts: compare with Table 7",
+]
+_MULTILABEL_NOTES = [
+    "f1_macro: F1 of presence, mean over the classes",
+    "f1_two_sided: mean of the F1 of presence and of absence, as FACET-VLM prints it: compare with Table 5",
 ]
 _SAME_TRUTH = 1e-6  # single precision and six printed digits both keep more of a number in [-1, 1]
 
@@ -79,7 +84,7 @@ def evaluate(
 
     Args:
         paths: One file or more.
-        task: `classification` or `valence_arousal`.
+        task: A key of `HEADLINE`.
         fuse: `mean`, `max` or `min` of two or more files, or `weighted:W`: W times the first plus 1 - W times the
             second of exactly two, with W in [0, 1].
         truth: A protocol's truth: `id`, `label` (or `valence` and `arousal`), and optionally `subject`, which gives the
@@ -95,8 +100,8 @@ def evaluate(
     if not paths:
         raise FerBenchError("No predictions to evaluate: name one csv or parquet file or more.")
     fusion = _fusion(fuse, len(paths))
-    files, names = read_predictions([Path(path) for path in paths], task, classes)
-    outputs, true, how = _join(files, truth, names)
+    files, known = read_predictions([Path(path) for path in paths], task, classes)
+    outputs, true, how = _join(files, truth, known)
 
     labels = [file.path.stem for file in files]
     if len(set(labels)) < len(labels):
@@ -106,26 +111,31 @@ def evaluate(
         outputs.append(fusion(np.stack(outputs)))
         labels.append(f"{fuse} of {len(files)} files")
         notes.append(f"fusion: {fuse}, element by element on raw outputs (no softmax, no clipping)")
-    if task == "valence_arousal":
-        notes += _VA_NOTES
+    notes += {"valence_arousal": _VA_NOTES, "multilabel": _MULTILABEL_NOTES}.get(task, [])
     subjects = _subjects(truth)
     if subjects is not None:
-        notes.append(f"interval of {HEADLINE[task]}: 95 %, bootstrap over {len(set(subjects))} subjects")
+        named = truth is not None and truth["subject"].notna().all()
+        who = f"{len(set(subjects))} subjects" if named else "samples, for the dataset does not say who is who"
+        notes.append(f"interval of {HEADLINE[task]}: 95 %, bootstrap over {who}")
 
     def row(label: str, output: NDArray[Any]) -> Row:
         interval = None
         if subjects is not None:
-            interval = metric_interval(task, HEADLINE[task], output, true, names, subjects)
-        return Row(label, len(true), score(task, output, true, names), interval)
+            interval = metric_interval(task, HEADLINE[task], output, true, known, subjects)
+        return Row(label, len(true), score(task, output, true, known), interval)
 
     return Evaluation(task, tuple(row(*each) for each in zip(labels, outputs, strict=True)), notes)
 
 
 def _subjects(truth: pd.DataFrame | None) -> NDArray[Any] | None:
-    """The subject of each sample; None where the truth does not know all of them, or there is but one."""
-    if truth is None or "subject" not in truth or truth["subject"].isna().any() or truth["subject"].nunique() < 2:
+    """The subject of each sample; the sample itself where nobody knows any subject; None where there is but one, or
+    only some are known."""
+    if truth is None or "subject" not in truth:
         return None
-    return truth["subject"].astype(str).to_numpy(dtype=object)
+    subjects = truth["id"] if truth["subject"].isna().all() else truth["subject"]
+    if subjects.isna().any() or subjects.nunique() < 2:
+        return None
+    return subjects.astype(str).to_numpy(dtype=object)
 
 
 def _fusion(fuse: str | None, n_files: int) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
@@ -162,7 +172,7 @@ def _join(
         if given[["id", *columns]].isna().any(axis=None) or given["id"].duplicated().any():
             raise ValueError("the given truth must have unique ids and no missing value")
         true = given["label"].astype(object).to_numpy() if classes else given[columns].to_numpy(dtype=np.float64)
-        if unseen := sorted(set(true) - set(classes) if classes else ()):
+        if unseen := sorted({name for label in true for name in names(label)} - set(classes) if classes else ()):
             raise files[0].error(
                 f"has no outputs for the protocol's {enumerate_briefly(unseen)}", "Score every class of the protocol."
             )

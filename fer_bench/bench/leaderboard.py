@@ -143,7 +143,7 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
     accuracies = [r.metrics[HEADLINE] for r in results]
     return replace(
         row,
-        metrics=score(protocol.task, outputs, truth, protocol.classes),
+        metrics=score(protocol.task, outputs, truth, protocol.classes, protocol.tested),
         interval=metric_interval(
             protocol.task, HEADLINE, outputs, truth, protocol.classes, pooled["subject"].to_numpy(dtype=object)
         ),

@@ -69,6 +69,10 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = ()) -> 
     absent: list[DatasetNotFound] = []
     for protocol_id in suite.protocols:
         protocol = registry.find_protocol(protocol_id)
+        if len(protocol.datasets) > 1:
+            why = f"joins {' and '.join(protocol.datasets)}, and a cell reads one dataset"
+            skipped |= {(protocol_id, entry): why for entry in suite.methods}
+            continue
         try:
             data = _open(protocol.datasets[0])
         except DatasetNotFound as error:
@@ -113,7 +117,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = ()) -> 
                 for seed in suite.seeds
             ]
     if not cells:
-        raise absent[0]
+        raise absent[0] if absent else InvalidSuite(f"{name}: nothing in it can run; {next(iter(skipped.values()))}.")
     kept = [cell for cell in cells if all(str(getattr(cell, key)) in values for key, values in chosen.items())]
     if not kept:
         raise InvalidSuite(f"--only {','.join(only)}: no cell of {name} fits; see `fer-bench plan {name}`.")

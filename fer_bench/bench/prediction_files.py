@@ -1,6 +1,7 @@
 """Read prediction files: csv or parquet tables, one row a sample, in one of these layouts. Other columns are ignored.
 
 - classification: `output_<class>`, a raw score a class, and optionally `id` and `label` (the true class).
+- multilabel: the same, `label` being names joined by `+`; a score above 0 says that a class is there.
 - valence_arousal: `valence`, `arousal`, and optionally `id`, `valence_true` and `arousal_true`.
 - valence_arousal as Ig3D's authors publish it: `val_pred`, `aro_pred`, and optionally `id`, `val_true` and `aro_true`.
 
@@ -21,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.errors import InvalidPredictions
-from fer_bench.expressions import EXPRESSIONS
+from fer_bench.expressions import EXPRESSIONS, FOURDME_EMOTIONS
 from fer_bench.records import OUTPUT
 
 _VA_LAYOUTS = (
@@ -58,9 +59,9 @@ def read_predictions(
 
     Args:
         paths: One file or more.
-        task: `classification` or `valence_arousal`.
-        classes: The classes in order; by default the canonical ones that the first file has a column for. Every file
-            must have exactly these.
+        task: `classification`, `multilabel` or `valence_arousal`.
+        classes: The classes in order; by default the canonical ones (or 4DME's) that the first file has a column for.
+            Every file must have exactly these.
 
     Raises:
         InvalidPredictions: A file that does not fit.
@@ -68,8 +69,9 @@ def read_predictions(
     tables = [_Table(path) for path in paths]
     if task == "valence_arousal":
         return [_valence_arousal(table) for table in tables], ()
-    names = tuple(classes) if classes is not None else _own_classes(tables[0])
-    return [_class_scores(table, names) for table in tables], names
+    usual = FOURDME_EMOTIONS if task == "multilabel" else EXPRESSIONS
+    names = tuple(classes) if classes is not None else _own_classes(tables[0], usual)
+    return [_class_scores(table, names, several=task == "multilabel") for table in tables], names
 
 
 def enumerate_briefly(items: Iterable[object], limit: int = 3) -> str:
@@ -168,12 +170,12 @@ def _read(path: Path) -> pd.DataFrame:
     return text.iloc[1:].reset_index(drop=True).set_axis(text.iloc[0].tolist(), axis=1)
 
 
-def _own_classes(table: _Table) -> tuple[str, ...]:
+def _own_classes(table: _Table, usual: Sequence[str]) -> tuple[str, ...]:
     found = [column.removeprefix(OUTPUT) for column in table.columns if column.startswith(OUTPUT)]
     if len(found) < 2:
         raise table.error(f"has {len(found)} columns {OUTPUT}<class>", f"Write one a class, as in {OUTPUT}happy.")
-    _check_classes(table, found, EXPRESSIONS)
-    return tuple(name for name in EXPRESSIONS if name in found)
+    _check_classes(table, found, usual)
+    return tuple(name for name in usual if name in found)
 
 
 def _check_classes(table: _Table, names: Sequence[str], known: Sequence[str]) -> None:
@@ -183,12 +185,12 @@ def _check_classes(table: _Table, names: Sequence[str], known: Sequence[str]) ->
         raise table.error(f"has unknown classes {enumerate_briefly(unknown)}", hint)
 
 
-def _class_scores(table: _Table, classes: Sequence[str]) -> PredictionFile:
+def _class_scores(table: _Table, classes: Sequence[str], *, several: bool) -> PredictionFile:
     _check_classes(table, [c.removeprefix(OUTPUT) for c in table.columns if c.startswith(OUTPUT)], classes)
     outputs = table.numbers([OUTPUT + name for name in classes])
     truth = table.texts("label") if "label" in table.columns else None
     if truth is not None:
-        _check_classes(table, truth.tolist(), classes)
+        _check_classes(table, [name for t in truth for name in (t.split("+") if several else [t])], classes)
     return PredictionFile(table.path, outputs, truth, ["label"], _ids(table))
 
 

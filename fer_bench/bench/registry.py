@@ -64,11 +64,16 @@ def card(package: str, name: str) -> str:
     return inspect.cleandoc(_docstrings(package)[name])
 
 
-def load_twin(name: str) -> Callable[..., None]:
-    """The function that writes a dataset's twin; raises `UnknownName`."""
+def twin_module(name: str) -> Any:
+    """The module of a dataset's twin, with `write_twin`, `DEFAULT_SUBJECTS` and `LAYOUTS`; raises `UnknownName`."""
     if name not in twins():
         raise UnknownName("twin", name, twins())
-    writer: Callable[..., None] = importlib.import_module(f"fer_bench.twins.{name}").write_twin
+    return importlib.import_module(f"fer_bench.twins.{name}")
+
+
+def load_twin(name: str) -> Callable[..., None]:
+    """The function that writes a dataset's twin; raises `UnknownName`."""
+    writer: Callable[..., None] = twin_module(name).write_twin
     return writer
 
 

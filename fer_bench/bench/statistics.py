@@ -21,8 +21,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from fer_bench.errors import UnknownName
-from fer_bench.metrics import class_indices
+from fer_bench.metrics import class_indices, presence_pairs
 from fer_bench.metrics.classification import CLASSIFICATION_METRICS
+from fer_bench.metrics.multilabel import MULTILABEL_METRICS
 from fer_bench.metrics.valence_arousal import VALENCE_AROUSAL_METRICS
 
 _BLOCK = 2**22  # cluster indices drawn at once, which bounds memory when every sample is a cluster
@@ -140,7 +141,17 @@ def metric_interval(
             raise UnknownName("metric", metric, VALENCE_AROUSAL_METRICS)
         values = np.asarray(outputs, dtype=np.float64), np.asarray(truth, dtype=np.float64)
         return clustered_bootstrap(VALENCE_AROUSAL_METRICS[metric], clusters, *values, **options)
-    raise UnknownName("task", task, ["classification", "valence_arousal"])
+    if task == "multilabel":
+        if metric not in MULTILABEL_METRICS:
+            raise UnknownName("metric", metric, MULTILABEL_METRICS)
+        there, found = presence_pairs(outputs, truth, classes)
+        # Each sample adds one to one cell of each class's 2 x 2 matrix.
+        answers = np.eye(4, dtype=bool)[2 * there + found].reshape(len(there), -1)  # (N, C * 4)
+        several = MULTILABEL_METRICS[metric]
+        return clustered_bootstrap_of_sums(
+            lambda sums: several(sums.reshape(-1, len(classes), 2, 2)), clusters, answers, **options
+        )
+    raise UnknownName("task", task, ["classification", "valence_arousal", "multilabel"])
 
 
 def _codes(

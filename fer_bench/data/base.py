@@ -6,24 +6,22 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as L
-import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler
 
 from fer_bench.data import index_store
+from fer_bench.data.batches import Samples, batches, targets
 from fer_bench.data.layouts import Tree, describe_other
 from fer_bench.data.survey import Survey
 from fer_bench.errors import DatasetNotFound, FerBenchError
 from fer_bench.geometry.clip import Clip
+from fer_bench.geometry.parameter_source import ParameterSource, find_parameters
 from fer_bench.geometry.photo import Photo
 from fer_bench.geometry.scan import Scan
 from fer_bench.protocols import Protocol
-from fer_bench.protocols.base import names
 from fer_bench.records import Batch, Fold, provenance
 from fer_bench.representations.cache import CacheEntry, Source
 
@@ -112,6 +110,19 @@ class FaceDataModule(L.LightningDataModule, ABC):
         return Source(dataset_id(cls), root, provenance(root), tuple(index["id"]), tuple(index["files"]))
 
     @classmethod
+    def parameters(cls, root: Path, vector: str, missing: Literal["error", "zero"] = "error") -> ParameterSource:
+        """The 3D morphable model parameters of the photographs, by a key of `morphable.VECTORS`.
+
+        Args:
+            missing: What a photograph without any gets; `ParameterSource.without` counts them.
+
+        Raises:
+            DatasetNotFound: the dataset, or any parameters, are not there.
+            InvalidFile: the table of parameters is damaged.
+        """
+        return find_parameters(root, [files[0] for files in cls.index(root)["files"]], vector, missing)
+
+    @classmethod
     def not_found(cls, root: Path, problem: str) -> DatasetNotFound:
         """The error that says where was looked, what was expected, how to obtain it and how to do without."""
         name = dataset_id(cls)
@@ -133,61 +144,13 @@ class FaceDataModule(L.LightningDataModule, ABC):
         return self._loader(self.fold.test, labelled=False)
 
     def _loader(self, ids: tuple[str, ...], *, labelled: bool, shuffle: bool = False) -> DataLoader[Batch]:
-        targets = _targets(self.protocol, [self._truth[i] for i in ids] if labelled else [None] * len(ids))
-        samples = _Samples(self.entry, ids, targets)
+        truth = [self._truth[i] for i in ids] if labelled else [None] * len(ids)
+        samples = Samples(self.entry, ids, targets(self.protocol, truth))
         replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         sampler: DistributedSampler[Batch] = DistributedSampler(
             samples, replicas, rank, shuffle=shuffle, seed=self.seed
         )
-        # A last batch of one sample has no variance, and batch normalisation cannot train on it.
-        alone = shuffle and len(sampler) % self.batch_size == 1 and len(sampler) > 1
-        # By keyword: Lightning builds the loader again from its arguments, and only keywords tell it which is which.
-        return DataLoader(
-            dataset=samples,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            collate_fn=_as_is,
-            drop_last=alone,
-            # Its own: a loader that draws from the global generator whenever it begins would shift what the method
-            # draws, by how often loaders began, and that differs between a continued run and a whole one.
-            generator=torch.Generator().manual_seed(self.seed),
-            pin_memory=torch.cuda.is_available(),
-        )
-
-
-def _targets(protocol: Protocol, truth: list[Any]) -> NDArray[Any]:
-    """Class indices (N,), or float32 (N, 2) valence and arousal, or (N, C) 0 and 1 a class; -1 or NaN for no truth."""
-    width = len(protocol.outputs)
-    if protocol.task == "valence_arousal":
-        return np.array([[np.nan] * width if pair is None else pair for pair in truth], dtype=np.float32)
-    if protocol.task == "multilabel":
-        rows = [[np.nan] * width if t is None else [c in names(t) for c in protocol.classes] for t in truth]
-        return np.array(rows, dtype=np.float32)
-    number = {name: position for position, name in enumerate(protocol.classes)}
-    return np.array([number.get(label, -1) for label in truth], dtype=np.int64)
-
-
-class _Samples(Dataset[Batch]):
-    """Rows of a cache entry, fetched a batch at a time."""
-
-    def __init__(self, entry: CacheEntry, ids: tuple[str, ...], labels: NDArray[Any]) -> None:
-        self.ids, self.labels = ids, torch.from_numpy(labels)
-        self.rows = np.array([entry.rows[i] for i in ids], dtype=np.int64)
-        self.array = entry.open()
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, position: int) -> Batch:
-        return self.__getitems__([position])
-
-    def __getitems__(self, positions: list[int]) -> Batch:
-        inputs = torch.from_numpy(self.array[self.rows[positions]])  # fancy indexing copies out of the map
-        return {"id": [self.ids[p] for p in positions], "input": inputs, "label": self.labels[positions]}
-
-
-def _as_is(batch: Any) -> Any:
-    return batch
+        return batches(samples, sampler, self.batch_size, self.seed, training=shuffle)
 
 
 def dataset_id(dataset: type[FaceDataModule]) -> str:

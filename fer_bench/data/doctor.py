@@ -13,6 +13,7 @@ import pandas as pd
 from fer_bench.data.base import FaceDataModule, dataset_id
 from fer_bench.data.class_order import permuted_classes
 from fer_bench.data.duplicates import duplicate_files
+from fer_bench.data.parameter_files import parameter_findings
 from fer_bench.data.survey import Finding, Findings
 from fer_bench.errors import BrokenScan, ProtocolError
 from fer_bench.geometry.clip import Clip
@@ -102,6 +103,8 @@ def diagnose(
     if read:
         found, broken = _read_all(dataset, root, index, workers, progress)
         findings += [*found, *_copies(root, index)]
+    if "photo" in dataset.modalities:
+        findings += parameter_findings(root, index, read=read)
     protocols = [p for p in PROTOCOLS.values() if dataset_id(dataset) in p.datasets]
     verdicts = tuple(_verdict(protocol, index, broken) for protocol in protocols)
     return Diagnosis(

@@ -85,6 +85,5 @@ def _tuples(lists: pa.ListArray) -> list[tuple[str, ...]]:
 @cache
 def _code(reader: type) -> str:
     """Hash of the sources that decide an index: a new version of a reader never trusts what an old one stored."""
-    package = Path(inspect.getfile(Tree)).parent
-    sources = [inspect.getfile(reader), *(str(package / f"{stem}.py") for stem in ("layouts", "base", "survey"))]
-    return hashlib.sha256(b"".join(Path(source).read_bytes() for source in sources)).hexdigest()[:16]
+    sources = [Path(inspect.getfile(reader)), *sorted(Path(__file__).parent.glob("*.py"))]
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]

@@ -51,7 +51,8 @@ class Tree:
 
     def add_beside(self, name: str) -> list[str]:
         """Walk a folder beside the root too; returns its files, as `../name/...`."""
-        found = list(self._walk(self.root.parent / name, f"../{name}"))
+        # Not `root.parent`: behind a link, and for a root of ".", that is another folder than "..".
+        found = list(self._walk(self.root / ".." / name, f"../{name}"))
         self.files += found
         return found
 

@@ -21,7 +21,7 @@ PLANES = {"texture": 3, "shaded": 1, "depth": 1, "normal_x": 1, "normal_y": 1, "
 # beyond the nose tip, at every yaw up to 90 degrees. One range for all scans keeps millimetres comparable.
 DEPTH_FAR, DEPTH_NEAR = -100.0, 60.0
 
-_SUBPIXEL = 1 << 10  # positions are rounded to 1/1024 pixel
+SUBPIXEL = 1 << 10  # positions are rounded to 1/1024 pixel
 _LIMIT = float(1 << 30)  # and held within 2**20 pixels, where products of two differences still fit 64 bits
 
 
@@ -69,11 +69,11 @@ def render(
     axes = camera_axes(yaw, pitch)
     x, y, z = axes @ scan.vertices.T.astype(np.float64)
     pixels = np.stack([size / 2 + x * (size / field_mm), size / 2 - y * (size / field_mm)])
-    columns, rows = np.rint(np.clip(pixels * _SUBPIXEL, -_LIMIT, _LIMIT)).astype(np.int64)
+    columns, rows = np.rint(np.clip(pixels * SUBPIXEL, -_LIMIT, _LIMIT)).astype(np.int64)
     if pytorch3d_rasteriser.chosen():
         depth, triangle, weights = pytorch3d_rasteriser.rasterise(pixels[0], pixels[1], z, scan.triangles, size)
     else:
-        depth, triangle, weights = _rasterise(columns, rows, z, scan.triangles, size)
+        depth, triangle, weights = rasterise(columns, rows, z, scan.triangles, size)
     seen = triangle >= 0
 
     normal = np.empty(0)
@@ -115,18 +115,18 @@ def _to_bytes(values: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[n
 
 
 @njit(cache=True, nogil=True)
-def _rasterise(x, y, z, triangles, size):  # type: ignore[no-untyped-def]
+def rasterise(x, y, z, triangles, size):  # type: ignore[no-untyped-def]
     """Of the nearest surface at each pixel centre: z (H, W), triangle or -1 (H, W), corner weights (H, W, 3)."""
     depth = np.full((size, size), -np.inf, dtype=np.float32)
     nearest = np.full((size, size), -1, dtype=np.int32)
     weights = np.zeros((size, size, 3), dtype=np.float32)
-    half = _SUBPIXEL // 2
+    half = SUBPIXEL // 2
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        first_column = max(0, -((half - min(x[a], x[b], x[c])) // _SUBPIXEL))
-        last_column = min(size - 1, (max(x[a], x[b], x[c]) - half) // _SUBPIXEL)
-        first_row = max(0, -((half - min(y[a], y[b], y[c])) // _SUBPIXEL))
-        last_row = min(size - 1, (max(y[a], y[b], y[c]) - half) // _SUBPIXEL)
+        first_column = max(0, -((half - min(x[a], x[b], x[c])) // SUBPIXEL))
+        last_column = min(size - 1, (max(x[a], x[b], x[c]) - half) // SUBPIXEL)
+        first_row = max(0, -((half - min(y[a], y[b], y[c])) // SUBPIXEL))
+        last_row = min(size - 1, (max(y[a], y[b], y[c]) - half) // SUBPIXEL)
         if first_column > last_column or first_row > last_row:
             continue  # most triangles of a dense scan hold no pixel centre
         area = (x[b] - x[a]) * (y[c] - y[a]) - (y[b] - y[a]) * (x[c] - x[a])
@@ -143,9 +143,9 @@ def _rasterise(x, y, z, triangles, size):  # type: ignore[no-untyped-def]
         c_bias = 0 if cy < 0 or (cy == 0 and cx > 0) else 1
         scale = 1.0 / (sign * area)
         for row in range(first_row, last_row + 1):
-            py = row * _SUBPIXEL + half
+            py = row * SUBPIXEL + half
             for column in range(first_column, last_column + 1):
-                px = column * _SUBPIXEL + half
+                px = column * SUBPIXEL + half
                 ea = ax * (py - y[b]) - ay * (px - x[b])
                 eb = bx * (py - y[c]) - by * (px - x[c])
                 ec = cx * (py - y[a]) - cy * (px - x[a])

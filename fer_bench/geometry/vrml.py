@@ -7,7 +7,6 @@ line numbers: BU-3DFE separates indices by spaces and BU-4DFE by commas, and bot
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import BrokenScan
-from fer_bench.records import atomic_write
+from fer_bench.geometry.numbers import parse_floats, parse_integers
+from fer_bench.geometry.polygons import fan
 
 REMEDY = "Copy the file again from the dataset's distribution."
 
 # Possessive quantifiers (`*+`) keep every pattern linear in the size of a hostile file.
-_HIDDEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|#[^\r\n]*+', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_COMMENT = re.compile(rb"#[^\r\n]*+")
 _FACE_SET = re.compile(rb'(?<![^\s,\[\]{}"])IndexedFaceSet[\s,]*+\{')
 _TEXTURE = re.compile(rb'(?<![^\s,\[\]{}"])ImageTexture[\s,]*+\{[^{}]*?\burl[\s,\[]*+"([^"]*+)"')
 _TOKEN = re.compile(rb'[\[\]{}]|"[^"]*+"?|[^\s,\[\]{}"]++')
-_COMMA_TO_SPACE = bytes.maketrans(b",", b" ")
-_NUMBER_TOKENS = {
-    "float64": re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"),
-    "int64": re.compile(rb"[+-]?\d+"),
-}
-_NUMBER_CHARACTERS = {"float64": b"0123456789+-.eE \t\r\n\v\f", "int64": b"0123456789+- \t\r\n\v\f"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,7 @@ class _Reader:
         self.data = data
         # Comments and the insides of strings are overwritten by as many bytes: what remains is structure only, and
         # every offset still holds in the file.
-        self.text = _HIDDEN.sub(_blank, data)
+        self.text = _hide(data)
 
     def mesh(self) -> VrmlMesh:
         if not self.data.strip():
@@ -98,14 +93,14 @@ class _Reader:
         if corners is None:
             raise self._broken("the IndexedFaceSet has neither coordIndex nor texCoordIndex")
         self._check_range(names[0] if given[0] else names[1], corners[0], len(vertices), "vertices")
-        triangles = _fan(*corners, ccw)
+        triangles = _wound(fan(*corners), ccw)
 
         uv_triangles = None
         if uv is not None:
             uv_corners = given[1] or corners
             self._check_sizes(corners[1], uv_corners[1])
             self._check_range(names[1] if given[1] else names[0], uv_corners[0], len(uv), "texture coordinates")
-            uv_triangles = _fan(*uv_corners, ccw)
+            uv_triangles = _wound(fan(*uv_corners), ccw)
         return VrmlMesh(vertices, triangles, uv, uv_triangles, self._texture_name(face_set.start()), corners[1])
 
     def _blocks(self, face_set: re.Match[bytes]) -> tuple[dict[tuple[bytes, bytes], tuple[int, int]], bool]:
@@ -139,7 +134,7 @@ class _Reader:
     def _points(self, name: str, width: int, block: tuple[int, int] | None) -> NDArray[np.float32] | None:
         if block is None:
             return None
-        values = self._numbers(name, block, "float64")
+        values = self._numbers(name, block, "a number")
         if len(values) == 0 or len(values) % width:
             wanted = f"a positive multiple of {width}"
             raise self._broken(f"the {name} point list has {len(values)} numbers instead of {wanted}")
@@ -154,7 +149,7 @@ class _Reader:
         """The corners of all polygons in a row, and how many corners each polygon has."""
         if block is None:
             return None
-        values = self._numbers(name, block, "int64")
+        values = self._numbers(name, block, "a whole number")
         if len(values) == 0:
             raise self._broken(f"{name} holds no polygon")
         if values[-1] != -1:  # VRML lets the last polygon go unterminated
@@ -168,26 +163,15 @@ class _Reader:
             raise self._broken(f"polygon {worst} of {name} has {sizes[worst]} corners instead of 3 or more")
         return values[values >= 0], sizes
 
-    def _numbers(self, name: str, block: tuple[int, int], dtype: str) -> NDArray[Any]:
-        start, end = block
-        text = self.text[start:end].translate(_COMMA_TO_SPACE)
-        if not text.translate(None, _NUMBER_CHARACTERS[dtype]):
-            inked = np.frombuffer(text, dtype=np.uint8) > ord(" ")
-            count = np.count_nonzero(inked[1:] & ~inked[:-1]) + int(inked[:1].any())
-            # fromstring stops at, or splits, a token such as "1-2" that is no number. The 0 added at the end makes
-            # both show as a wrong count; releases of numpy differ in whether they raise besides.
-            try:
-                values = np.fromstring(text + b" 0", dtype=dtype, sep=" ")
-            except (ValueError, DeprecationWarning):
-                values = np.empty(0, dtype=dtype)
-            if len(values) == count + 1:
-                return values[:-1]
-        kind = "a number" if dtype == "float64" else "a whole number"
-        for match in _TOKEN.finditer(self.text, start, end):
-            if not _NUMBER_TOKENS[dtype].fullmatch(match[0]):
-                token = self.data[match.start() : match.end()][:20].decode("latin-1")
-                raise self._broken(f"{token!r} in {name} is not {kind}, on", match.start())
-        raise self._broken(f"{name} holds something that is not {kind}")
+    def _numbers(self, name: str, block: tuple[int, int], kind: str) -> NDArray[Any]:
+        """All numbers of a list; `kind` is "a number" or "a whole number"."""
+        parse = parse_integers if kind == "a whole number" else parse_floats
+        values, bad = parse(self.text, *block)
+        if bad >= 0:
+            match = _TOKEN.match(self.text, bad)
+            token = self.data[bad : match.end() if match else bad + 1][:20].decode("latin-1")
+            raise self._broken(f"{token!r} in {name} is not {kind}, on", bad)
+        return values
 
     def _check_range(self, name: str, corners: NDArray[np.int64], count: int, what: str) -> None:
         if corners.max() >= count:
@@ -212,103 +196,25 @@ class _Reader:
         return BrokenScan(self.path, problem, REMEDY)
 
 
-def _blank(match: re.Match[bytes]) -> bytes:
-    hidden = match[0]
-    if hidden[:1] == b"#":
-        return b" " * len(hidden)
-    return b'"' + b"_" * (len(hidden) - 2) + hidden[-1:] if len(hidden) > 1 and hidden[-1:] == b'"' else b'"'
+def _wound(triangles: NDArray[np.int32], ccw: bool) -> NDArray[np.int32]:
+    return triangles if ccw else np.ascontiguousarray(triangles[:, ::-1])
 
 
-def _fan(corners: NDArray[np.int64], sizes: NDArray[np.int64], ccw: bool) -> NDArray[np.int32]:
-    """(F, 3) int32: each polygon (a, b, c, d, ...) becomes the triangles (a, b, c), (a, c, d), ..."""
-    counts = sizes - 2
-    first = np.repeat(np.cumsum(sizes) - sizes, counts)
-    step = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    columns = [first, first + step + 1, first + step + 2]
-    return corners[np.stack(columns if ccw else columns[::-1], axis=1)].astype(np.int32)
-
-
-_APPEARANCE = """            appearance Appearance {
-                texture ImageTexture {
-                    url "%s"
-                    repeatS FALSE
-                    repeatT FALSE
-                }
-            }
-"""
-_FACES = """            geometry IndexedFaceSet {
-                ccw TRUE
-                solid FALSE
-                convex TRUE
-                creaseAngle 1.57
-"""
-_POINTS = """                %s {
-                    point [
-%s
-                    ]
-                }
-"""
-_INDICES = """                %s [
-%s
-                ]
-"""
-_VIEWPOINT = """DEF Tricorder_Camera_%s Viewpoint {
-    position %s
-    orientation %s
-    fieldOfView 0.5
-    description "Tricorder %s"
-}
-"""
-_VIEWPOINTS = (
-    ("Front", "0 0 214.7", "0 1 0 0"),
-    ("Back", "0 0 -214.7", "0 1 0 3.14159"),
-    ("Left", "-214.7 0 0", "0 1 0 -1.5708"),
-    ("Right", "214.7 0 0", "0 1 0 1.5708"),
-    ("Top", "0 214.7 0", "1 0 0 -1.5708"),
-    ("Bottom", "0 -214.7 0", "1 0 0 1.5708"),
-)
-
-
-def write_vrml(
-    path: Path | str,
-    vertices: NDArray[np.floating],
-    polygons: Sequence[Sequence[int]],
-    uv: NDArray[np.floating] | None = None,
-    uv_polygons: Sequence[Sequence[int]] | None = None,
-    texture_name: str | None = None,
-) -> None:
-    """Write a mesh in BU-3DFE's own grammar, atomically. Numbers keep six significant digits, as theirs do.
-
-    Args:
-        path: The file; its folder is made if need be.
-        vertices: (V, 3), millimetres.
-        polygons: Vertex indices of each polygon, 3 or more.
-        uv: (U, 2), origin at the bottom left.
-        uv_polygons: Rows of `uv` for the corners of `polygons`, of the same sizes.
-        texture_name: File name of the texture image.
-    """
-    parts = ["#VRML V2.0 utf8\n#Tricorder Technology plc - 2000\n"]
-    parts.append("DEF Tricorder_object Transform {\n    children [\n        Shape {\n")
-    if texture_name is not None:
-        parts.append(_APPEARANCE % texture_name)
-    parts.append(_FACES)
-    parts.append(_POINTS % ("coord Coordinate", _point_rows(vertices)))
-    parts.append(_INDICES % ("coordIndex", _index_rows(polygons)))
-    if uv is not None and uv_polygons is not None:
-        parts.append(_POINTS % ("texCoord TextureCoordinate", _point_rows(uv)))
-        parts.append(_INDICES % ("texCoordIndex", _index_rows(uv_polygons)))
-    parts.append("            }\n        }\n    ]\n}\n")
-    parts += [_VIEWPOINT % (name, position, turn, name) for name, position, turn in _VIEWPOINTS]
-    with atomic_write(Path(path)) as file:
-        file.write("".join(parts).encode())
-
-
-def _point_rows(points: NDArray[np.floating]) -> str:
-    count, width = points.shape
-    row = " " * 48 + " ".join(["%g"] * width)
-    return ",\n".join([row] * count) % tuple(points.ravel().tolist())
-
-
-def _index_rows(polygons: Iterable[Sequence[int]]) -> str:
-    indent = " " * 40
-    return ",\n".join([f"{indent}{' '.join(map(str, polygon))} -1" for polygon in polygons])
+def _hide(data: bytes) -> bytes:
+    """The text with comments and the insides of strings overwritten."""
+    text = bytearray(data)
+    quote, mark = data.find(b'"'), data.find(b"#")
+    while quote >= 0 or mark >= 0:
+        if mark < 0 or 0 <= quote < mark:
+            hidden = _STRING.match(data, quote)
+            assert hidden is not None  # a quote is always the beginning of a string
+            end = hidden.end()
+            text[quote + 1 : end] = b"_" * (end - quote - 1)
+            if end - quote > 1 and data[end - 1 : end] == b'"':
+                text[end - 1] = ord('"')
+        else:
+            end = _COMMENT.match(data, mark).end()  # type: ignore[union-attr]
+            text[mark:end] = b" " * (end - mark)
+        quote = data.find(b'"', end) if 0 <= quote < end else quote
+        mark = data.find(b"#", end) if 0 <= mark < end else mark
+    return bytes(text)

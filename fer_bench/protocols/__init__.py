@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from fer_bench.protocols import bu3dfe
+from fer_bench.protocols import affectnet, bosphorus, bp4d, bu3dfe, bu4dfe, coma, facescape, fourdme, rafdb
 from fer_bench.protocols.base import Protocol
 
-PROTOCOLS: dict[str, Protocol] = {protocol.id: protocol for protocol in (*bu3dfe.PROTOCOLS,)}
+_DATASETS = (bu3dfe, bosphorus, bu4dfe, bp4d, coma, facescape, affectnet, rafdb, fourdme)
+PROTOCOLS: dict[str, Protocol] = dict(sorted((p.id, p) for dataset in _DATASETS for p in dataset.PROTOCOLS))
 
 __all__ = ["PROTOCOLS", "Protocol"]

@@ -1,14 +1,14 @@
 """A protocol: which samples, which classes, which folds, which metrics.
 
 Folds are a pure function of the index. They do not know the training seed, the machine or the order of the index, and a
-subject is never on two sides of one. A protocol is never edited: a new rule is a new version.
+subject is never on two sides of one unless the protocol says so. A protocol is never edited: a new rule is a new
+version. The ways to divide an index are in `fer_bench.protocols.divisions`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -37,6 +37,8 @@ class Protocol:
             divides frames, it is False and `source` says so.
         repeats: How often all samples are divided anew; fold k belongs to repeat `k // (num_folds // repeats)`.
         tested: The classes that test samples have, where they are fewer than `classes`.
+        auxiliary: Index -> boolean mask of samples outside the classes that serve training; those of a fold's training
+            subjects become `Fold.auxiliary`. A training subject may have none.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Protocol:
     subject_independent: bool = True
     repeats: int = 1
     tested: tuple[str, ...] = ()
+    auxiliary: Callable[[pd.DataFrame], pd.Series] | None = None
 
     @property
     def id(self) -> str:
@@ -80,10 +83,13 @@ class Protocol:
             known = pd.Series(True, index=index.index)
         else:
             known = index["label"].isin(self.classes)
-        selected = index[self.selects(index) & known].sort_values("id", ignore_index=True)
+        try:
+            selected = index[self.selects(index) & known].sort_values("id", ignore_index=True)
+        except ProtocolError as error:
+            raise ProtocolError(f"{self.id}: {error}") from None
         where = f"the {' and '.join(self.datasets)} index"
         remedy = f"run `fer-bench data check {self.datasets[0]}` to see what is missing."
-        present = {name for label in selected["label"].dropna() for name in names(label)}
+        present = {name for label in selected["label"].dropna().unique() for name in names(label)}
         absent = [name for name in self.classes if name not in present]
         if absent:
             raise ProtocolError(f"{self.id} needs samples of {', '.join(absent)}, and {where} has none; {remedy}")
@@ -95,7 +101,7 @@ class Protocol:
         """What is to be predicted for each row: the label, or [valence, arousal]; None where there is no truth."""
         if self.task == "valence_arousal":
             return selected[["valence", "arousal"]].to_numpy(dtype=float).tolist()
-        return [None if pd.isna(label) else label for label in selected["label"]]
+        return [label if isinstance(label, str) else None for label in selected["label"].tolist()]
 
     def folds(self, index: pd.DataFrame, broken: Collection[str] = ()) -> list[Fold]:
         """All folds, in order. `broken` ids keep their subject's place and are then left out.
@@ -105,7 +111,7 @@ class Protocol:
         """
         selected = self.select(index)
         try:
-            folds = self.divides(selected)
+            folds = self._with_auxiliary(self.divides(selected), index)
         except ProtocolError as error:
             raise ProtocolError(f"{self.id}: {error}") from None
         if not broken:
@@ -117,9 +123,28 @@ class Protocol:
 
         return [Fold(f.number, keep(f.train), keep(f.val), keep(f.test), keep(f.auxiliary)) for f in folds]
 
+    def _with_auxiliary(self, folds: list[Fold], index: pd.DataFrame) -> list[Fold]:
+        if self.auxiliary is None:
+            return folds
+        subject = dict(zip(index["id"].tolist(), index["subject"].tolist(), strict=True))
+        of_subject: dict[str, list[str]] = {}
+        for sample in index.loc[self.auxiliary(index), "id"].tolist():
+            of_subject.setdefault(subject[sample], []).append(sample)
+
+        def add(fold: Fold) -> Fold:
+            ids = sorted(i for s in {subject[i] for i in fold.train} for i in of_subject.get(s, ()))
+            if not ids:
+                raise ProtocolError(
+                    f"no training subject of fold {fold.number} has the samples that training needs besides its "
+                    f"classes; run `fer-bench data check {self.datasets[0]}` to see what is missing."
+                )
+            return replace(fold, auxiliary=tuple(ids))
+
+        return [add(fold) for fold in folds]
+
     def digest(self, index: pd.DataFrame, provenance: str, broken: Collection[str] = ()) -> str:
         """Identity of the question: only results with equal digests are ranked together."""
-        truth = dict(zip(index["id"], self.truth(index), strict=True))
+        truth = dict(zip(index["id"].tolist(), self.truth(index), strict=True))
         return digest(
             {
                 "protocol": self.id,
@@ -152,63 +177,3 @@ def join(indices: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         for name, index in indices.items()
     ]
     return pd.concat(parts, ignore_index=True).sort_values("id", ignore_index=True)
-
-
-def subject_folds(index: pd.DataFrame, num_folds: int, salt: str) -> list[Fold]:
-    """Subject-independent cross-validation.
-
-    Subjects are ordered by the SHA-256 of `salt` and their name and dealt out in turn, so that group sizes differ by at
-    most one. Group k is the test set of fold k and the validation set of fold k - 1: every subject is tested once and
-    validates once. Papers train on the k - 1 other groups; one of those is held out here, because a checkpoint must be
-    chosen on subjects that are neither trained on nor reported.
-
-    Raises:
-        ProtocolError: fewer subjects than folds, or fewer than three folds.
-    """
-    subjects = sorted(set(index["subject"]), key=lambda s: hashlib.sha256(f"{salt}:{s}".encode()).digest())
-    if num_folds < 3:
-        raise ProtocolError(f"{num_folds} folds leave nothing to train on; training, validation and test need three.")
-    if len(subjects) < num_folds:
-        raise ProtocolError(
-            f"{num_folds} subject-independent folds need at least {num_folds} subjects, and the index has "
-            f"{len(subjects)}; add the missing subjects, or make a twin with --subjects {num_folds} or more."
-        )
-    group = {subject: position % num_folds for position, subject in enumerate(subjects)}
-    by_group: list[list[str]] = [[] for _ in range(num_folds)]
-    for sample, subject in zip(index["id"], index["subject"], strict=True):
-        by_group[group[subject]].append(sample)
-
-    def fold(number: int) -> Fold:
-        validation = (number + 1) % num_folds
-        train = [i for k in range(num_folds) if k not in (number, validation) for i in by_group[k]]
-        return Fold(number, tuple(sorted(train)), tuple(by_group[validation]), tuple(by_group[number]))
-
-    return [fold(number) for number in range(num_folds)]
-
-
-def official_split(index: pd.DataFrame, test: str, salt: str, held_out: float = 0.05) -> list[Fold]:
-    """The one fold of a dataset that publishes which samples are for testing.
-
-    Where subjects are not known, nothing better than samples can be held out for validation: of each label's training
-    samples the first `held_out` share (at least one) in the order of the SHA-256 of `salt` and their id.
-
-    Args:
-        index: With `split`: `test` marks the test samples, `train` the training ones; others take no part.
-        test: Name of the split that is tested.
-        salt: Another salt holds out other samples.
-        held_out: Share of the training samples that validate.
-
-    Raises:
-        ProtocolError: one of the two splits is empty.
-    """
-    for split in ("train", test):
-        if not (index["split"] == split).any():
-            raise ProtocolError(f"the official {split} split is empty; `fer-bench data check` tells what is missing.")
-    training = index[index["split"] == "train"]
-    val: list[str] = []
-    for _, group in training.groupby(training["label"].fillna(""), sort=True):
-        ids = sorted(group["id"], key=lambda i: hashlib.sha256(f"{salt}:{i}".encode()).digest())
-        val += ids[: max(1, round(held_out * len(ids)))] if len(ids) > 1 else []
-    held = set(val)
-    train = tuple(i for i in sorted(training["id"]) if i not in held)
-    return [Fold(0, train, tuple(sorted(val)), tuple(sorted(index.loc[index["split"] == test, "id"])))]

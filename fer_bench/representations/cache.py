@@ -66,7 +66,8 @@ class Source:
 
         def state(name: str) -> tuple[str, int, int]:
             try:
-                stat = (self.root / name).stat()
+                # `training.csv#1234` is a place in a file, for samples that share one.
+                stat = (self.root / name.partition("#")[0]).stat()
             except OSError:  # gone since the index was built: extraction will name it
                 return name, -1, -1
             return name, stat.st_size, stat.st_mtime_ns

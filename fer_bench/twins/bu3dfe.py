@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import gc
-import shutil
-import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.errors import FerBenchError, InvalidFile
-from fer_bench.expressions import BU3DFE_CODES
+from fer_bench.expressions import BASIC_SIX, BU3DFE_CODES
 from fer_bench.geometry.alignment import align
-from fer_bench.geometry.bnd import named_landmarks, write_bnd
+from fer_bench.geometry.bnd import write_bnd
 from fer_bench.geometry.images import write_image
 from fer_bench.geometry.render import render
 from fer_bench.geometry.scan import Scan
-from fer_bench.geometry.vrml import write_vrml
-from fer_bench.processes import fork_server, map_processes
-from fer_bench.records import TWIN_MARKER, read_json, write_json
-from fer_bench.twins.expressions import RECIPE, Style, sample
+from fer_bench.geometry.vrml_writer import write_vrml
+from fer_bench.twins.base import NewTwin, Progress, crlf, new_twin, read_marker
+from fer_bench.twins.expressions import prototype, sample
 from fer_bench.twins.face import FaceModel, procedural_face
 from fer_bench.twins.identity import generator
-from fer_bench.twins.landmarks import landmarks83
-from fer_bench.twins.scans import ScannedMesh, scan_face
-from fer_bench.twins.sculpt_mesh import SKIN
-from fer_bench.twins.texture import Complexion, paint
+from fer_bench.twins.population import Population
+from fer_bench.twins.preview import lit
+from fer_bench.twins.scans import ScannedMesh, scan_face, scan_of
 
 PHOTOGRAPH_PIXELS = 128
 
@@ -42,15 +34,17 @@ _RACES = {
 }
 _DARKNESS = {"WH": 0.10, "AE": 0.22, "AM": 0.35, "LA": 0.40, "IN": 0.60, "BL": 0.85}
 
-Progress = Callable[[int, int], None]
+DEFAULT_SUBJECTS, MAX_SUBJECTS = 20, 100
+LAYOUTS = ("distribution",)
 
 
 def write_twin(
     root: Path,
     *,
-    subjects: int = 20,
+    subjects: int | None = None,
     seed: int = 0,
     face_model: FaceModel | None = None,
+    layout: str | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> None:
@@ -61,46 +55,54 @@ def write_twin(
 
     Args:
         root: Folder to create; an empty one may be there.
-        subjects: 1 to 100, women and men as in the distribution.
+        subjects: 1 to 100, women and men as in the distribution; 20 if None.
         seed: Another seed gives other people.
         face_model: By default the procedural face.
+        layout: There is but one.
         workers: Processes.
         progress: Told (scans done, scans in all).
 
     Raises:
         FerBenchError: the folder is not empty, or there are too many subjects.
     """
-    if not 1 <= subjects <= 100:
-        raise FerBenchError(f"--subjects {subjects}: BU-3DFE has 100 subjects; ask for 1 to 100.")
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise FerBenchError(f"{root}: is not empty; name another folder with --out, or delete this one first.")
-    model = face_model or procedural_face()
-    root.parent.mkdir(parents=True, exist_ok=True)
-    temporary = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}")
-    names = [scan for subject in subject_names(subjects) for scan in scan_names(subject)]
-    try:
-        for subject in subject_names(subjects):
-            (temporary / subject).mkdir(parents=True)
-        fork_server("fer_bench.twins.bu3dfe")
-        work = _Work(temporary, Population(model, seed))
-        for done, _ in enumerate(map_processes(work, names, workers), start=1):
-            if progress:
-                progress(done, len(names))
-        write_json(
-            temporary / TWIN_MARKER,
-            {
-                "dataset": "bu3dfe",
-                "recipe": RECIPE,
-                "face_model": f"{model.name}-{model.digest[:12]}",
-                "seed": seed,
-                "subjects": subjects,
-            },
-        )
-        if root.exists():
-            root.rmdir()
-        temporary.rename(root)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with new_twin(
+        root,
+        "bu3dfe",
+        "BU-3DFE",
+        subjects=subjects,
+        default_subjects=DEFAULT_SUBJECTS,
+        max_subjects=MAX_SUBJECTS,
+        layout=layout,
+        layouts=LAYOUTS,
+        seed=seed,
+        face_model=face_model,
+        workers=workers,
+        progress=progress,
+    ) as twin:
+        names = [scan for subject in subject_names(twin.subjects) for scan in scan_names(subject)]
+        people = population(twin.model, seed)
+        twin.map(_Work(twin.folder, people), names)
+        _vary(twin, people)
+
+
+def _vary(twin: NewTwin, people: Population) -> None:
+    """What copies of the distribution have beside the plain files, or otherwise; no reader's result changes by it."""
+    first, last = subject_names(twin.subjects)[0], subject_names(twin.subjects)[-1]
+    for name in scan_names(last):
+        crlf(twin.folder / last / f"{name}_F3D.wrl")
+    twin.variants.append(f"The meshes of {last} have the line ends of Windows.")
+    for name in scan_names(first):
+        path = twin.folder / first / f"{name}_F3D.bnd"
+        path.write_bytes(path.read_bytes().replace(b"\t\t", b" "))
+    twin.variants.append(f"The landmarks of {first} are separated by single spaces instead of tabs.")
+    name = scan_names(first)[0]
+    whole, _ = make_scan(people, name, cropped=False)
+    path = twin.folder / first / f"{name}_RAW.wrl"
+    write_vrml(path, whole.vertices, whole.polygons, whole.uv, whole.uv_polygons, f"{name}_F3D.bmp")
+    twin.variants.append(f"{path.name} is a scan that is not cropped.")
+    twin.write(f"{first}/Thumbs.db", b"\xd0\xcf\x11\xe0")
+    twin.write("BU_WrlViewer_V2/readme.txt", "A viewer for VRML files.\r\n")
+    twin.variants.append(f"{first}/Thumbs.db and BU_WrlViewer_V2/readme.txt are no part of the data.")
 
 
 def subject_names(count: int) -> list[str]:
@@ -116,44 +118,19 @@ def scan_names(subject: str) -> list[str]:
     return [f"{subject}_{code}{race}" for code in codes]
 
 
-@dataclass(frozen=True)
-class Person:
-    """Identity weights (K,), style of expression, and albedo (H, W, 3) uint8."""
-
-    identity: NDArray[np.float64]
-    style: Style
-    albedo: NDArray[np.uint8]
+def population(model: FaceModel, seed: int) -> Population:
+    """The twin's people."""
+    return Population("bu3dfe", model, seed)
 
 
-@dataclass(frozen=True, eq=False)
-class Population:
-    """Everybody that a face model and a seed make; each scan is a function of its name."""
-
-    model: FaceModel
-    seed: int
-
-    @cached_property
-    def landmarks(self) -> NDArray[np.int64]:
-        """(83,) template vertices in the order of BU-3DFE's landmark files."""
-        model = self.model
-        return landmarks83(model.template, model.triangles, model.parts == SKIN, model.landmarks68)
-
-    @lru_cache(maxsize=2)  # noqa: B019 - scans come subject by subject, and the population lives as long as the process
-    def person(self, subject: str, race: str) -> Person:
-        """The person behind a subject's name."""
-        rng = generator("bu3dfe", self.seed, subject)
-        identity = rng.standard_normal(len(self.model.identity))
-        style = Style.draw(rng)
-        return Person(identity, style, paint(self.model, Complexion.draw(rng, _DARKNESS[race]), rng))
-
-    def scan(self, name: str) -> tuple[ScannedMesh, NDArray[np.uint8]]:
-        """The mesh and albedo of a scan, by its name `F0001_AN03WH`."""
-        subject, code = name.split("_")
-        person = self.person(subject, code[4:])
-        rng = generator("bu3dfe", self.seed, name)
-        weights = sample(person.style, BU3DFE_CODES[code[:2]], int(code[2:4]), rng)
-        shape = self.model.vertices(person.identity, weights)
-        return scan_face(self.model, shape, self.landmarks, rng), person.albedo
+def make_scan(people: Population, name: str, cropped: bool = True) -> tuple[ScannedMesh, NDArray[np.uint8]]:
+    """The mesh and albedo of a scan, by its name `F0001_AN03WH`."""
+    subject, code = name.split("_")
+    person = people.person(subject, _DARKNESS[code[4:]])
+    rng = people.rng(name)
+    weights = sample(person.style, BU3DFE_CODES[code[:2]], int(code[2:4]), rng)
+    shape = people.shape(person, weights)
+    return scan_face(people.model, shape, people.landmarks83, rng, cropped=cropped), person.albedo
 
 
 def true_correspondence(root: Path, name: str, face_model: FaceModel | None = None) -> NDArray[np.int64]:
@@ -165,15 +142,8 @@ def true_correspondence(root: Path, name: str, face_model: FaceModel | None = No
         InvalidFile: the twin was made with another face model, or by another version.
     """
     model = face_model or procedural_face()
-    marker = read_json(root / TWIN_MARKER)
-    made_with, have = (marker.get("face_model"), marker.get("recipe")), (f"{model.name}-{model.digest[:12]}", RECIPE)
-    if made_with != have:
-        raise InvalidFile(
-            root / TWIN_MARKER,
-            f"was made with face model {made_with[0]}, recipe {made_with[1]}, not {have[0]}, {have[1]}",
-            "Give the face model it was made with, or make the twin again.",
-        )
-    return Population(model, int(marker["seed"])).scan(name)[0].correspondence
+    seed = int(read_marker(root, model)["seed"])
+    return make_scan(population(model, seed), name)[0].correspondence
 
 
 @dataclass(frozen=True)
@@ -181,20 +151,10 @@ class _Work:
     """Writes the files of one scan."""
 
     root: Path
-    population: Population
+    people: Population
 
     def __call__(self, name: str) -> None:
-        # A scan is tens of thousands of short lists and no cycle; to look for cycles among them takes half the time.
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            self._write(name)
-        finally:
-            if collecting:
-                gc.enable()
-
-    def _write(self, name: str) -> None:
-        mesh, albedo = self.population.scan(name)
+        mesh, albedo = make_scan(self.people, name)
         stem = self.root / name[:5] / name
         write_vrml(f"{stem}_F3D.wrl", mesh.vertices, mesh.polygons, mesh.uv, mesh.uv_polygons, f"{name}_F3D.bmp")
         write_bnd(f"{stem}_F3D.bnd", mesh.landmarks, mesh.vertices[mesh.landmarks])
@@ -204,14 +164,36 @@ class _Work:
 
 def photograph(mesh: ScannedMesh, albedo: NDArray[np.uint8], size: int = PHOTOGRAPH_PIXELS) -> NDArray[np.uint8]:
     """(size, size, 3) uint8: the scan from the front, its albedo under a light beside the camera."""
-    scan = align(as_scan(mesh, albedo))
+    scan = align(scan_of(mesh, albedo))
     image = render(scan, size=size, field_mm=240.0, channels=("texture", "shaded"))
     lit = image[:3] * (0.25 + 0.75 * image[3:] / 255.0)
     return np.ascontiguousarray(lit.astype(np.uint8).transpose(1, 2, 0))
 
 
-def as_scan(mesh: ScannedMesh, albedo: NDArray[np.uint8]) -> Scan:
-    """The scan as a reader would give it, but for the order of its triangles."""
-    vertices, uv = mesh.vertices.astype(np.float32), mesh.uv.astype(np.float32)
-    triangles, uv_triangles = mesh.triangles.astype(np.int32), mesh.uv_triangles.astype(np.int32)
-    return Scan(vertices, triangles, uv, uv_triangles, albedo, named_landmarks(vertices[mesh.landmarks]))
+def preview(model: FaceModel, seed: int, count: int = 4) -> list[tuple[str, NDArray[np.uint8]]]:
+    """People x expressions at full intensity, with texture and without, and the four intensities of two of them."""
+    people = population(model, seed)
+    subjects = subject_names(MAX_SUBJECTS)[:: MAX_SUBJECTS // count][:count]
+    kinds = ("neutral", *BASIC_SIX)
+    codes = {expression: code for code, expression in BU3DFE_CODES.items()}
+
+    def take(subject: str, expression: str, level: int) -> Scan:
+        wanted = f"{codes[expression]}{level if expression != 'neutral' else 0:02d}"
+        return scan_of(*make_scan(people, next(name for name in scan_names(subject) if name[6:10] == wanted)))
+
+    # First what everybody varies: the mean face with the textbook expressions.
+    albedo = make_scan(people, scan_names(subjects[0])[0])[1]
+    cells = []
+    for kind in kinds:
+        shape = model.vertices(np.zeros(len(model.identity)), prototype(kind))
+        mesh = scan_face(model, shape, people.landmarks83, generator("preview", seed))
+        cells.append((f"mean face: {kind}", lit(scan_of(mesh, albedo), False)))
+    for subject in subjects:
+        takes = [(f"{subject} {kind}", take(subject, kind, 4)) for kind in kinds]
+        cells += [(title, lit(scan, textured)) for textured in (True, False) for title, scan in takes]
+    for kind in ("happy", "anger"):
+        cells.append((f"{subjects[0]} neutral", lit(take(subjects[0], "neutral", 0), False)))
+        for level in (1, 2, 3, 4):
+            cells.append((f"{subjects[0]} {kind}, level {level}", lit(take(subjects[0], kind, level), False)))
+        cells += [("", np.full((8, 8, 3), 255, dtype=np.uint8))] * 2
+    return cells

@@ -146,7 +146,7 @@ class Style:
         expressivity = np.clip(EXPRESSIVITY[0] + EXPRESSIVITY[1] * rng.standard_normal(), 0.4, 1.4)
         units = {name: _own_version(recipe, expressivity, rng) for name, recipe in RECIPES.items()}
         resting = RESTING * np.abs(rng.standard_normal(len(EXPRESSION_NAMES)))
-        resting = _both_sides(np.where(rng.random(len(EXPRESSION_NAMES)) < 0.3, resting, 0.0))
+        resting = both_sides(np.where(rng.random(len(EXPRESSION_NAMES)) < 0.3, resting, 0.0))
         # Nobody rests with an open jaw or closed eyes.
         for name, limit in (("jawOpen", 0.02), ("eyeBlink_L", 0.1), ("eyeBlink_R", 0.1), ("mouthClose", 0.0)):
             resting[_INDEX[name]] = min(resting[_INDEX[name]], limit)
@@ -182,27 +182,56 @@ def sample(style: Style, expression: str, level: int, rng: np.random.Generator) 
     Returns:
         (53,) blendshape weights in [0, 1], in the order of `EXPRESSION_NAMES`.
     """
+    if expression == "neutral":
+        return perform(style, {}, 0.0, rng)
+    return perform(style, style.units[expression], LEVEL_GAIN[level], rng)
+
+
+def perform(
+    style: Style,
+    units: dict[int, float],
+    gain: float,
+    rng: np.random.Generator,
+    shapes: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """One performance of whatever action units or blendshapes.
+
+    Args:
+        style: The person.
+        units: Action unit -> activation, this person's.
+        gain: Strength, 1 is full.
+        rng: Randomness of this take.
+        shapes: (53,) weights at full strength, in [-1, 1]; None for none.
+
+    Returns:
+        (53,) blendshape weights in [0, 1]; down to -1 where `shapes` is negative.
+    """
     count = len(EXPRESSION_NAMES)
     weights = style.resting * (1.0 + 0.3 * rng.standard_normal(count))
-    if expression != "neutral":
-        gain = LEVEL_GAIN[level] * (1.0 + 0.07 * rng.standard_normal())
-        units = style.units[expression]
+    if units or shapes is not None:
+        gain = gain * (1.0 + 0.07 * rng.standard_normal())
         takes = np.clip(1.0 + TAKE_SPREAD * rng.standard_normal(len(units)), 0.2, 1.8)
         performed = {
             unit: gain * take * activation for (unit, activation), take in zip(units.items(), takes, strict=True)
         }
         weights = weights + unit_weights(performed)
+    least = np.zeros(count)
+    if shapes is not None:
+        weights = (
+            weights + gain * both_sides(np.clip(1.0 + TAKE_SPREAD * rng.standard_normal(count), 0.2, 1.8)) * shapes
+        )
+        least = np.where(shapes < 0, -1.0, 0.0)
     chance, size = CO_ACTIVATION
     stray = np.where(rng.random(count) < chance, size * np.abs(rng.standard_normal(count)), 0.0)
     stray[[_INDEX["mouthClose"], _INDEX["jawOpen"]]] *= [0.0, 0.3]
-    weights = weights * style.asymmetry * (1.0 + 0.05 * rng.standard_normal(count)) + _both_sides(stray)
+    weights = weights * style.asymmetry * (1.0 + 0.05 * rng.standard_normal(count)) + both_sides(stray)
     # A jaw that opens is no mouth that presses: lips cannot do both.
     pressed = [_INDEX[name] for name in EXPRESSION_NAMES if name.startswith(("mouthPress", "mouthRoll"))]
     weights[pressed] *= 1.0 - np.clip(1.5 * weights[_INDEX["jawOpen"]], 0.0, 0.9)
-    return np.clip(weights, 0.0, 1.0)
+    return np.clip(weights, least, 1.0)
 
 
-def _both_sides(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def both_sides(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Right sides follow left ones, for most activity is bilateral."""
     weights = weights.copy()
     for name, number in _INDEX.items():

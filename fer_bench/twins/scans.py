@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
+from fer_bench.geometry.bnd import named_landmarks
+from fer_bench.geometry.scan import Scan
 from fer_bench.twins.face import DECIMALS, FaceModel
 from fer_bench.twins.landmarks import inside_polygon
 from fer_bench.twins.sculpt_mesh import EYE, MOUTH, SKIN
@@ -54,8 +57,70 @@ class ScannedMesh:
     landmarks: Indices
     correspondence: Indices
 
+    def split_at_seams(self) -> ScannedMesh:
+        """The same surface in triangles with one vertex a texture coordinate, for formats that have one index for both:
+        vertices on a seam of the texture are there twice."""
+        owner = np.zeros(len(self.uv), dtype=np.int64)
+        owner[self.uv_triangles] = self.triangles
+        first = np.zeros(len(self.vertices), dtype=np.int64)
+        first[owner[::-1]] = np.arange(len(owner))[::-1]
+        polygons = self.uv_triangles.tolist()
+        return replace(
+            self,
+            vertices=self.vertices[owner],
+            polygons=polygons,
+            triangles=self.uv_triangles,
+            uv_polygons=polygons,
+            landmarks=first[self.landmarks],
+            correspondence=self.correspondence[owner],
+        )
 
-def scan_face(model: FaceModel, shape: Floats, landmarks: Indices, rng: np.random.Generator) -> ScannedMesh:
+
+@dataclass(frozen=True)
+class Pose:
+    """Where a head is: `points @ rotation.T + shift`, in millimetres."""
+
+    rotation: Floats
+    shift: Floats
+
+    @classmethod
+    def turned(cls, pitch: float, yaw: float, roll: float, shift: Sequence[float] = (0.0, 0.0, 0.0)) -> Pose:
+        """Turned by angles in degrees, rolled last. A positive yaw turns the face to the subject's left (+x), a
+        positive pitch down, a positive roll tips the crown to the subject's right."""
+        return cls(_rotation(np.radians([pitch, yaw, roll])), np.array(shift, dtype=np.float64))
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Pose:
+        """Somebody who looks at the scanner: a few degrees off, and the head where scans have it."""
+        angles = np.radians(_POSE_DEGREES) * rng.standard_normal(3)
+        return cls(_rotation(angles), np.array(_SHIFT_MM) + np.array(_SHIFT_SPREAD_MM) * rng.standard_normal(3))
+
+    def apply(self, points: Floats) -> Floats:
+        """(N, 3) moved points."""
+        moved: Floats = points @ self.rotation.T + self.shift
+        return moved
+
+
+def _rotation(angles: Floats) -> Floats:
+    (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    rotation: Floats = about_z @ about_y @ about_x
+    return rotation
+
+
+def scan_face(
+    model: FaceModel,
+    shape: Floats,
+    landmarks: Indices,
+    rng: np.random.Generator,
+    *,
+    pose: Pose | None = None,
+    cropped: bool = True,
+    outline: np.random.Generator | None = None,
+    polygons: bool = True,
+) -> ScannedMesh:
     """Scan a face.
 
     The crop and the order of the vertices are drawn anew for each scan, so that neither the number of a vertex nor how
@@ -66,36 +131,40 @@ def scan_face(model: FaceModel, shape: Floats, landmarks: Indices, rng: np.rando
         shape: (V, 3) the face, millimetres.
         landmarks: (L,) template vertices that survive the crop.
         rng: Randomness of this scan.
+        pose: Of the head; drawn if None.
+        cropped: Whether the scan is cut to the face, or holds all that the model has.
+        outline: Randomness of the crop alone; frames of a sequence that are given equal ones have the same outline.
+        polygons: Whether a few triangles are merged into quads and pentagons.
     """
     noisy = shape + _noise(model, shape, rng)
-    kept = _crop(model, landmarks, rng) & _seen(model, shape)
+    kept = _seen(model, shape)
+    if cropped:
+        kept &= _crop(model, landmarks, outline or rng)
     triangles = model.triangles[kept]
     used = rng.permutation(np.unique(triangles))
     used_uv = rng.permutation(np.unique(model.uv_triangles[kept]))
     row, uv_row = _inverse(used, len(model.template)), _inverse(used_uv, len(model.uv))
     order = rng.permutation(len(triangles))
     faces, uv_faces = row[triangles][order], uv_row[model.uv_triangles[kept]][order]
-    polygons, uv_polygons = _merge(faces, uv_faces, rng)
-    rotation, shift = _pose(rng)
-    vertices = np.round(noisy[used] @ rotation.T + shift, DECIMALS)
+    corners = _merge(faces, uv_faces, rng) if polygons else (faces.tolist(), uv_faces.tolist())
+    vertices = np.round((pose or Pose.draw(rng)).apply(noisy[used]), DECIMALS)
     return ScannedMesh(
-        vertices, polygons, faces, model.uv[used_uv], uv_polygons, uv_faces, row[landmarks], correspondence=used
+        vertices, corners[0], faces, model.uv[used_uv], corners[1], uv_faces, row[landmarks], correspondence=used
     )
+
+
+def scan_of(mesh: ScannedMesh, albedo: NDArray[np.uint8] | None) -> Scan:
+    """The scan as a reader would give it, but for the order of its triangles."""
+    vertices, uv = mesh.vertices.astype(np.float32), mesh.uv.astype(np.float32)
+    triangles, uv_triangles = mesh.triangles.astype(np.int32), mesh.uv_triangles.astype(np.int32)
+    known = named_landmarks(vertices[mesh.landmarks]) if len(mesh.landmarks) == 83 else {}
+    return Scan(vertices, triangles, uv, uv_triangles, albedo, known)
 
 
 def _inverse(used: Indices, count: int) -> Indices:
     row = np.full(count, -1, dtype=np.int64)
     row[used] = np.arange(len(used))
     return row
-
-
-def _pose(rng: np.random.Generator) -> tuple[Floats, Floats]:
-    pitch, yaw, roll = np.radians(_POSE_DEGREES) * rng.standard_normal(3)
-    (cx, cy, cz), (sx, sy, sz) = np.cos([pitch, yaw, roll]), np.sin([pitch, yaw, roll])
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    return about_z @ about_y @ about_x, np.array(_SHIFT_MM) + np.array(_SHIFT_SPREAD_MM) * rng.standard_normal(3)
 
 
 def _noise(model: FaceModel, shape: Floats, rng: np.random.Generator) -> Floats:

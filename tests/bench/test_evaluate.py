@@ -138,11 +138,33 @@ def test_protocol_truth_of_valence_and_arousal(save):
     table = va_table()
     truth = pd.DataFrame({"id": range(12), "valence": table["val_true"], "arousal": table["aro_true"]})
     truth = truth.assign(subject=pd.NA).astype({"id": "string", "valence": "Float64", "arousal": "Float64"})
-    (row,) = evaluate([save(table.assign(id=range(12)))], VA, truth=truth).rows
-    assert row.interval is None
+    whole = evaluate([save(table.assign(id=range(12)))], VA, truth=truth)
+    (row,) = whole.rows
+    assert row.interval is not None
+    assert row.interval.n_clusters == 12, "where nobody knows any subject, each sample stands for itself"
+    assert any("does not say who is who" in note for note in whole.notes)
+    some = truth.assign(subject=pd.array(["S1", "S2"] + [pd.NA] * 10, dtype="string"))
+    assert evaluate([save(table.assign(id=range(12)))], VA, truth=some).rows[0].interval is None
     assert row.metrics == evaluate([save(table, "b.csv")], VA).rows[0].metrics
     with pytest.raises(ValueError, match="no missing value"):
         evaluate([save(table.assign(id=range(12)))], VA, truth=truth.assign(valence=pd.NA))
+
+
+def test_several_labels_at_once(save):
+    text = "id,label,output_positive,output_surprise\na,positive+surprise,1,-1\nb,surprise,-2,3\nc,positive,2,1\n"
+    evaluation = evaluate([save(text)], "multilabel")
+    (row,) = evaluation.rows
+    assert row.metrics["exact_match"] == pytest.approx(1 / 3)
+    assert row.metrics["accuracy"] == pytest.approx((3 / 3 + 1 / 3) / 2)
+    assert row.metrics["f1_macro"] == pytest.approx((1 + 0.5) / 2)
+    assert any("f1_two_sided" in note for note in evaluation.notes)
+    truth = pd.DataFrame({"id": ["a", "b", "c"], "label": ["positive+surprise", "surprise", "positive"]})
+    known = evaluate(
+        [save(text, "b.csv")], "multilabel", truth=truth.assign(subject=list("xyz")), classes=("positive", "surprise")
+    )
+    assert known.rows[0].interval is not None
+    with pytest.raises(InvalidPredictions, match="unknown classes 'positive\\+surprise'"):
+        evaluate([save(text, "c.csv")], "classification", classes=("positive", "surprise"))
 
 
 def test_ids_keep_their_leading_zeros(save):

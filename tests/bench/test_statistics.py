@@ -132,6 +132,20 @@ def test_metric_intervals_of_valence_and_arousal():
     assert (interval.n_clusters, interval.n) == (20, 80)
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "f1_macro", "f1_two_sided"])
+def test_metric_intervals_of_several_labels_equal_those_by_index_resampling(metric):
+    generator = np.random.default_rng(0)
+    truth = np.array(["happy", "sad", "happy+fear", "sad+fear"])[generator.integers(4, size=120)]
+    there = np.array([[name in label.split("+") for name in CLASSES] for label in truth])
+    outputs, clusters = generator.normal(size=(120, 3)) + there - 0.5, np.arange(120) // 10
+    fast = metric_interval("multilabel", metric, outputs, truth, CLASSES, clusters, resamples=100)
+    slow = clustered_bootstrap(
+        lambda o, t: score("multilabel", o, t, CLASSES)[metric], clusters, outputs, truth, resamples=100
+    )
+    assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=1e-12)
+    assert fast.low < score("multilabel", outputs, truth, CLASSES)[metric] < fast.high
+
+
 def test_unknown_metrics_and_tasks_are_named():
     with pytest.raises(UnknownName, match="f1_macro"):
         metric_interval("classification", "f1_makro", np.zeros((2, 3)), ["sad", "sad"], CLASSES, [0, 1])

@@ -62,7 +62,13 @@ def test_any_order_is_recognised_in_a_copy_of_any_size(order: list[str], divisor
         )
 
 
-@pytest.mark.parametrize("counts", [AFFECTNET, {}, {"happy": 5}, dict.fromkeys(AFFECTNET, 500), {"other": 3}])
+# In a part of the data, chance puts classes of nearly one size the other way round.
+BY_CHANCE = {name: AFFECTNET[{"disgust": "contempt", "contempt": "disgust"}.get(name, name)] // 2 for name in AFFECTNET}
+
+
+@pytest.mark.parametrize(
+    "counts", [AFFECTNET, BY_CHANCE, {}, {"happy": 5}, dict.fromkeys(AFFECTNET, 500), {"other": 3}]
+)
 def test_what_fits_or_fits_nothing_is_left_alone(counts: dict[str, int]) -> None:
     assert permuted_classes(counts, AFFECTNET) == {}
 

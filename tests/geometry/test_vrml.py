@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_bench.errors import BrokenScan
-from fer_bench.geometry.vrml import VrmlMesh, read_vrml, write_vrml
+from fer_bench.geometry.vrml import VrmlMesh, read_vrml
+from fer_bench.geometry.vrml_writer import write_vrml, write_vrml_sequence_frame
 
 # A roof of a pentagon, a quad and a triangle over seven vertices, with a texture seam: vertices 1 and 2 have two uvs.
 BU3DFE = b"""#VRML V2.0 utf8
@@ -324,3 +325,22 @@ def test_hostile_repetition_takes_linear_time(prefix: bytes, unit: bytes, folder
     # 200 kB: where a pattern backtracks, or a position is sought from the start again, this takes minutes.
     with pytest.raises(BrokenScan):
         parse(prefix + unit * (200_000 // len(unit)), folder)
+
+
+@pytest.mark.parametrize("coord_index", [True, False])
+def test_a_frame_in_the_grammar_of_bu4dfe(tmp_path: Path, coord_index: bool) -> None:
+    vertices = np.array([[0, 0, 0], [1, 0, 0.5], [1, 1, -118.25], [0, 1, 1]], dtype=np.float32)
+    triangles, uv = np.array([[0, 1, 2], [0, 2, 3]]), np.array([[0, 0], [1, 0], [1, 1], [0, 0.25]], dtype=np.float32)
+    path = tmp_path / "000.wrl"
+    write_vrml_sequence_frame(path, vertices, triangles, uv, "000.jpg", coord_index=coord_index)
+    text = path.read_text()
+    assert text.startswith("#VRML V2.0 utf8\n")
+    assert "\tcoord Coordinate { point [\n\t\t\t\t\t0 0 0,\n\t\t\t\t\t1 0 0.5,\n" in text
+    assert "\ttexCoordIndex [\n\t\t\t\t\t0, 1, 2, -1,\n\t\t\t\t\t0, 2, 3, -1,\n" in text
+    assert ("\tcoordIndex [" in text) == coord_index
+    mesh = read_vrml(path)
+    np.testing.assert_array_equal(mesh.vertices, vertices)
+    np.testing.assert_array_equal(mesh.triangles, triangles)
+    np.testing.assert_array_equal(mesh.uv, uv)
+    np.testing.assert_array_equal(mesh.uv_triangles, triangles)
+    assert mesh.texture_name == "000.jpg"

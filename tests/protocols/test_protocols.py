@@ -1,4 +1,9 @@
+"""Every protocol by its properties, and what all of them share."""
+
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
 
 import pandas as pd
 import pytest
@@ -6,99 +11,193 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_bench.errors import ProtocolError
-from fer_bench.protocols.base import Protocol, subject_folds
-from fer_bench.protocols.bu3dfe import PROTOCOLS
-from fer_bench.records import make_index
+from fer_bench.protocols import PROTOCOLS, Protocol
+from fer_bench.protocols.base import join, names
+from fer_bench.records import Fold, make_index
 
-S1, S2 = PROTOCOLS
-CODES = ("anger", "disgust", "fear", "happy", "sad", "surprise")
+Index = Callable[..., pd.DataFrame]
+ALL = sorted(PROTOCOLS)
+S1, S2 = PROTOCOLS["bu3dfe-s1-cv10@1"], PROTOCOLS["bu3dfe-s2-cv10@1"]
+# Subjects, or per mille of the photographs: enough for every protocol, and few enough to divide many times.
+FEW = {"bu3dfe": 14, "bosphorus": 21, "bu4dfe": 12, "bp4d": 11, "coma": 4, "facescape": 30, "fourdme": 20}
+FEW |= {"affectnet": 3, "rafdb": 20}
+
+VERSION_ONE = {
+    "affectnet-va@1": "a87de6edaacd",
+    "affectnet7@1": "b33ac7642284",
+    "affectnet8@1": "82368d2087c8",
+    "bosphorus-cv10@1": "1537f2ebcaf2",
+    "bosphorus-drfer60-cv10@1": "a0b5938c56bf",
+    "bp4d-8class-cv10@1": "f05345c04ef2",
+    "bu3dfe-drfer60-cv10@1": "512731bb03d4",
+    "bu3dfe-identity@1": "a866047e2154",
+    "bu3dfe-s1-cv10@1": "e39bbdda6704",
+    "bu3dfe-s2-cv10@1": "95dab18bd2d1",
+    "bu4dfe-cv10@1": "641959855771",
+    "bu4dfe-to-bp4d@1": "e6e96abf006d",
+    "coma-identity@1": "07778296b331",
+    "coma-interpolation-windows@1": "5a6a3123fd98",
+    "coma-interpolation@1": "641a29a8db6f",
+    "facescape-identity@1": "70579279e3d9",
+    "fourdme-multilabel@1": "1b118f8fd0b2",
+    "rafdb7@1": "943edd58d417",
+}
 
 
-def make_bu3dfe(subjects: list[str]) -> pd.DataFrame:
-    rows = []
-    for subject in subjects:
-        rows.append({"id": f"{subject}_NE00", "subject": subject, "label": "neutral", "level": 0, "files": ("x",)})
-        for code in CODES:
-            for level in (1, 2, 3, 4):
-                name = f"{subject}_{code[:2].upper()}{level:02d}"
-                rows.append({"id": name, "subject": subject, "label": code, "level": level, "files": ("x",)})
-    return make_index(rows)
+def few(small: Index, protocol: Protocol) -> pd.DataFrame:
+    indices = {name: small(name, FEW[name]) for name in protocol.datasets}
+    return join(indices) if len(indices) > 1 else indices[protocol.datasets[0]]
 
 
-HUNDRED = make_bu3dfe([f"F{i:04d}" for i in range(1, 57)] + [f"M{i:04d}" for i in range(1, 45)])
-
-
-def test_the_subsets_have_the_papers_sizes() -> None:
-    assert len(S1.select(HUNDRED)) == 1200
-    assert len(S2.select(HUNDRED)) == 2400
-    assert all(len(fold.test) == 120 for fold in S1.folds(HUNDRED))
-    assert all((len(f.train), len(f.val), len(f.test)) == (1920, 240, 240) for f in S2.folds(HUNDRED))
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.integers(3, 12), st.integers(0, 30), st.text(max_size=8))
-def test_subject_folds_are_disjoint_and_cover(num_folds: int, extra: int, salt: str) -> None:
-    index = make_bu3dfe([f"M{i:04d}" for i in range(num_folds + extra)])
-    subject = dict(zip(index["id"], index["subject"], strict=True))
-    folds = subject_folds(index, num_folds, salt)
+def assert_sound(protocol: Protocol, index: pd.DataFrame, folds: list[Fold]) -> None:
+    """What must hold of the folds of any protocol on any index that it accepts."""
+    assert [fold.number for fold in folds] == list(range(protocol.num_folds))
+    selected = protocol.select(index)["id"].tolist()  # sorted
+    subject = dict(zip(index["id"].tolist(), index["subject"].tolist(), strict=True))
     for fold in folds:
-        parts = [{subject[i] for i in ids} for ids in (fold.train, fold.val, fold.test)]
-        assert all(parts)
-        assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
-        assert sorted(fold.train + fold.val + fold.test) == sorted(index["id"])
-    assert sorted(i for fold in folds for i in fold.test) == sorted(index["id"]), "every sample is tested once"
-    assert sorted(i for fold in folds for i in fold.val) == sorted(index["id"]), "and validates once"
-    sizes = [len(fold.test) for fold in folds]
-    assert max(sizes) - min(sizes) <= 25
+        assert fold.train and fold.val and fold.test
+        assert sorted(fold.train + fold.val + fold.test) == selected, "each sample is on one side"
+        assert not set(fold.auxiliary) & set(selected)
+        assert bool(fold.auxiliary) == (protocol.auxiliary is not None)
+        if protocol.subject_independent:
+            train, val, test = ({subject[i] for i in ids} for ids in (fold.train, fold.val, fold.test))
+            assert not (train & val or train & test or val & test)
+            assert {subject[i] for i in fold.auxiliary} <= train
+    per_repeat = protocol.num_folds // protocol.repeats
+    if per_repeat > 1:
+        for start in range(0, protocol.num_folds, per_repeat):
+            repeat = folds[start : start + per_repeat]
+            assert sorted(i for fold in repeat for i in fold.test) == selected, "every sample is tested once"
+            assert sorted(i for fold in repeat for i in fold.val) == selected, "and validates once"
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.randoms(use_true_random=False))
-def test_folds_do_not_depend_on_the_order_of_the_index(random: object) -> None:
-    shuffled = HUNDRED.sample(frac=1, random_state=random.randrange(2**32))  # type: ignore[attr-defined]
-    assert S1.folds(shuffled) == S1.folds(HUNDRED)
-    assert S1.digest(shuffled, "as distributed") == S1.digest(HUNDRED, "as distributed")
+@pytest.mark.parametrize("name", ALL)
+def test_the_folds_of_a_complete_distribution(name: str, full: Index) -> None:
+    protocol = PROTOCOLS[name]
+    index = full(*protocol.datasets)
+    folds = protocol.folds(index)
+    assert len(protocol.select(index)) == protocol.expected
+    assert_sound(protocol, index, folds)
+    label = dict(zip(index["id"].tolist(), protocol.truth(index), strict=True))
+    if protocol.task == "classification":
+        for fold in folds:
+            assert {label[i] for i in fold.test} == set(protocol.tested or protocol.classes)
+            assert {label[i] for i in fold.train} == set(protocol.classes)
+            assert {label[i] for i in fold.val} == set(protocol.classes)
+    if protocol.task == "multilabel":
+        for fold in folds:
+            assert {name for i in fold.train for name in names(label[i])} == set(protocol.classes)
 
 
-def test_a_subject_is_in_the_same_fold_of_both_subsets() -> None:
-    for one, two in zip(S1.folds(HUNDRED), S2.folds(HUNDRED), strict=True):
-        assert {i[:5] for i in one.test} == {i[:5] for i in two.test}
+@pytest.mark.parametrize("name", ALL)
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_any_part_of_an_index_is_divided_soundly_or_refused_in_a_sentence(
+    name: str, data: st.DataObject, small: Index
+) -> None:
+    protocol = PROTOCOLS[name]
+    index = few(small, protocol)
+    kept = index.sample(
+        frac=data.draw(st.sampled_from([1.0, 0.99, 0.9, 0.5, 0.1, 0.0])),
+        random_state=data.draw(st.integers(0, 2**32 - 1)),
+    )
+    try:
+        folds = protocol.folds(kept)
+    except ProtocolError as error:
+        sentence = str(error)
+        assert sentence.startswith(f"{protocol.id}")
+        assert sentence.endswith(".") and "\n" not in sentence
+        return
+    assert_sound(protocol, kept, folds)
+    assert protocol.folds(kept.sort_values("id")) == folds, "the order of the index does not matter"
+    gone = data.draw(st.sets(st.sampled_from(sorted(kept["id"])), max_size=5))
+    for whole, without in zip(folds, protocol.folds(kept, broken=gone), strict=True):
+        for part in ("train", "val", "test", "auxiliary"):
+            assert tuple(i for i in getattr(whole, part) if i not in gone) == getattr(without, part)
 
 
-def test_version_one_is_never_edited() -> None:
-    # These digests are part of published tables. If this fails, write version 2 of the protocol instead.
-    assert S1.digest(HUNDRED, "as distributed") == "e39bbdda6704"
-    assert S2.digest(HUNDRED, "as distributed") == "95dab18bd2d1"
+@pytest.mark.parametrize("name", ALL)
+def test_the_few_subjects_of_these_tests_are_enough(name: str, small: Index) -> None:
+    protocol = PROTOCOLS[name]
+    assert_sound(protocol, few(small, protocol), protocol.folds(few(small, protocol)))
 
 
-def test_the_digest_tells_questions_apart() -> None:
-    fewer = HUNDRED[HUNDRED["subject"] != "F0001"]
-    relabelled = HUNDRED.copy()
+@pytest.mark.parametrize("name", ALL)
+def test_version_one_is_never_edited(name: str, full: Index, small: Index) -> None:
+    # Such digests are part of published tables. If this fails, write version 2 of the protocol instead.
+    protocol = PROTOCOLS[name]
+    index = small("affectnet", 50) if protocol.datasets == ("affectnet",) else full(*protocol.datasets)
+    shuffled = index.sample(frac=1, random_state=0)
+    assert protocol.digest(shuffled, "as distributed") == VERSION_ONE[name]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_index_without_rows_is_refused(name: str) -> None:
+    with pytest.raises(ProtocolError, match=rf"^{name}"):
+        PROTOCOLS[name].folds(make_index([]))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_protocol_says_what_it_is(name: str) -> None:
+    protocol = PROTOCOLS[name]
+    assert protocol.id == name
+    assert protocol.num_folds % protocol.repeats == 0
+    assert protocol.source.endswith(".")
+    assert not protocol.uncertain or protocol.uncertain.endswith(".")
+    assert set(protocol.tested) <= set(protocol.classes)
+    assert len(protocol.outputs) == {"valence_arousal": 2}.get(protocol.task, len(protocol.classes))
+    assert bool(protocol.classes) == (protocol.task in ("classification", "multilabel"))
+
+
+def test_the_suite_has_these_protocols() -> None:
+    datasets = {name.partition("@")[0]: PROTOCOLS[name].datasets for name in ALL}
+    assert Counter(datasets.values()) == {
+        ("bu3dfe",): 4,
+        ("bosphorus",): 2,
+        ("bu4dfe",): 1,
+        ("bp4d",): 1,
+        ("bu4dfe", "bp4d"): 1,
+        ("coma",): 3,
+        ("facescape",): 1,
+        ("affectnet",): 3,
+        ("rafdb",): 1,
+        ("fourdme",): 1,
+    }
+    not_independent = {name for name in ALL if not PROTOCOLS[name].subject_independent}
+    assert not_independent == {
+        *("coma-interpolation@1", "coma-interpolation-windows@1", "rafdb7@1"),
+        *("affectnet8@1", "affectnet7@1", "affectnet-va@1"),
+    }
+
+
+def test_the_digest_tells_questions_apart(full: Index) -> None:
+    index = full("bu3dfe")
+    relabelled = index.copy()
     relabelled.loc[relabelled["id"] == "F0002_AN04", "label"] = "fear"
     digests = {
-        S1.digest(HUNDRED, "as distributed"),
-        S1.digest(HUNDRED, "twin-r1"),
-        S1.digest(fewer, "as distributed"),
+        S1.digest(index, "as distributed"),
+        S1.digest(index, "twin-r1"),
+        S1.digest(index[index["subject"] != "F0001"], "as distributed"),
         S1.digest(relabelled, "as distributed"),
-        S1.digest(HUNDRED, "as distributed", broken=["F0003_AN04"]),
-        S2.digest(HUNDRED, "as distributed"),
+        S1.digest(index, "as distributed", broken=["F0003_AN04"]),
+        S2.digest(index, "as distributed"),
     }
     assert len(digests) == 6
 
 
-def test_broken_samples_leave_and_move_nobody() -> None:
-    whole, without = S1.folds(HUNDRED), S1.folds(HUNDRED, broken=["F0003_AN04"])
-    for one, two in zip(whole, without, strict=True):
-        for part in ("train", "val", "test"):
-            assert set(getattr(one, part)) - {"F0003_AN04"} == set(getattr(two, part))
+def test_the_digest_knows_the_auxiliary_samples(full: Index) -> None:
+    protocol, index = PROTOCOLS["bosphorus-drfer60-cv10@1"], full("bosphorus")
+    drawn = set(protocol.select(index)["subject"])
+    gone = index[index["label"].isin(["neutral"]) & index["subject"].isin(drawn)]["id"].iloc[0]
+    assert protocol.select(index[index["id"] != gone]).equals(protocol.select(index))
+    assert protocol.digest(index[index["id"] != gone], "x") != protocol.digest(index, "x")
 
 
-def test_too_few_subjects_are_refused_in_a_sentence() -> None:
-    with pytest.raises(ProtocolError, match=r"bu3dfe-s1-cv10@1: 10 .* at least 10 subjects, and the index has 9"):
-        S1.folds(make_bu3dfe([f"F{i:04d}" for i in range(9)]))
-
-
-@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: p.id)
-def test_an_absent_class_is_refused(protocol: Protocol) -> None:
-    with pytest.raises(ProtocolError, match="needs samples of fear"):
-        protocol.select(HUNDRED[HUNDRED["label"] != "fear"])
+@pytest.mark.parametrize("name", [n for n in ALL if PROTOCOLS[n].task in ("classification", "multilabel")])
+def test_an_absent_class_is_refused(name: str, small: Index) -> None:
+    protocol = PROTOCOLS[name]
+    index = few(small, protocol)
+    absent = protocol.classes[-1]
+    without = index[[absent not in names(label) for label in index["label"].fillna("")]]
+    with pytest.raises(ProtocolError, match=rf"^{protocol.id}.* (needs samples of {absent},|six expressions)"):
+        protocol.folds(without)

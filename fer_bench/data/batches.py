@@ -1,0 +1,70 @@
+"""From rows of a cache entry to batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from fer_bench.protocols import Protocol
+from fer_bench.protocols.base import names
+from fer_bench.records import Batch
+from fer_bench.representations.cache import CacheEntry
+
+
+def targets(protocol: Protocol, truth: list[Any]) -> NDArray[Any]:
+    """Class indices (N,), or float32 (N, 2) valence and arousal, or (N, C) 0 and 1 a class; -1 or NaN for no truth."""
+    width = len(protocol.outputs)
+    if protocol.task == "valence_arousal":
+        return np.array([[np.nan] * width if pair is None else pair for pair in truth], dtype=np.float32)
+    if protocol.task == "multilabel":
+        rows = [[np.nan] * width if t is None else [c in names(t) for c in protocol.classes] for t in truth]
+        return np.array(rows, dtype=np.float32)
+    number = {name: position for position, name in enumerate(protocol.classes)}
+    return np.array([number.get(label, -1) for label in truth], dtype=np.int64)
+
+
+class Samples(Dataset[Batch]):
+    """Rows of a cache entry, fetched a batch at a time."""
+
+    def __init__(self, entry: CacheEntry, ids: tuple[str, ...], labels: NDArray[Any]) -> None:
+        self.ids, self.labels = ids, torch.from_numpy(labels)
+        self.rows = np.array([entry.rows[i] for i in ids], dtype=np.int64)
+        self.array = entry.open()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, position: int) -> Batch:
+        return self.__getitems__([position])
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        inputs = torch.from_numpy(self.array[self.rows[positions]])  # fancy indexing copies out of the map
+        return {"id": [self.ids[p] for p in positions], "input": inputs, "label": self.labels[positions]}
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
+
+
+def batches(
+    samples: Samples, sampler: DistributedSampler[Batch], batch_size: int, seed: int, *, training: bool
+) -> DataLoader[Batch]:
+    """A loader whose batches depend on the sampler alone."""
+    # A last batch of one sample has no variance, and batch normalisation cannot train on it.
+    alone = training and len(sampler) % batch_size == 1 and len(sampler) > 1
+    # By keyword: Lightning builds the loader again from its arguments, and only keywords tell it which is which.
+    return DataLoader(
+        dataset=samples,
+        batch_size=batch_size,
+        sampler=sampler,
+        collate_fn=_as_is,
+        drop_last=alone,
+        # Its own: a loader that draws from the global generator whenever it begins would shift what the method
+        # draws, by how often loaders began, and that differs between a continued run and a whole one.
+        generator=torch.Generator().manual_seed(seed),
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -1,0 +1,155 @@
+"""A twin of BU-4DFE: synthetic 3D videos in the distribution's own files, names and sex ratio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.expressions import BU4DFE_CODES
+from fer_bench.geometry.bnd import write_bnd
+from fer_bench.geometry.images import write_image
+from fer_bench.geometry.vrml_writer import write_vrml_sequence_frame
+from fer_bench.twins.base import NewTwin, Progress, crlf, new_twin
+from fer_bench.twins.captures import capture
+from fer_bench.twins.coarse import coarse
+from fer_bench.twins.face import FaceModel
+from fer_bench.twins.population import Population
+from fer_bench.twins.preview import lit
+from fer_bench.twins.scans import scan_of
+
+DEFAULT_SUBJECTS, MAX_SUBJECTS = 20, 101
+LAYOUTS = ("distribution",)
+
+FRAMES = 12
+VERTICES = 1200
+_PACKAGE = "BU4DFE_BND_V1.1"
+
+
+def write_twin(
+    root: Path,
+    *,
+    subjects: int | None = None,
+    seed: int = 0,
+    face_model: FaceModel | None = None,
+    layout: str | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> None:
+    """Write a twin: six sequences of twelve frames a subject with meshes and textures, landmarks of the women, and the
+    marker file.
+
+    The bytes depend on subjects, seed and face model, and not on the number of workers. The folder appears when it is
+    complete; stopped earlier, nothing is left.
+
+    Args:
+        root: Folder to create; an empty one may be there.
+        subjects: 1 to 101, women and men as in the distribution; 20 if None.
+        seed: Another seed gives other people.
+        face_model: By default the procedural face; fewer of its vertices are used.
+        layout: There is but one.
+        workers: Processes.
+        progress: Told (sequences done, sequences in all).
+
+    Raises:
+        FerBenchError: the folder is not empty, or there are too many subjects.
+    """
+    with new_twin(
+        root,
+        "bu4dfe",
+        "BU-4DFE",
+        subjects=subjects,
+        default_subjects=DEFAULT_SUBJECTS,
+        max_subjects=MAX_SUBJECTS,
+        layout=layout,
+        layouts=LAYOUTS,
+        seed=seed,
+        face_model=face_model,
+        workers=workers,
+        progress=progress,
+    ) as twin:
+        work = _Work(twin.folder, population(twin.model, seed))
+        twin.map(work, [(subject, folder) for subject in subject_names(twin.subjects) for folder in BU4DFE_CODES])
+        _vary(twin)
+        _damage(twin)
+
+
+def subject_names(count: int) -> list[str]:
+    """The first women and men, 58 to 43."""
+    women = round(58 / 101 * count)
+    return [f"F{n:03d}" for n in range(1, women + 1)] + [f"M{n:03d}" for n in range(1, count - women + 1)]
+
+
+def population(model: FaceModel, seed: int) -> Population:
+    """The twin's people."""
+    return Population("bu4dfe", coarse(model, VERTICES), seed)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Writes the files of one sequence, by subject and folder."""
+
+    root: Path
+    people: Population
+
+    def __call__(self, item: tuple[str, str]) -> None:
+        subject, folder = item
+        for number, frame in enumerate(capture(self.people, subject, folder, BU4DFE_CODES[folder], FRAMES)):
+            stem, mesh = f"{subject}/{folder}/{number:03d}", frame.mesh
+            write_vrml_sequence_frame(
+                self.root / f"{stem}.wrl",
+                mesh.vertices,
+                mesh.triangles,
+                mesh.uv,
+                f"{number:03d}.jpg",
+                coord_index=subject[0] == "F",  # whether real files have it is not known
+            )
+            write_image(self.root / f"{stem}.jpg", frame.texture)
+            if subject[0] == "F":
+                landmarks = self.root / _PACKAGE / f"{stem}.bnd"
+                write_bnd(landmarks, mesh.landmarks, mesh.vertices[mesh.landmarks])
+                # Single spaces, and a blank line at the end.
+                landmarks.write_bytes(landmarks.read_bytes().replace(b"\t\t", b" ") + b"\n")
+
+
+def _vary(twin: NewTwin) -> None:
+    """What is unusual and yet right."""
+    last = subject_names(twin.subjects)[-1]
+    for path in sorted((twin.folder / last / "Sad").glob("*.wrl")):
+        crlf(path)
+    twin.variants.append(f"The meshes of {last}/Sad have the line ends of Windows.")
+    twin.write("BU_WrlViewer_V2/readme.txt", "A viewer for VRML files.\r\n")
+    twin.variants.append("BU_WrlViewer_V2/readme.txt is no part of the data.")
+    twin.variants.append("The meshes of men have no coordIndex: texCoordIndex numbers the vertices too.")
+    twin.variants.append("Some frames have a hole, or a few spikes.")
+
+
+def _damage(twin: NewTwin) -> None:
+    """What is wrong, as in copies that are met."""
+    names = subject_names(twin.subjects)
+    first, last = names[0], names[-1]
+    shot = (twin.folder / f"{first}/Angry/000.jpg").read_bytes()
+    twin.write(f"{first}/Angry/000 3d.jpg", shot)
+    twin.quirks.append(f"{first}/Angry/000 3d.jpg is no frame.")
+    for suffix in ("wrl", "jpg"):
+        (twin.folder / f"{first}/Happy/005.{suffix}").unlink()
+    (twin.folder / _PACKAGE / f"{first}/Happy/005.bnd").unlink(missing_ok=True)
+    twin.quirks.append(f"{first}/Happy has no frame 005.")
+    (twin.folder / f"{last}/Fear/003.jpg").unlink()
+    twin.quirks.append(f"{last}/Fear/003.wrl has no texture.")
+    men = [name for name in names if name[0] == "M"]
+    if men:
+        twin.quirks.append(f"{', '.join(men)}: no landmarks, for the package is of the women only.")
+
+
+def preview(model: FaceModel, seed: int, frames: int = 7) -> list[tuple[str, NDArray[np.uint8]]]:
+    """A row a sequence: some frames over its course, one person in colours, another as plaster."""
+    people, cells = population(model, seed), []
+    for subject, textured in (("F001", True), ("M001", False)):
+        for folder, expression in BU4DFE_CODES.items():
+            for number, frame in enumerate(capture(people, subject, folder, expression, frames)):
+                title = f"{subject}/{folder} {number}"
+                cells.append((title, lit(scan_of(frame.mesh, frame.texture), textured)))
+    return cells

@@ -1,0 +1,130 @@
+"""A twin of CoMA: synthetic people performing its twelve sequences, all in one topology."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.geometry.ply import Format, write_ply
+from fer_bench.geometry.scan import Scan
+from fer_bench.twins.base import NewTwin, Progress, new_twin
+from fer_bench.twins.coarse import coarse
+from fer_bench.twins.face import FaceModel
+from fer_bench.twins.performance import performance
+from fer_bench.twins.population import Population
+from fer_bench.twins.preview import lit
+
+DEFAULT_SUBJECTS = MAX_SUBJECTS = 12
+LAYOUTS = ("sequences",)
+
+FRAMES = 30
+VERTICES = 1200
+SUBJECTS = (
+    *("170725_00137", "170728_03272", "170731_00024", "170809_00138", "170811_03274", "170811_03275"),
+    *("170904_00128", "170904_03276", "170908_03277", "170912_03278", "170913_03279", "170915_00223"),
+)
+SEQUENCES = (
+    *("bareteeth", "cheeks_in", "eyebrow", "high_smile", "lips_back", "lips_up", "mouth_down", "mouth_extreme"),
+    *("mouth_middle", "mouth_open", "mouth_side", "mouth_up"),
+)
+# Sources do not say which format the distribution has.
+_FORMATS: dict[str, Format] = {"eyebrow": "ascii", "lips_up": "binary_big_endian"}
+_GAP = (12, 13)  # frames that somebody's sequence lacks
+_METRES = 0.001
+
+
+def write_twin(
+    root: Path,
+    *,
+    subjects: int | None = None,
+    seed: int = 0,
+    face_model: FaceModel | None = None,
+    layout: str | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> None:
+    """Write a twin: twelve sequences a subject of 30 registered meshes each, in metres, and the marker file.
+
+    The meshes are without noise and in the order of one template, as registered ones are. The bytes depend on subjects,
+    seed and face model, and not on the number of workers.
+
+    Args:
+        root: Folder to create; an empty one may be there.
+        subjects: 1 to 12, by the distribution's names; 12 if None.
+        seed: Another seed gives other people.
+        face_model: By default the procedural face; about 1,200 of its vertices are taken.
+        layout: The only one.
+        workers: Processes.
+        progress: Told (sequences done, sequences in all).
+
+    Raises:
+        FerBenchError: the folder is not empty, or there are too many subjects.
+    """
+    with new_twin(
+        root,
+        "coma",
+        "CoMA",
+        subjects=subjects,
+        default_subjects=DEFAULT_SUBJECTS,
+        max_subjects=MAX_SUBJECTS,
+        layout=layout,
+        layouts=LAYOUTS,
+        seed=seed,
+        face_model=face_model,
+        workers=workers,
+        progress=progress,
+    ) as twin:
+        people = Population("coma", coarse(twin.model, VERTICES), seed)
+        names = SUBJECTS[: twin.subjects]
+        twin.map(_Work(twin.folder, people), [(name, sequence) for name in names for sequence in SEQUENCES])
+        _vary(twin, names)
+
+
+def sequence_shapes(people: Population, name: str, sequence: str) -> NDArray[np.float64]:
+    """(FRAMES, V, 3) metres: a person's sequence, a function of the names alone."""
+    person, rng = people.person(name), people.rng(name, sequence)
+    weights = performance(person.style, sequence, FRAMES, rng)
+    return np.stack([people.shape(person, frame) for frame in weights]) * _METRES
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Writes one sequence."""
+
+    root: Path
+    people: Population
+
+    def __call__(self, item: tuple[str, str]) -> None:
+        name, sequence = item
+        folder, kind = self.root / f"FaceTalk_{name}_TA" / sequence, _FORMATS.get(sequence, "binary_little_endian")
+        for number, shape in enumerate(sequence_shapes(self.people, name, sequence), start=1):
+            write_ply(folder / f"{sequence}.{number:06d}.ply", shape, self.people.model.triangles, format=kind)
+
+
+def _vary(twin: NewTwin, names: tuple[str, ...]) -> None:
+    first, last = (f"FaceTalk_{name}_TA" for name in (names[0], names[-1]))
+    for sequence, kind in _FORMATS.items():
+        twin.variants.append(f"The meshes of {sequence} are {kind}, the others binary_little_endian.")
+    for number in _GAP:
+        (twin.folder / first / "high_smile" / f"high_smile.{number:06d}.ply").unlink()
+    twin.quirks.append(f"{first}/high_smile lacks the numbers {_GAP[0]:06d}-{_GAP[1]:06d}.")
+    shutil.rmtree(twin.folder / last / "mouth_up")
+    twin.quirks.append(f"{last}/mouth_up is missing.")
+    twin.write(f"{first}/bareteeth/bareteeth.000001.obj", "# a mesh in another format\n")
+    twin.quirks.append(f"{first}/bareteeth holds bareteeth.000001.obj, which is no part of the data.")
+
+
+def preview(model: FaceModel, seed: int) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Each sequence of one person at its height."""
+    people = Population("coma", coarse(model, VERTICES), seed)
+    cells = []
+    for sequence in SEQUENCES:
+        shapes = sequence_shapes(people, SUBJECTS[0], sequence) / _METRES
+        height = int(np.linalg.norm(shapes - shapes[0], axis=2).mean(axis=1).argmax())
+        scan = Scan(shapes[height].astype(np.float32), people.model.triangles)
+        cells.append((sequence, lit(scan, textured=False)))
+    return cells

@@ -1,0 +1,238 @@
+"""A twin of 4DME: grey videos of synthetic people whose faces give something away."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.expressions import FOURDME_EMOTIONS
+from fer_bench.geometry.images import write_image
+from fer_bench.geometry.spreadsheet import Value, write_sheet
+from fer_bench.twins.actions import units_of
+from fer_bench.twins.base import NewTwin, Progress, new_twin
+from fer_bench.twins.face import FaceModel
+from fer_bench.twins.performance import MICRO, apex, performance
+from fer_bench.twins.photographs import Setting, photograph
+from fer_bench.twins.population import Population
+from fer_bench.twins.quotas import apportion
+
+DEFAULT_SUBJECTS = 20
+MAX_SUBJECTS = 41
+LAYOUTS = ("meb", "cas", "4dmr")
+
+_CLIPS = 267  # of 41 people
+_SHARES = {
+    "negative": 127,
+    "positive": 34,
+    "surprise": 30,
+    "repression": 6,
+    "positive+surprise": 13,
+    "negative+surprise": 8,
+    "surprise+repression": 3,
+    "positive+repression": 8,
+    "negative+repression": 7,
+    "others": 31,
+}
+_PIXELS = {"meb": (320, 240), "cas": (128, 128), "4dmr": (128, 128)}
+_SIDE = 25.0  # degrees between the face and either camera of the challenge's two views
+_MICRO_SHEET = "4DME_Labelling_Micro_release v1.xlsx"
+_ONE_LABEL_SHEET = "Micro_and_Macro-expression_labels_new_2D_oneLabel.xlsx"
+
+
+def write_twin(
+    root: Path,
+    *,
+    subjects: int | None = None,
+    seed: int = 0,
+    face_model: FaceModel | None = None,
+    layout: str | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> None:
+    """Write a twin: six or seven clips a person of about ten frames, and a label table.
+
+    Args:
+        root: Folder to create; an empty one may be there.
+        subjects: 1 to 41; 20 if None. With 41 there are as many clips as in the distribution.
+        seed: Another seed gives other people.
+        face_model: By default the procedural face.
+        layout: `meb`, a folder `gray_micro` and a spreadsheet of several labels a clip; `cas`, cropped frames and a
+            spreadsheet of one label; or `4dmr`, two views a frame and a table of zeros and ones.
+        workers: Processes.
+        progress: Told (clips done, clips in all).
+
+    Raises:
+        FerBenchError: the folder is not empty, or there are too many subjects.
+    """
+    with new_twin(
+        root,
+        "fourdme",
+        "4DME",
+        subjects=subjects,
+        default_subjects=DEFAULT_SUBJECTS,
+        max_subjects=MAX_SUBJECTS,
+        layout=layout,
+        layouts=LAYOUTS,
+        seed=seed,
+        face_model=face_model,
+        workers=workers,
+        progress=progress,
+    ) as twin:
+        people = Population("fourdme", twin.model, seed)
+        takes = plan(people, twin.subjects)
+        apexes = twin.map(_Work(twin.folder, people, twin.layout), takes)
+        write = {"meb": _sheet_of_several, "cas": _sheet_of_one, "4dmr": _table_of_ones}[twin.layout]
+        write(twin, takes, apexes)
+
+
+class Take(NamedTuple):
+    """One clip.
+
+    Attributes:
+        subject: `S01`.
+        clip: The name of its folder.
+        emotion: Several are joined by a plus, in the order of `FOURDME_EMOTIONS`.
+        onset: Number of its first frame in the long video that it was cut from.
+        frames: How many.
+        tested: Whether the challenge keeps its label to itself.
+    """
+
+    subject: str
+    clip: str
+    emotion: str
+    onset: int
+    frames: int
+    tested: bool
+
+
+def plan(people: Population, subjects: int) -> list[Take]:
+    """All clips, person by person."""
+    count = _CLIPS * subjects // MAX_SUBJECTS
+    # A few people cannot show everything.
+    shares = dict(sorted(_SHARES.items(), key=lambda item: -item[1])[:count])
+    emotions = [emotion for emotion, quota in apportion(count, shares).items() for _ in range(quota)]
+    rng = people.rng("plan")
+    order = rng.permutation(count).tolist()
+    takes = []
+    for number in range(count):
+        person = number * subjects // count
+        onset, frames = int(rng.integers(20, 900)), int(rng.integers(8, 13))
+        clip = f"S{person + 1:02d}_1st_{number + 1:03d}_01_1"
+        tested = 0 < person >= int(0.8 * subjects)
+        takes.append(Take(f"S{person + 1:02d}", clip, emotions[order[number]], onset, frames, tested))
+    return takes
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Writes the frames of one clip."""
+
+    folder: Path
+    people: Population
+    layout: str
+
+    def __call__(self, take: Take) -> int:
+        """The number of the apex frame."""
+        weights, images = film(self.people, take, self.layout)
+        for number, image in enumerate(images, start=take.onset):
+            write_image(self.folder / _frame(self.layout, take, number), image)
+        return take.onset + apex(weights)
+
+
+def film(people: Population, take: Take, layout: str) -> tuple[NDArray[np.float64], list[NDArray[np.uint8]]]:
+    """The expression weights (frames, 53) and the grey frames of a clip, two views side by side in the challenge."""
+    person, rng = people.person(take.subject), people.rng("clip", take.clip)
+    weights = performance(person.style, take.emotion, take.frames, rng, timing=MICRO)
+    # Everybody sat before the same wall, and moved a little.
+    setting = Setting.draw(people.rng(take.subject, "setting"), wild=False)
+    turns = rng.uniform(0.3, 1.5, 3) * np.sin(np.linspace(0, 3, take.frames)[:, None] + rng.uniform(0, 6, 3))
+    images = []
+    for weight, (pitch, yaw, roll) in zip(weights, turns.tolist(), strict=True):
+        views = [
+            replace(setting, pitch=setting.pitch + pitch, yaw=setting.yaw + yaw + side, roll=setting.roll + roll)
+            for side in ((-_SIDE, _SIDE) if layout == "4dmr" else (0.0,))
+        ]
+        shown = [
+            photograph(people.model, person, weight, rng, _PIXELS[layout], setting=view, grey=True) for view in views
+        ]
+        images.append(np.hstack([view.image for view in shown]))
+    return weights, images
+
+
+def preview(model: FaceModel, seed: int) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Seven frames of a clip of each emotion."""
+    people = Population("fourdme", model, seed)
+    cells = []
+    for emotion in _SHARES:
+        take = next(take for take in plan(people, MAX_SUBJECTS) if take.emotion == emotion)
+        _, images = film(people, take, LAYOUTS[0])
+        cells += [
+            (f"{take.subject} {emotion} {k + 1}", images[k]) for k in np.linspace(0, len(images) - 1, 7).astype(int)
+        ]
+    return cells
+
+
+def _frame(layout: str, take: Take, number: int) -> str:
+    """A frame's file."""
+    if layout == "meb":
+        return f"gray_micro/{take.subject}/{take.clip}/{number}.jpg"
+    if layout == "cas":
+        return f"4DME/micro_short_gray_video_cropped/{take.subject}/{take.clip}/Frame_{number:09d}.jpg"
+    return f"{'test' if take.tested else 'train'}/{take.clip}/{number:04d}.jpg"
+
+
+def _sheet_of_several(twin: NewTwin, takes: list[Take], apexes: list[int]) -> None:
+    """The spreadsheet of the release: several emotions a clip, and action units."""
+    units = sorted({unit for take in takes for unit in units_of(take.emotion)})
+    rows: list[list[Value]] = [["sub_ID", "fold_name", "Emotion", "Onset", "Apex", "Offset", "AUs"]]
+    rows[0] += [f"AU{unit}" for unit in units]
+    for take, peak in zip(takes, apexes, strict=True):
+        # The distribution has them in either order.
+        emotion = "+".join(name.capitalize() for name in reversed(take.emotion.split("+")))
+        shown = units_of(take.emotion)
+        written = "+".join(map(str, shown)) + ("(k)" if take is takes[0] else "")
+        row: list[Value] = [take.subject, take.clip, emotion, take.onset, peak, take.onset + take.frames - 1, written]
+        rows.append([*row, *(int(unit in shown) for unit in units)])
+    last = takes[-1].subject
+    rows.append([last, f"{last}_1st_999_01_1", "Negative", 1, 4, 9, "4+7", *(int(unit in (4, 7)) for unit in units)])
+    write_sheet(twin.folder / _MICRO_SHEET, rows)
+    twin.quirks.append(f"The folder of {last}/{last}_1st_999_01_1 is missing.")
+    twin.variants.append(f"The last action unit of {takes[0].subject}/{takes[0].clip} is static, marked (k).")
+
+
+def _sheet_of_one(twin: NewTwin, takes: list[Take], apexes: list[int]) -> None:
+    """The spreadsheet of those who score one emotion a clip, with macro-expressions that have no frames here."""
+    rows: list[list[Value]] = [["SubID", "VideoNo", "longclipNo", "MENo", "fold_name", "Onset", "Apex", "Emotion"]]
+    for number, (take, peak) in enumerate(zip(takes, apexes, strict=True), start=1):
+        emotion = take.emotion.partition("+")[0].capitalize()
+        rows.append([int(take.subject[1:]), 1, number, 1, take.clip, take.onset, peak, emotion])
+    macro = f"{takes[0].subject}_1st_000_macro"
+    rows.append([int(takes[0].subject[1:]), 1, 0, None, macro, 1, 40, "Positive"])
+    write_sheet(twin.folder / "4DME" / _ONE_LABEL_SHEET, rows)
+    twin.quirks.append(f"The folder of {macro} is missing.")
+    twin.variants.append("Subjects are numbers in the spreadsheet, and S with a number in the folders.")
+
+
+def _table_of_ones(twin: NewTwin, takes: list[Take], _: list[int]) -> None:
+    """The table of the challenge, which keeps the test labels to itself."""
+    order = ("negative", "positive", "repression", "surprise", "others")
+    assert set(order) == set(FOURDME_EMOTIONS)
+
+    def lines() -> Iterator[list[str]]:
+        yield ["Id", *(name.capitalize() for name in order)]
+        for take in takes:
+            if not take.tested:
+                yield [take.clip, *(str(int(name in take.emotion.split("+"))) for name in order)]
+
+    with io.StringIO() as file:
+        csv.writer(file).writerows(lines())
+        twin.write("train.csv", file.getvalue())
+    if tested := [take.clip for take in takes if take.tested]:
+        twin.quirks.append(f"The {len(tested)} clips from test/{tested[0]} on have no label.")
