@@ -20,8 +20,10 @@ def page(diagnosis: Diagnosis) -> Iterator[str]:
     order = list(_COLOURS)
     for finding in sorted(diagnosis.findings, key=lambda finding: order.index(finding.kind)):
         yield f"  [{_COLOURS[finding.kind]}]{finding.kind:<8}[/] {escape(_sentence(finding))}"
-    for problem in diagnosis.broken.values():
+    for problem in list(diagnosis.broken.values())[:_SHOWN]:
         yield f"  [red]broken  [/] {escape(problem)}"
+    if len(diagnosis.broken) > _SHOWN:
+        yield f"  [red]broken  [/] and {len(diagnosis.broken) - _SHOWN:,} more (--json names all)"
     if diagnosis.read:
         usable = diagnosis.samples - len(diagnosis.broken)
         yield f"  {'read':<8} {usable:,} of {diagnosis.samples:,} samples can be read"

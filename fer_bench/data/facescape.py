@@ -134,7 +134,7 @@ def _compare(tree: Tree, scans: dict[_Key, dict[str, str]]) -> None:
     }
     for suffix, what in (("obj", "meshes"), ("jpg", "textures (.jpg) of meshes that are there")):
         known = [name for name in lacking[suffix] if suffix in declared.get(int(name.partition("_")[0]), ())]
-        found.add_if(known, "found", f"{what} are absent, as {_INFO} says of these people")
+        found.add_if(known, "found", f"{what}, missing as {_INFO} says")
         found.add_if([name for name in lacking[suffix] if name not in set(known)], "missing", what)
     if any(path.rpartition("/")[2].lower() == _PUBLISHABLE for path in tree.files):
         found.add("found", f"{_PUBLISHABLE}: only the people in it may be shown in print")

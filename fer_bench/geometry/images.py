@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from fer_bench.errors import BrokenScan
 from fer_bench.geometry.vrml import REMEDY
@@ -28,11 +28,15 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
         data = Path(path).read_bytes()
     except OSError as error:
         raise BrokenScan(path, f"cannot be read ({error.strerror or error})", REMEDY) from None
+    if not data:
+        raise BrokenScan(path, "is empty, not a complete image", REMEDY)
     try:
         image = Image.open(io.BytesIO(data))  # reads the header only
         width, height = image.size
         if width * height <= MAX_PIXELS:
             return np.array(image.convert("RGB"))
+    except UnidentifiedImageError:  # whose own words name an address in memory
+        raise BrokenScan(path, "is not a complete image of any known format", REMEDY) from None
     # A damaged file makes Pillow's decoders raise almost anything, from SyntaxError to struct.error.
     except Exception as error:
         raise BrokenScan(path, f"is not a complete image ({_one_line(error)})", REMEDY) from None

@@ -221,7 +221,7 @@ def _vary(twin: NewTwin, names: list[str]) -> None:
     if len(names) > 1:
         for path in sorted((twin.folder / last).glob(f"{last}_E_FEAR_0.*")):
             path.unlink()
-        twin.quirks.append(f"{last} has no {last}_E_FEAR_0.")
+        twin.quirks.append(f"There is no {last}_E_FEAR.")
 
 
 def preview(model: FaceModel, seed: int) -> list[tuple[str, NDArray[np.uint8]]]:

@@ -64,6 +64,8 @@ def test_a_row_is_a_mesh_in_order_of_path_and_number(tmp_path: Path) -> None:
     row = index.iloc[0]
     assert (row["subject"], row["label"]) == (ME, "mouth_up")
     assert row["files"] == (f"{ME}/mouth_up/mouth_up.000009.ply",)
+    (gaps,) = (names for text, (_, names) in told(root).items() if "gaps" in text)
+    assert gaps == (f"{ME}/mouth_up: 000001-000008",), "numbers begin with 1"
 
 
 @pytest.mark.parametrize("wrapper", ["COMA_data/", "a/b/"])

@@ -145,6 +145,20 @@ def test_scans_in_metres_turned_and_copied_are_told(make_bu3dfe: Make) -> None:
     assert "F0001_SU01WH" in diagnosis.broken
 
 
+def test_a_page_stays_a_page(make_bu3dfe: Make) -> None:
+    root = make_bu3dfe(1)
+    for path in sorted((root / "F0001").glob("*.bmp")):
+        path.write_bytes(b"" if "NE" in path.name else b"nothing")
+    diagnosis = diagnose(BU3DFE, root)
+    assert len(diagnosis.broken) == 25
+    assert diagnosis.broken["F0001_NE00WH"].startswith(
+        f"{root}/F0001/F0001_NE00WH_F3D.bmp: is empty, not a complete image."
+    )
+    assert "is not a complete image of any known format" in diagnosis.broken["F0001_AN01WH"]
+    assert "and 17 more (--json names all)" in text(diagnosis)
+    assert text(diagnosis).count("F3D.bmp") == 8
+
+
 def rescaled(vrml: str, scale: tuple[float, float, float]) -> str:
     lines = vrml.split("\n")
     start = next(i for i, line in enumerate(lines) if "point [" in line) + 1

@@ -69,7 +69,9 @@ def test_each_layout_gives_the_same_index(tmp_path: Path, pattern: str) -> None:
 def test_folders_that_are_no_subject_are_passed_over(tmp_path: Path) -> None:
     root = make(tmp_path / "root", *person(1), *person(1, "007/models_reg/{c}"), *person(1, "x/models_reg/{c}"))
     assert set(FaceScape.index(root)["subject"]) == {"1"}
-    (astray,) = (names for text, (kind, names) in told(root).items() if kind == "warning" and "not of a subject" in text)
+    (astray,) = (
+        names for text, (kind, names) in told(root).items() if kind == "warning" and "not of a subject" in text
+    )
     assert astray == ("007/models_reg: 20", "x/models_reg: 20")
 
 

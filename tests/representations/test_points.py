@@ -75,7 +75,9 @@ def test_digest_and_label() -> None:
     assert Points().digest == Points(crop_mm=110).digest == "9096237d97dd"
     assert len({Points().digest, Points(count=512).digest, Points(crop_mm=90).digest}) == 3
     points = Points()
-    assert points.resolve(frozenset()) is points
+    assert points.resolve(frozenset({"mesh"})) is points
+    with pytest.raises(InvalidSuite, match="points: needs a dataset with a mesh, and this one offers image"):
+        points.resolve(frozenset({"image"}))
 
 
 @pytest.mark.parametrize(

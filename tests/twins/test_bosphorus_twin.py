@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from fer_bench.data.bosphorus import Bosphorus
 from fer_bench.data.doctor import diagnose
@@ -55,21 +54,42 @@ def test_a_face_from_the_front_shows_its_landmarks() -> None:
             assert upper[1] >= lower[1]
 
 
-def test_some_scans_have_holes_or_spikes() -> None:
-    """A hole is background with the face all around it; a spike stands millimetres out of its neighbours' middle."""
+def test_some_scans_have_holes_or_spikes(monkeypatch: pytest.MonkeyPatch) -> None:
     people = Population("bosphorus", procedural_face(), 0)
-    holes, spikes = 0, 0
-    for code in bosphorus._CODES:
-        shot = bosphorus.shoot(people, "bs000", code)
-        empty, count = ndimage.label(~shot.valid)
-        rim = set(np.concatenate([empty[0], empty[-1], empty[:, 0], empty[:, -1]]).tolist())
-        holes += any(number not in rim and (empty == number).sum() > 5 for number in range(1, count + 1))
-        z = np.where(shot.valid, shot.points[:, :, 2], np.nan)
-        around = np.stack([z[1:-1, :-2], z[1:-1, 2:], z[:-2, 1:-1], z[2:, 1:-1]])
-        flat = np.ptp(around, axis=0) < 2.0
-        spikes += bool((np.abs(z[1:-1, 1:-1] - around.mean(axis=0))[flat] > 4.0).any())
-    assert 0 < holes < len(bosphorus._CODES)
-    assert 0 < spikes < len(bosphorus._CODES)
+    usual = [bosphorus.shoot(people, "bs000", code) for code in bosphorus._CODES]
+    monkeypatch.setattr(bosphorus, "_SPIKES", 0.0)
+    flat = [bosphorus.shoot(people, "bs000", code) for code in bosphorus._CODES]
+    monkeypatch.setattr(bosphorus, "_HOLE", 0.0)
+    whole = [bosphorus.shoot(people, "bs000", code) for code in bosphorus._CODES]
+
+    assert all((a.valid == b.valid).all() for a, b in zip(usual, flat, strict=True))
+    risen = [(a.points - b.points)[a.points[:, :, 2] != b.points[:, :, 2]] for a, b in zip(usual, flat, strict=True)]
+    assert 0 < sum(len(points) > 0 for points in risen) < len(risen)
+    for points in risen:
+        assert len(points) <= 5
+        assert ((np.abs(points[:, 2]) >= 5.0) & (np.abs(points[:, 2]) <= 15.0 * 2)).all()
+        assert (points[:, [0, 1, 3, 4]] == 0).all()
+
+    holes = [b.valid & ~a.valid for a, b in zip(flat, whole, strict=True)]
+    assert all((a.valid <= b.valid).all() for a, b in zip(flat, whole, strict=True))
+    assert 0 < sum(hole.any() for hole in holes) < len(holes)
+    for hole in holes:
+        assert hole.sum() < 100, "10 mm across at most, on a grid of 2 mm"
+
+
+def test_a_landmark_is_the_nearest_point_in_space_or_hidden() -> None:
+    step = bosphorus.STEP_MM
+    row, column = np.mgrid[:9, :9]
+    points = np.stack([column * step, row * step, np.zeros((9, 9)), np.zeros((9, 9)), np.zeros((9, 9))], axis=2)
+    points[4, 4, 2] = -6.0  # a slit between two lips
+    valid = np.ones((9, 9), dtype=bool)
+    valid[4, 5] = False
+    places = np.full((len(LABELS), 3), -500.0)
+    places[0] = [4 * step - 0.5, 4 * step, 0.0]  # before the slit: the point beside it
+    places[1] = [5 * step + 0.5, 4 * step, 0.0]  # in a hole of one point
+    places[2] = [2 * step, 2 * step, -20.0]  # far behind what is seen
+    places[3] = [2 * step, 2 * step, -4.0]
+    assert bosphorus._seen(points, valid, places) == {LABELS[0]: (4, 3), LABELS[1]: (4, 6), LABELS[3]: (2, 2)}
 
 
 def test_what_is_unusual_and_right_is_taken_silently(root: Path) -> None:
