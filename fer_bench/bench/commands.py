@@ -17,6 +17,7 @@ from rich.markup import escape
 from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell, State
 from fer_bench.bench.suite import Suite, read_suite
+from fer_bench.data.layouts import find_root
 from fer_bench.errors import FerBenchError
 from fer_bench.processes import available_cores
 from fer_bench.records import atomic_write
@@ -166,8 +167,6 @@ def evaluate(
         evaluation = score_files(paths, str(task), fuse)
     else:
         protocol = registry.find_protocol(protocol_id)
-        from fer_bench.data.base import find_root
-
         if len(protocol.datasets) > 1:
             raise FerBenchError(f"{protocol_id} joins {' and '.join(protocol.datasets)}; evaluate takes one dataset.")
         name = protocol.datasets[0]
@@ -188,14 +187,14 @@ def evaluate(
 
 def check(name: str, root: Path | None, names_only: bool, workers: int, as_json: bool) -> int:
     """Tell what a dataset's folder holds and what can be run on it; returns the exit code."""
+    folder = find_root(name, root)
+    dataset = registry.load_dataset(name)
     from fer_bench.bench import display
     from fer_bench.bench.doctor_page import page
     from fer_bench.bench.launch import PRELOAD
-    from fer_bench.data.base import find_root
     from fer_bench.data.doctor import diagnose
     from fer_bench.processes import fork_server
 
-    dataset, folder = registry.load_dataset(name), find_root(name, root)
     fork_server(*PRELOAD)
     if as_json:
         diagnosis = diagnose(dataset, folder, read=not names_only, workers=workers)
@@ -211,11 +210,11 @@ def check(name: str, root: Path | None, names_only: bool, workers: int, as_json:
 def prepare(name: str, root: Path | None, representations: list[str], workers: int, skip_broken: bool) -> None:
     """Extract representations of a dataset into the cache."""
     from fer_bench.bench.plan import Need
-    from fer_bench.data.base import find_root
 
+    folder = find_root(name, root)
     dataset = registry.load_dataset(name)
     wanted = tuple(registry.load_representation(text).resolve(dataset.modalities) for text in representations)
-    need = Need(dataset, dataset.source(find_root(name, root)), wanted)
+    need = Need(dataset, dataset.source(folder), wanted)
     _prepare(need, workers, skip_broken)
     for representation in wanted:
         console.print(f"{representation.label} of {name}: {need.path(representation)}", highlight=False, soft_wrap=True)

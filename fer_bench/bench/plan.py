@@ -14,7 +14,8 @@ import torch
 from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.suite import Suite, resolve_arguments
-from fer_bench.data.base import FaceDataModule, find_root
+from fer_bench.data.base import FaceDataModule
+from fer_bench.data.layouts import find_root
 from fer_bench.errors import DatasetNotFound, InvalidSuite
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import CacheEntry, Source, default_cache, entry_path

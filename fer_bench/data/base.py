@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from fer_bench.data import index_store
 from fer_bench.data.batches import Samples, batches, targets
 from fer_bench.data.layouts import Tree, describe_other
 from fer_bench.data.survey import Survey
-from fer_bench.errors import DatasetNotFound, FerBenchError
+from fer_bench.errors import DatasetNotFound
 from fer_bench.geometry.clip import Clip
 from fer_bench.geometry.parameter_source import ParameterSource, find_parameters
 from fer_bench.geometry.photo import Photo
@@ -156,16 +155,3 @@ class FaceDataModule(L.LightningDataModule, ABC):
 def dataset_id(dataset: type[FaceDataModule]) -> str:
     """A dataset's id: the stem of its file."""
     return dataset.__module__.rpartition(".")[2]
-
-
-def find_root(name: str, root: Path | None = None) -> Path:
-    """Where a dataset is: `root`, else `$FER_BENCH_DATA/<name>`, else `data/<name>`.
-
-    Raises:
-        FerBenchError: a root was named that is not a folder.
-    """
-    if root is not None:
-        if not root.is_dir():
-            raise FerBenchError(f"{root}: there is no such folder; --root takes the folder of the {name} dataset.")
-        return root
-    return Path(os.environ.get("FER_BENCH_DATA") or "data") / name

@@ -1,4 +1,4 @@
-"""Names below a dataset's root: walking them, remembering what was read, and telling datasets apart by them."""
+"""A dataset's root and the names below it: walking them, remembering what was read, telling datasets apart by them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,19 @@ _TELLTALES = {
 _ENOUGH = 5_000
 # Label files hold at most some hundred thousand lines; what is larger is not one.
 _MAX_LABEL_BYTES = 512 * 2**20
+
+
+def find_root(name: str, root: Path | None = None) -> Path:
+    """Where a dataset is: `root`, else `$FER_BENCH_DATA/<name>`, else `data/<name>`.
+
+    Raises:
+        FerBenchError: a root was named that is not a folder.
+    """
+    if root is not None:
+        if not root.is_dir():
+            raise FerBenchError(f"{root}: there is no such folder; --root takes the folder of the {name} dataset.")
+        return root
+    return Path(os.environ.get("FER_BENCH_DATA") or "data") / name
 
 
 class Tree:

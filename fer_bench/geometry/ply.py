@@ -62,19 +62,19 @@ class _Binary:
     def __init__(self, data: bytes, position: int, order: str) -> None:
         self.data, self.position, self.order = data, position, order
 
-    def take(self, element: Element) -> tuple[dict[str, NDArray[np.float64]], dict[str, _Lists]]:
+    def take(self, element: Element) -> tuple[dict[str, _Values], dict[str, _Lists]]:
         """The numbers (N,) and the lists of an element, by property."""
         if all(p.length_dtype is None for p in element.properties):
             rows = self._rows(element, {})
-            return {p.name: rows[p.name].astype(np.float64) for p in element.properties}, {}
+            return {p.name: rows[p.name] for p in element.properties}, {}
         # Nearly always all lists are of one length, and then the whole element is one table.
         lengths = self._lengths_of_first_row(element) if element.count else {}
         if element.count and lengths is not None:
             rows = self._rows(element, lengths)
             if all((rows[f"length of {name}"] == length).all() for name, length in lengths.items()):
-                numbers = {n: rows[n].astype(np.float64) for n in rows.dtype.names or () if rows[n].ndim == 1}
+                numbers = {n: rows[n] for n in rows.dtype.names or () if rows[n].ndim == 1}
                 counts = {n: np.full(element.count, length, dtype=np.int64) for n, length in lengths.items()}
-                return numbers, {n: (counts[n], rows[n].astype(np.float64).ravel()) for n in lengths}
+                return numbers, {n: (counts[n], rows[n].ravel()) for n in lengths}
             self.position -= rows.nbytes
         return self._row_by_row(element)
 
@@ -109,8 +109,8 @@ class _Binary:
         size = place - self.position
         return lengths if size * element.count <= len(self.data) - self.position else None
 
-    def _row_by_row(self, element: Element) -> tuple[dict[str, NDArray[np.float64]], dict[str, _Lists]]:
-        numbers: dict[str, list[NDArray[np.float64]]] = {p.name: [] for p in element.properties}
+    def _row_by_row(self, element: Element) -> tuple[dict[str, _Values], dict[str, _Lists]]:
+        numbers: dict[str, list[_Values]] = {p.name: [] for p in element.properties}
         counts: dict[str, list[int]] = {p.name: [] for p in element.properties if p.length_dtype}
         for _ in range(element.count):
             before = self.position
@@ -153,7 +153,7 @@ class _Ascii:
             raise Malformed(f"{token!r} on line {data[:bad].count(10) + 1} is not a number")
         self.position = 0
 
-    def take(self, element: Element) -> tuple[dict[str, NDArray[np.float64]], dict[str, _Lists]]:
+    def take(self, element: Element) -> tuple[dict[str, _Values], dict[str, _Lists]]:
         """The numbers (N,) and the lists of an element, by property."""
         if all(p.length_dtype is None for p in element.properties):
             width = len(element.properties)
@@ -198,7 +198,8 @@ class _Ascii:
         return self.values[self.position - count : self.position]
 
 
-_Lists = tuple[NDArray[np.int64], NDArray[np.float64]]
+_Values = NDArray[np.integer] | NDArray[np.floating]
+_Lists = tuple[NDArray[np.int64], _Values]
 """Lengths (N,) of lists, and their values one after the other."""
 
 
@@ -231,11 +232,12 @@ def _mesh(elements: list[Element], reader: _Ascii | _Binary) -> PlyMesh:
     return PlyMesh(vertices, _triangles(*faces, len(vertices)))
 
 
-def _triangles(sizes: NDArray[np.int64], corners: NDArray[np.float64], count: int) -> NDArray[np.int32]:
+def _triangles(sizes: NDArray[np.int64], corners: _Values, count: int) -> NDArray[np.int32]:
     if len(sizes) and sizes.min() < 3:
         worst = int((sizes < 3).argmax())
         raise Malformed(f"face {worst} has {sizes[worst]} corners instead of 3 or more")
-    wrong = ~((corners >= 0) & (corners < count) & (corners == np.floor(corners)))
+    right = (corners >= 0) & (corners < count)
+    wrong = ~(right if corners.dtype.kind in "iu" else right & (corners == np.floor(corners)))
     if wrong.any():
         raise Malformed(f"a face names vertex {corners[wrong][0]:g}, but there are only {count} vertices")
     return fan(corners.astype(np.int64), sizes)
