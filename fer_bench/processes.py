@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerContext
 from typing import Any, TypeVar
 
@@ -25,7 +26,8 @@ def fork_server(*preload: str) -> ForkServerContext:
     """The context to start processes from.
 
     A forked copy of a process that runs threads (torch, numba) can hang; the fork server starts without any. It imports
-    `preload` once, and the processes forked from it have these modules at no cost; the first call decides.
+    `preload` once, at once and beside the caller, and the processes forked from it have these modules at no cost; the
+    first call decides.
     """
     # Several processes with threads of their own on one machine: a thread that waits by spinning takes the core that
     # another needs, and a training step of 75 ms has been seen to take 2,400.
@@ -36,7 +38,20 @@ def fork_server(*preload: str) -> ForkServerContext:
     context = get_context("forkserver")
     if preload:
         context.set_forkserver_preload(list(preload))
+        _start_server()
     return context
+
+
+def _start_server() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return  # it starts with the first process; only the main thread may say what a signal does
+    # Ctrl-C in a terminal reaches every process, and the server would die of it in the middle of an import, with a
+    # traceback. What is ignored here stays so in the server.
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def map_processes(work: Callable[[Item], Output], items: Sequence[Item], workers: int) -> Iterator[Output]:

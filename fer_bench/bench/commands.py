@@ -19,7 +19,7 @@ from fer_bench.bench.cell import Cell, State
 from fer_bench.bench.suite import Suite, read_suite
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import FerBenchError
-from fer_bench.processes import available_cores
+from fer_bench.processes import available_cores, fork_server
 from fer_bench.records import atomic_write
 
 if TYPE_CHECKING:
@@ -187,15 +187,14 @@ def evaluate(
 
 def check(name: str, root: Path | None, names_only: bool, workers: int, as_json: bool) -> int:
     """Tell what a dataset's folder holds and what can be run on it; returns the exit code."""
-    folder = find_root(name, root)
-    dataset = registry.load_dataset(name)
+    module, folder = registry.dataset_module(name), find_root(name, root)
+    if workers > 1 and not names_only:
+        fork_server(module)
     from fer_bench.bench import display
     from fer_bench.bench.doctor_page import page
-    from fer_bench.bench.launch import PRELOAD
     from fer_bench.data.doctor import diagnose
-    from fer_bench.processes import fork_server
 
-    fork_server(*PRELOAD)
+    dataset = registry.load_dataset(name)
     if as_json:
         diagnosis = diagnose(dataset, folder, read=not names_only, workers=workers)
         print(json.dumps(diagnosis.to_json(), indent=2, ensure_ascii=False))
@@ -257,7 +256,6 @@ def make_twin(
 def _prepare(need: Need, workers: int, skip_broken: bool) -> None:
     from fer_bench.bench import display
     from fer_bench.bench.launch import PRELOAD
-    from fer_bench.processes import fork_server
     from fer_bench.representations.cache import default_cache, prepare
 
     fork_server(*PRELOAD)  # the same server starts the cells afterwards

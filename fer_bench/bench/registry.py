@@ -50,10 +50,16 @@ def load_method(name: str, where: str = "") -> type[Method]:
     return _only_subclass("methods", name, Method)
 
 
-def load_dataset(name: str, where: str = "") -> type[FaceDataModule]:
-    """The dataset of an id; raises `UnknownName` with the near misses."""
+def dataset_module(name: str, where: str = "") -> str:
+    """The module of a dataset's reader, which is not imported; raises `UnknownName` with the near misses."""
     if name not in datasets():
         raise UnknownName("dataset", name, datasets(), where)
+    return f"fer_bench.data.{name}"
+
+
+def load_dataset(name: str, where: str = "") -> type[FaceDataModule]:
+    """The dataset of an id; raises `UnknownName` with the near misses."""
+    dataset_module(name, where)
     from fer_bench.data.base import FaceDataModule
 
     return _only_subclass("data", name, FaceDataModule)

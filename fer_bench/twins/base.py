@@ -54,7 +54,8 @@ class NewTwin:
             work: Writes what belongs to an item, below `folder`; picklable. What it writes depends on the item alone.
             items: What progress counts.
         """
-        fork_server(type(work).__module__)
+        if self.workers > 1:
+            fork_server(type(work).__module__)
         results = []
         for done, result in enumerate(map_processes(_Uncollected(work), items, self.workers), start=1):
             results.append(result)
