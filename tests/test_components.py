@@ -165,13 +165,14 @@ def test_the_doctor_finds_every_fault_of_a_twin(name: str, twin_roots: dict[str,
 
 @pytest.mark.parametrize("name", TWINS)
 def test_a_twin_says_what_it_offers(name: str) -> None:
-    twin = registry.twin_module(name)
-    assert 1 <= twin.DEFAULT_SUBJECTS <= twin.MAX_SUBJECTS
-    assert len(set(twin.LAYOUTS)) == len(twin.LAYOUTS) >= 1
+    write_twin = registry.load_twin(name)
+    assert write_twin.dataset == name
+    assert 1 <= write_twin.default_subjects <= write_twin.max_subjects
+    assert len(set(write_twin.layouts)) == len(write_twin.layouts) >= 1
     with pytest.raises(FerBenchError, match="--subjects"):
-        twin.write_twin(Path("nowhere"), subjects=twin.MAX_SUBJECTS + 1)
+        write_twin(Path("nowhere"), subjects=write_twin.max_subjects + 1)
     with pytest.raises(FerBenchError, match="--layout"):
-        twin.write_twin(Path("nowhere"), layout="other")
+        write_twin(Path("nowhere"), layout="other")
 
 
 @pytest.mark.parametrize("name", METHODS)

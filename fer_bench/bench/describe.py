@@ -61,9 +61,9 @@ def _around(dataset: str) -> str:
     """The protocols on a dataset, and its twin."""
     lines = ["Protocols: " + (", ".join(p.id for p in PROTOCOLS.values() if dataset in p.datasets) or "none")]
     if dataset in registry.twins():
-        twin = registry.twin_module(dataset)
-        layouts = f"; layouts {', '.join(twin.LAYOUTS)}" if len(twin.LAYOUTS) > 1 else ""
-        lines.append(f"Twin: fer-bench data twin {dataset}, {twin.DEFAULT_SUBJECTS} subjects by default{layouts}")
+        twin = registry.load_twin(dataset)
+        layouts = f"; layouts {', '.join(twin.layouts)}" if len(twin.layouts) > 1 else ""
+        lines.append(f"Twin: fer-bench data twin {dataset}, {twin.default_subjects} subjects by default{layouts}")
     return "\n".join(lines)
 
 

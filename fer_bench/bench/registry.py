@@ -7,7 +7,6 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from fer_bench.data.base import FaceDataModule
     from fer_bench.methods.base import Method
     from fer_bench.representations.base import Representation
+    from fer_bench.twins.base import TwinWriter
 
 _BASES = {"methods": "Method", "data": "FaceDataModule", "representations": "Representation"}
 
@@ -70,16 +70,11 @@ def card(package: str, name: str) -> str:
     return inspect.cleandoc(_docstrings(package)[name])
 
 
-def twin_module(name: str) -> Any:
-    """The module of a dataset's twin, with `write_twin`, `DEFAULT_SUBJECTS` and `LAYOUTS`; raises `UnknownName`."""
+def load_twin(name: str) -> TwinWriter:
+    """What writes a dataset's twin; raises `UnknownName`."""
     if name not in twins():
         raise UnknownName("twin", name, twins())
-    return importlib.import_module(f"fer_bench.twins.{name}")
-
-
-def load_twin(name: str) -> Callable[..., None]:
-    """The function that writes a dataset's twin; raises `UnknownName`."""
-    writer: Callable[..., None] = twin_module(name).write_twin
+    writer: TwinWriter = importlib.import_module(f"fer_bench.twins.{name}").write_twin
     return writer
 
 

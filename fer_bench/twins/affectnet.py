@@ -17,16 +17,12 @@ from fer_bench.geometry.images import write_image
 from fer_bench.geometry.morphable import write_table
 from fer_bench.records import atomic_write, digest
 from fer_bench.twins.actions import act
-from fer_bench.twins.base import NewTwin, Progress, new_twin
+from fer_bench.twins.base import NewTwin, TwinWriter
 from fer_bench.twins.coefficients import emoca, smirk
 from fer_bench.twins.face import FaceModel
 from fer_bench.twins.photographs import Photograph, Setting, photograph, valence_arousal
 from fer_bench.twins.population import Population
 from fer_bench.twins.quotas import apportion
-
-DEFAULT_SUBJECTS = 20
-MAX_SUBJECTS = 1000
-LAYOUTS = ("2021", "2017")
 
 ALIGNED_PIXELS = 224
 
@@ -39,58 +35,30 @@ _NO_FACE = 10
 _COLUMNS = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
 
 
-def write_twin(
-    root: Path,
-    *,
-    subjects: int | None = None,
-    seed: int = 0,
-    face_model: FaceModel | None = None,
-    layout: str | None = None,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> None:
-    """Write a twin: 60 training photographs a person, their annotations, and what EMOCA and SMIRK would say of them.
-
-    Args:
-        root: Folder to create; an empty one may be there.
-        subjects: People, of whom the dataset tells nothing; 20 if None.
-        seed: Another seed gives other people.
-        face_model: By default the procedural face.
-        layout: `2021`, aligned photographs and a file an annotation; or `2017`, photographs as taken and two lists.
-        workers: Processes.
-        progress: Told (photographs done, photographs in all).
-
-    Raises:
-        FerBenchError: the folder is not empty, or there are too many subjects.
+def _fill(twin: NewTwin) -> None:
+    """60 training photographs a person (of whom the dataset tells nothing), their annotations, and what EMOCA and SMIRK
+    would say of them. Layouts: `2021`, aligned photographs and a file an annotation; `2017`, photographs as taken and
+    two lists.
     """
-    with new_twin(
-        root,
-        "affectnet",
-        "AffectNet",
-        subjects=subjects,
-        default_subjects=DEFAULT_SUBJECTS,
-        max_subjects=MAX_SUBJECTS,
-        layout=layout,
-        layouts=LAYOUTS,
-        seed=seed,
-        face_model=face_model,
-        workers=workers,
-        progress=progress,
-    ) as twin:
-        people = Population("affectnet", twin.model, seed)
-        shots = plan(people, twin.subjects, twin.layout)
-        # Person by person, whose face is then made once.
-        order = sorted(range(len(shots)), key=lambda place: (shots[place].person, place))
-        taken = dict(zip(order, twin.map(_Work(twin.folder, people), [shots[place] for place in order]), strict=True))
-        rows = {shot.sample: taken[place].smirk for place, shot in enumerate(shots)}
-        write_table(twin.folder / "smirk.parquet", "smirk-358", rows)
-        if twin.layout == "2021":
-            _vary_2021(twin, shots)
-        else:
-            _lists_2017(twin, [(shot, taken[place].row) for place, shot in enumerate(shots)])
-        gap = next(shot for shot in shots if shot.code == 1)
-        (twin.folder / gap.image).with_suffix(".json").unlink()
-        twin.quirks.append(f"{gap.sample} has no EMOCA parameters.")
+    people = Population("affectnet", twin.model, twin.seed)
+    shots = plan(people, twin.subjects, twin.layout)
+    # Person by person, whose face is then made once.
+    order = sorted(range(len(shots)), key=lambda place: (shots[place].person, place))
+    taken = dict(zip(order, twin.map(_Work(twin.folder, people), [shots[place] for place in order]), strict=True))
+    rows = {shot.sample: taken[place].smirk for place, shot in enumerate(shots)}
+    write_table(twin.folder / "smirk.parquet", "smirk-358", rows)
+    if twin.layout == "2021":
+        _vary_2021(twin, shots)
+    else:
+        _lists_2017(twin, [(shot, taken[place].row) for place, shot in enumerate(shots)])
+    gap = next(shot for shot in shots if shot.code == 1)
+    (twin.folder / gap.image).with_suffix(".json").unlink()
+    twin.quirks.append(f"{gap.sample} has no EMOCA parameters.")
+
+
+write_twin = TwinWriter(
+    "affectnet", "AffectNet", _fill, default_subjects=20, max_subjects=1000, layouts=("2021", "2017")
+)
 
 
 class Shot(NamedTuple):
@@ -196,7 +164,7 @@ def make_photograph(people: Population, shot: Shot) -> _View:
 def preview(model: FaceModel, seed: int) -> list[tuple[str, NDArray[np.uint8]]]:
     """Seven validation photographs of each expression."""
     people = Population("affectnet", model, seed)
-    shots = [shot for shot in plan(people, DEFAULT_SUBJECTS, LAYOUTS[0]) if shot.split == "val"]
+    shots = [shot for shot in plan(people, write_twin.default_subjects, write_twin.layouts[0]) if shot.split == "val"]
     cells = []
     for code in _TRAIN:
         for shot in [shot for shot in shots if shot.code == code][:7]:

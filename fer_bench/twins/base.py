@@ -5,8 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -71,73 +70,89 @@ class NewTwin:
         return path
 
 
-@contextmanager
-def new_twin(
-    root: Path,
-    dataset: str,
-    title: str,
-    *,
-    subjects: int | None,
-    default_subjects: int,
-    max_subjects: int,
-    layout: str | None,
-    layouts: Sequence[str],
-    seed: int,
-    face_model: FaceModel | None,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> Iterator[NewTwin]:
-    """Open a twin for writing: the folder appears, with its marker, when the block ends well, and leaves nothing
-    otherwise.
+@dataclass(frozen=True)
+class TwinWriter:
+    """Writes twins of one dataset; `fer-bench data twin` calls it.
 
-    Args:
-        root: Folder to create; an empty one may be there.
-        dataset: The dataset's id.
-        title: The dataset's name, for errors.
-        subjects: How many; None for `default_subjects`.
-        layout: One of `layouts`; None for the first.
-        face_model: None for the procedural face.
-        workers: Processes of `NewTwin.map`.
-        progress: Told (items done, items in all).
-
-    Raises:
-        FerBenchError: there are too many subjects or none, the layout does not exist, or the folder is not empty or
-            cannot be made.
+    Attributes:
+        dataset: Its id.
+        title: Its name, for errors.
+        fill: Writes all that a twin holds. The bytes depend on the twin's subjects, seed, model and layout alone.
+        default_subjects: How many where nobody says.
+        max_subjects: As many as the distribution has names for.
+        layouts: What `NewTwin.layout` can be; the first where nobody says.
     """
-    count = default_subjects if subjects is None else subjects
-    if not 1 <= count <= max_subjects:
-        raise FerBenchError(f"--subjects {count}: {title} has {max_subjects} subjects; ask for 1 to {max_subjects}.")
-    chosen = layouts[0] if layout is None else layout
-    if chosen not in layouts:
-        raise FerBenchError(f"--layout {chosen}: {title} has the layouts {', '.join(layouts)}; name one of them.")
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise FerBenchError(f"{root}: is not empty; name another folder with --out, or delete this one first.")
-    model = face_model or procedural_face()
-    final = root.resolve()
-    temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}")
-    try:
+
+    dataset: str
+    title: str
+    fill: Callable[[NewTwin], None]
+    default_subjects: int
+    max_subjects: int
+    layouts: tuple[str, ...]
+
+    def __call__(
+        self,
+        root: Path,
+        *,
+        subjects: int | None = None,
+        seed: int = 0,
+        face_model: FaceModel | None = None,
+        layout: str | None = None,
+        workers: int = 1,
+        progress: Progress | None = None,
+    ) -> None:
+        """Write a twin. The folder appears, with its marker, when it is complete; stopped earlier, nothing is left.
+
+        Args:
+            root: Folder to create; an empty one may be there.
+            subjects: How many; None for `default_subjects`.
+            seed: Another seed gives other people.
+            face_model: None for the procedural face.
+            layout: One of `layouts`; None for the first.
+            workers: Processes; the bytes do not depend on them.
+            progress: Told (items done, items in all).
+
+        Raises:
+            FerBenchError: there are too many subjects or none, the layout does not exist, or the folder is not empty or
+                cannot be made.
+        """
+        count = self.default_subjects if subjects is None else subjects
+        if not 1 <= count <= self.max_subjects:
+            most = self.max_subjects
+            raise FerBenchError(f"--subjects {count}: {self.title} has {most} subjects; ask for 1 to {most}.")
+        chosen = self.layouts[0] if layout is None else layout
+        if chosen not in self.layouts:
+            known = ", ".join(self.layouts)
+            raise FerBenchError(f"--layout {chosen}: {self.title} has the layouts {known}; name one of them.")
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise FerBenchError(f"{root}: is not empty; name another folder with --out, or delete this one first.")
+        model = face_model or procedural_face()
+        final = root.resolve()
+        temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}")
         try:
-            temporary.mkdir(parents=True)
-        except OSError as error:
-            raise FerBenchError(f"{root}: cannot be made ({error.strerror}); name another folder with --out.") from None
-        twin = NewTwin(temporary, model, count, seed, chosen, workers, progress)
-        yield twin
-        marker = {
-            "dataset": dataset,
-            "recipe": RECIPE,
-            "face_model": model_id(model),
-            "seed": seed,
-            "subjects": count,
-            "layout": chosen,
-            "quirks": twin.quirks,
-            "variants": twin.variants,
-        }
-        write_json(temporary / TWIN_MARKER, marker)
-        if final.exists():
-            final.rmdir()
-        temporary.rename(final)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            try:
+                temporary.mkdir(parents=True)
+            except OSError as error:
+                problem = f"cannot be made ({error.strerror}); name another folder with --out."
+                raise FerBenchError(f"{root}: {problem}") from None
+            twin = NewTwin(temporary, model, count, seed, chosen, workers, progress)
+            self.fill(twin)
+            marker = {
+                "dataset": self.dataset,
+                "recipe": RECIPE,
+                "face_model": model_id(model),
+                "seed": seed,
+                "subjects": count,
+                "layout": chosen,
+                "quirks": twin.quirks,
+                "variants": twin.variants,
+            }
+            write_json(temporary / TWIN_MARKER, marker)
+            if final.exists():
+                final.rmdir()
+            temporary.rename(final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def model_id(model: FaceModel) -> str:

@@ -15,15 +15,11 @@ from fer_bench.geometry.landmark_lists import LABELS, read_lm2, read_lm3, write_
 from fer_bench.geometry.render import SUBPIXEL, rasterise, render
 from fer_bench.geometry.scan import Scan
 from fer_bench.twins.actions import act
-from fer_bench.twins.base import NewTwin, Progress, crlf, new_twin
+from fer_bench.twins.base import NewTwin, TwinWriter, crlf
 from fer_bench.twins.face import FaceModel
 from fer_bench.twins.population import Population
 from fer_bench.twins.preview import lit
 from fer_bench.twins.scans import Pose
-
-DEFAULT_SUBJECTS = 20
-MAX_SUBJECTS = 105
-LAYOUTS = ("subjects",)
 
 ROWS, COLUMNS, STEP_MM = 108, 84, 2.0
 _PIXELS_A_STEP = 3
@@ -43,50 +39,15 @@ _MARKS = (
 )
 
 
-def write_twin(
-    root: Path,
-    *,
-    subjects: int | None = None,
-    seed: int = 0,
-    face_model: FaceModel | None = None,
-    layout: str | None = None,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> None:
-    """Write a twin: nine scans a subject (six expressions, neutral, an action unit, a rotation) and the marker file.
+def _fill(twin: NewTwin) -> None:
+    """Nine scans a subject: six expressions (nearly all subjects have them), neutral, an action unit, a rotation."""
+    people = Population("bosphorus", twin.model, twin.seed)
+    names = [f"bs{number:03d}" for number in range(twin.subjects)]
+    twin.map(_Work(twin.folder, people), [(name, code) for name in names for code in _CODES])
+    _vary(twin, names)
 
-    The bytes depend on subjects, seed and face model, and not on the number of workers.
 
-    Args:
-        root: Folder to create; an empty one may be there.
-        subjects: 1 to 105; 20 if None, nearly all of whom have the six expressions.
-        seed: Another seed gives other people.
-        face_model: By default the procedural face.
-        layout: The only one.
-        workers: Processes.
-        progress: Told (scans done, scans in all).
-
-    Raises:
-        FerBenchError: the folder is not empty, or there are too many subjects.
-    """
-    with new_twin(
-        root,
-        "bosphorus",
-        "Bosphorus",
-        subjects=subjects,
-        default_subjects=DEFAULT_SUBJECTS,
-        max_subjects=MAX_SUBJECTS,
-        layout=layout,
-        layouts=LAYOUTS,
-        seed=seed,
-        face_model=face_model,
-        workers=workers,
-        progress=progress,
-    ) as twin:
-        people = Population("bosphorus", twin.model, seed)
-        names = [f"bs{number:03d}" for number in range(twin.subjects)]
-        twin.map(_Work(twin.folder, people), [(name, code) for name in names for code in _CODES])
-        _vary(twin, names)
+write_twin = TwinWriter("bosphorus", "Bosphorus", _fill, default_subjects=20, max_subjects=105, layouts=("subjects",))
 
 
 @dataclass(frozen=True, eq=False)

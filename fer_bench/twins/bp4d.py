@@ -14,7 +14,7 @@ from fer_bench.geometry.images import write_image
 from fer_bench.geometry.obj import write_obj
 from fer_bench.geometry.vrml_writer import write_vrml_sequence_frame
 from fer_bench.twins.actions import unit_intensities
-from fer_bench.twins.base import NewTwin, Progress, new_twin
+from fer_bench.twins.base import NewTwin, TwinWriter
 from fer_bench.twins.captures import Captured, capture
 from fer_bench.twins.coarse import coarse
 from fer_bench.twins.face import FaceModel
@@ -23,11 +23,6 @@ from fer_bench.twins.population import Population
 from fer_bench.twins.preview import lit
 from fer_bench.twins.scans import scan_of
 
-DEFAULT_SUBJECTS, MAX_SUBJECTS = 20, 41
-LAYOUTS = ("sequences", "fera", "wrl")
-"""The names of folders differ between releases, and no source says which meshes each has: `sequences` has .obj files
-and tables of a hundred columns, `fera` the folders of the FERA 2015 release, numbers without padding and shorter
-tables, `wrl` meshes in the grammar of BU-4DFE and no wrapper."""
 
 FRAMES = 8
 VERTICES = 1200
@@ -43,54 +38,24 @@ _UNITS = (1, 2, 4, 5, 6, 7, *range(9, 21), 22, 23, 24, *range(27, 40))
 _INTENSITY_UNITS = (6, 10, 12, 14, 17)
 
 
-def write_twin(
-    root: Path,
-    *,
-    subjects: int | None = None,
-    seed: int = 0,
-    face_model: FaceModel | None = None,
-    layout: str | None = None,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> None:
-    """Write a twin: eight tasks of eight frames a subject with meshes and textures, tables of action units, and the
-    marker file.
+def _fill(twin: NewTwin) -> None:
+    """Eight tasks of eight frames a subject with meshes and textures, and tables of action units.
 
-    The bytes depend on subjects, seed, layout and face model, and not on the number of workers. The folder appears when
-    it is complete; stopped earlier, nothing is left.
-
-    Args:
-        root: Folder to create; an empty one may be there.
-        subjects: 1 to 41, women and men as in the distribution; 20 if None.
-        seed: Another seed gives other people.
-        face_model: By default the procedural face; fewer of its vertices are used.
-        layout: One of `LAYOUTS`; the first if None.
-        workers: Processes.
-        progress: Told (sequences done, sequences in all).
-
-    Raises:
-        FerBenchError: the folder is not empty, there is no such layout, or there are too many subjects.
+    The names of folders differ between releases, and no source says which meshes each has. Layouts: `sequences`, .obj
+    files and tables of a hundred columns; `fera`, the folders of the FERA 2015 release, numbers without padding and
+    shorter tables; `wrl`, meshes in the grammar of BU-4DFE and no wrapper.
     """
-    with new_twin(
-        root,
-        "bp4d",
-        "BP4D",
-        subjects=subjects,
-        default_subjects=DEFAULT_SUBJECTS,
-        max_subjects=MAX_SUBJECTS,
-        layout=layout,
-        layouts=LAYOUTS,
-        seed=seed,
-        face_model=face_model,
-        workers=workers,
-        progress=progress,
-    ) as twin:
-        names = subject_names(twin.subjects)
-        sequences = [(subject, task) for subject in names for task in BP4D_CODES]
-        sequences.remove((names[-1], "T4"))
-        twin.quirks.append(f"{names[-1]} has no task T4.")
-        twin.map(_Work(twin.folder, twin.layout, population(twin.model, seed)), sequences)
-        _damage(twin)
+    names = subject_names(twin.subjects)
+    sequences = [(subject, task) for subject in names for task in BP4D_CODES]
+    sequences.remove((names[-1], "T4"))
+    twin.quirks.append(f"{names[-1]} has no task T4.")
+    twin.map(_Work(twin.folder, twin.layout, population(twin.model, twin.seed)), sequences)
+    _damage(twin)
+
+
+write_twin = TwinWriter(
+    "bp4d", "BP4D", _fill, default_subjects=20, max_subjects=41, layouts=("sequences", "fera", "wrl")
+)
 
 
 def subject_names(count: int) -> list[str]:

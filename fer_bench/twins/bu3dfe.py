@@ -15,7 +15,7 @@ from fer_bench.geometry.images import write_image
 from fer_bench.geometry.render import render
 from fer_bench.geometry.scan import Scan
 from fer_bench.geometry.vrml_writer import write_vrml
-from fer_bench.twins.base import NewTwin, Progress, crlf, new_twin, read_marker
+from fer_bench.twins.base import NewTwin, TwinWriter, crlf, read_marker
 from fer_bench.twins.expressions import prototype, sample
 from fer_bench.twins.face import FaceModel, procedural_face
 from fer_bench.twins.identity import generator
@@ -34,55 +34,16 @@ _RACES = {
 }
 _DARKNESS = {"WH": 0.10, "AE": 0.22, "AM": 0.35, "LA": 0.40, "IN": 0.60, "BL": 0.85}
 
-DEFAULT_SUBJECTS, MAX_SUBJECTS = 20, 100
-LAYOUTS = ("distribution",)
+
+def _fill(twin: NewTwin) -> None:
+    """25 scans a subject with meshes, textures, landmarks and photographs."""
+    names = [scan for subject in subject_names(twin.subjects) for scan in scan_names(subject)]
+    people = population(twin.model, twin.seed)
+    twin.map(_Work(twin.folder, people), names)
+    _vary(twin, people)
 
 
-def write_twin(
-    root: Path,
-    *,
-    subjects: int | None = None,
-    seed: int = 0,
-    face_model: FaceModel | None = None,
-    layout: str | None = None,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> None:
-    """Write a twin: 25 scans a subject with meshes, textures, landmarks and photographs, and the marker file.
-
-    The bytes depend on subjects, seed and face model, and not on the number of workers. The folder appears when it is
-    complete; stopped earlier, nothing is left.
-
-    Args:
-        root: Folder to create; an empty one may be there.
-        subjects: 1 to 100, women and men as in the distribution; 20 if None.
-        seed: Another seed gives other people.
-        face_model: By default the procedural face.
-        layout: There is but one.
-        workers: Processes.
-        progress: Told (scans done, scans in all).
-
-    Raises:
-        FerBenchError: the folder is not empty, or there are too many subjects.
-    """
-    with new_twin(
-        root,
-        "bu3dfe",
-        "BU-3DFE",
-        subjects=subjects,
-        default_subjects=DEFAULT_SUBJECTS,
-        max_subjects=MAX_SUBJECTS,
-        layout=layout,
-        layouts=LAYOUTS,
-        seed=seed,
-        face_model=face_model,
-        workers=workers,
-        progress=progress,
-    ) as twin:
-        names = [scan for subject in subject_names(twin.subjects) for scan in scan_names(subject)]
-        people = population(twin.model, seed)
-        twin.map(_Work(twin.folder, people), names)
-        _vary(twin, people)
+write_twin = TwinWriter("bu3dfe", "BU-3DFE", _fill, default_subjects=20, max_subjects=100, layouts=("distribution",))
 
 
 def _vary(twin: NewTwin, people: Population) -> None:
@@ -173,7 +134,7 @@ def photograph(mesh: ScannedMesh, albedo: NDArray[np.uint8], size: int = PHOTOGR
 def preview(model: FaceModel, seed: int, count: int = 4) -> list[tuple[str, NDArray[np.uint8]]]:
     """People x expressions at full intensity, with texture and without, and the four intensities of two of them."""
     people = population(model, seed)
-    subjects = subject_names(MAX_SUBJECTS)[:: MAX_SUBJECTS // count][:count]
+    subjects = subject_names(write_twin.max_subjects)[:: write_twin.max_subjects // count][:count]
     kinds = ("neutral", *BASIC_SIX)
     codes = {expression: code for code, expression in BU3DFE_CODES.items()}
 

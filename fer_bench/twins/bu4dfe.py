@@ -12,7 +12,7 @@ from fer_bench.expressions import BU4DFE_CODES
 from fer_bench.geometry.bnd import write_bnd
 from fer_bench.geometry.images import write_image
 from fer_bench.geometry.vrml_writer import write_vrml_sequence_frame
-from fer_bench.twins.base import NewTwin, Progress, crlf, new_twin
+from fer_bench.twins.base import NewTwin, TwinWriter, crlf
 from fer_bench.twins.captures import capture
 from fer_bench.twins.coarse import coarse
 from fer_bench.twins.face import FaceModel
@@ -20,60 +20,20 @@ from fer_bench.twins.population import Population
 from fer_bench.twins.preview import lit
 from fer_bench.twins.scans import scan_of
 
-DEFAULT_SUBJECTS, MAX_SUBJECTS = 20, 101
-LAYOUTS = ("distribution",)
-
 FRAMES = 12
 VERTICES = 1200
 _PACKAGE = "BU4DFE_BND_V1.1"
 
 
-def write_twin(
-    root: Path,
-    *,
-    subjects: int | None = None,
-    seed: int = 0,
-    face_model: FaceModel | None = None,
-    layout: str | None = None,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> None:
-    """Write a twin: six sequences of twelve frames a subject with meshes and textures, landmarks of the women, and the
-    marker file.
+def _fill(twin: NewTwin) -> None:
+    """Six sequences of twelve frames a subject with meshes and textures, and landmarks of the women."""
+    work = _Work(twin.folder, population(twin.model, twin.seed))
+    twin.map(work, [(subject, folder) for subject in subject_names(twin.subjects) for folder in BU4DFE_CODES])
+    _vary(twin)
+    _damage(twin)
 
-    The bytes depend on subjects, seed and face model, and not on the number of workers. The folder appears when it is
-    complete; stopped earlier, nothing is left.
 
-    Args:
-        root: Folder to create; an empty one may be there.
-        subjects: 1 to 101, women and men as in the distribution; 20 if None.
-        seed: Another seed gives other people.
-        face_model: By default the procedural face; fewer of its vertices are used.
-        layout: There is but one.
-        workers: Processes.
-        progress: Told (sequences done, sequences in all).
-
-    Raises:
-        FerBenchError: the folder is not empty, or there are too many subjects.
-    """
-    with new_twin(
-        root,
-        "bu4dfe",
-        "BU-4DFE",
-        subjects=subjects,
-        default_subjects=DEFAULT_SUBJECTS,
-        max_subjects=MAX_SUBJECTS,
-        layout=layout,
-        layouts=LAYOUTS,
-        seed=seed,
-        face_model=face_model,
-        workers=workers,
-        progress=progress,
-    ) as twin:
-        work = _Work(twin.folder, population(twin.model, seed))
-        twin.map(work, [(subject, folder) for subject in subject_names(twin.subjects) for folder in BU4DFE_CODES])
-        _vary(twin)
-        _damage(twin)
+write_twin = TwinWriter("bu4dfe", "BU-4DFE", _fill, default_subjects=20, max_subjects=101, layouts=("distribution",))
 
 
 def subject_names(count: int) -> list[str]:

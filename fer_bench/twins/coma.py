@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 
 from fer_bench.geometry.ply import Format, write_ply
 from fer_bench.geometry.scan import Scan
-from fer_bench.twins.base import NewTwin, Progress, new_twin
+from fer_bench.twins.base import NewTwin, TwinWriter
 from fer_bench.twins.coarse import coarse
 from fer_bench.twins.face import FaceModel
 from fer_bench.twins.performance import performance
 from fer_bench.twins.population import Population
 from fer_bench.twins.preview import lit
-
-DEFAULT_SUBJECTS = MAX_SUBJECTS = 12
-LAYOUTS = ("sequences",)
 
 FRAMES = 30
 VERTICES = 1200
@@ -37,51 +34,17 @@ _GAP = (12, 13)  # frames that somebody's sequence lacks
 _METRES = 0.001
 
 
-def write_twin(
-    root: Path,
-    *,
-    subjects: int | None = None,
-    seed: int = 0,
-    face_model: FaceModel | None = None,
-    layout: str | None = None,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> None:
-    """Write a twin: twelve sequences a subject of 30 registered meshes each, in metres, and the marker file.
-
-    The meshes are without noise and in the order of one template, as registered ones are. The bytes depend on subjects,
-    seed and face model, and not on the number of workers.
-
-    Args:
-        root: Folder to create; an empty one may be there.
-        subjects: 1 to 12, by the distribution's names; 12 if None.
-        seed: Another seed gives other people.
-        face_model: By default the procedural face; about 1,200 of its vertices are taken.
-        layout: The only one.
-        workers: Processes.
-        progress: Told (sequences done, sequences in all).
-
-    Raises:
-        FerBenchError: the folder is not empty, or there are too many subjects.
+def _fill(twin: NewTwin) -> None:
+    """Twelve sequences a subject of 30 meshes each, in metres, without noise and in the order of one template, as
+    registered ones are.
     """
-    with new_twin(
-        root,
-        "coma",
-        "CoMA",
-        subjects=subjects,
-        default_subjects=DEFAULT_SUBJECTS,
-        max_subjects=MAX_SUBJECTS,
-        layout=layout,
-        layouts=LAYOUTS,
-        seed=seed,
-        face_model=face_model,
-        workers=workers,
-        progress=progress,
-    ) as twin:
-        people = Population("coma", coarse(twin.model, VERTICES), seed)
-        names = SUBJECTS[: twin.subjects]
-        twin.map(_Work(twin.folder, people), [(name, sequence) for name in names for sequence in SEQUENCES])
-        _vary(twin, names)
+    people = Population("coma", coarse(twin.model, VERTICES), twin.seed)
+    names = SUBJECTS[: twin.subjects]
+    twin.map(_Work(twin.folder, people), [(name, sequence) for name in names for sequence in SEQUENCES])
+    _vary(twin, names)
+
+
+write_twin = TwinWriter("coma", "CoMA", _fill, default_subjects=12, max_subjects=12, layouts=("sequences",))
 
 
 def sequence_shapes(people: Population, name: str, sequence: str) -> NDArray[np.float64]:

@@ -13,15 +13,11 @@ from fer_bench.geometry.images import write_image
 from fer_bench.geometry.obj import write_obj
 from fer_bench.geometry.scan import Scan
 from fer_bench.twins.actions import act
-from fer_bench.twins.base import NewTwin, Progress, new_twin
+from fer_bench.twins.base import NewTwin, TwinWriter
 from fer_bench.twins.coarse import coarse
 from fer_bench.twins.face import FaceModel
 from fer_bench.twins.population import Population
 from fer_bench.twins.preview import lit
-
-DEFAULT_SUBJECTS = 20
-MAX_SUBJECTS = 847
-LAYOUTS = ("merged", "zips", "imface")
 
 VERTICES = 2400
 TEXTURE_PIXELS = 192
@@ -29,50 +25,18 @@ _MAP_PIXELS = 16
 _MATERIAL = "newmtl default\nKa 0 0 0\nKd 1 1 1\nmap_Kd {name}.jpg\n"
 
 
-def write_twin(
-    root: Path,
-    *,
-    subjects: int | None = None,
-    seed: int = 0,
-    face_model: FaceModel | None = None,
-    layout: str | None = None,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> None:
-    """Write a twin: twenty registered meshes a subject with textures, and the lists that come with them.
-
-    The meshes are without noise and in the order of one template, as registered ones are. The bytes depend on subjects,
-    seed, face model and layout, and not on the number of workers.
-
-    Args:
-        root: Folder to create; an empty one may be there.
-        subjects: The first so many of 847; 20 if None, seven of whom the protocol tests.
-        seed: Another seed gives other people.
-        face_model: By default the procedural face; about 2,400 of its vertices are taken.
-        layout: `merged` (`1/models_reg/`), `zips` (the same in `facescape_trainset_001_100/`), or `imface`
-            (`1/1_neutral.obj`).
-        workers: Processes.
-        progress: Told (subjects done, subjects in all).
-
-    Raises:
-        FerBenchError: the folder is not empty, there are too many subjects, or no such layout.
+def _fill(twin: NewTwin) -> None:
+    """Twenty meshes a subject with textures, without noise and in the order of one template, as registered ones are;
+    and the lists that come with them. Layouts: `merged` (`1/models_reg/`), `zips` (the same in
+    `facescape_trainset_001_100/`), `imface` (`1/1_neutral.obj`).
     """
-    with new_twin(
-        root,
-        "facescape",
-        "FaceScape",
-        subjects=subjects,
-        default_subjects=DEFAULT_SUBJECTS,
-        max_subjects=MAX_SUBJECTS,
-        layout=layout,
-        layouts=LAYOUTS,
-        seed=seed,
-        face_model=face_model,
-        workers=workers,
-        progress=progress,
-    ) as twin:
-        twin.map(_Work(twin.folder, population(twin.model, seed), twin.layout), list(range(1, twin.subjects + 1)))
-        _vary(twin)
+    twin.map(_Work(twin.folder, population(twin.model, twin.seed), twin.layout), list(range(1, twin.subjects + 1)))
+    _vary(twin)
+
+
+write_twin = TwinWriter(
+    "facescape", "FaceScape", _fill, default_subjects=20, max_subjects=847, layouts=("merged", "zips", "imface")
+)
 
 
 def population(model: FaceModel, seed: int) -> Population:
@@ -91,7 +55,9 @@ def place(layout: str, subject: int) -> str:
     if layout == "imface":
         return str(subject)
     first = (subject - 1) // 100 * 100 + 1
-    wrapper = f"facescape_trainset_{first:03d}_{min(first + 99, MAX_SUBJECTS):03d}/" if layout == "zips" else ""
+    wrapper = (
+        f"facescape_trainset_{first:03d}_{min(first + 99, write_twin.max_subjects):03d}/" if layout == "zips" else ""
+    )
     return f"{wrapper}{subject}/models_reg"
 
 

@@ -16,16 +16,12 @@ from fer_bench.expressions import FOURDME_EMOTIONS
 from fer_bench.geometry.images import write_image
 from fer_bench.geometry.spreadsheet import Value, write_sheet
 from fer_bench.twins.actions import units_of
-from fer_bench.twins.base import NewTwin, Progress, new_twin
+from fer_bench.twins.base import NewTwin, TwinWriter
 from fer_bench.twins.face import FaceModel
 from fer_bench.twins.performance import MICRO, apex, performance
 from fer_bench.twins.photographs import Setting, photograph
 from fer_bench.twins.population import Population
 from fer_bench.twins.quotas import apportion
-
-DEFAULT_SUBJECTS = 20
-MAX_SUBJECTS = 41
-LAYOUTS = ("meb", "cas", "4dmr")
 
 _CLIPS = 267  # of 41 people
 _SHARES = {
@@ -46,50 +42,19 @@ _MICRO_SHEET = "4DME_Labelling_Micro_release v1.xlsx"
 _ONE_LABEL_SHEET = "Micro_and_Macro-expression_labels_new_2D_oneLabel.xlsx"
 
 
-def write_twin(
-    root: Path,
-    *,
-    subjects: int | None = None,
-    seed: int = 0,
-    face_model: FaceModel | None = None,
-    layout: str | None = None,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> None:
-    """Write a twin: six or seven clips a person of about ten frames, and a label table.
-
-    Args:
-        root: Folder to create; an empty one may be there.
-        subjects: 1 to 41; 20 if None. With 41 there are as many clips as in the distribution.
-        seed: Another seed gives other people.
-        face_model: By default the procedural face.
-        layout: `meb`, a folder `gray_micro` and a spreadsheet of several labels a clip; `cas`, cropped frames and a
-            spreadsheet of one label; or `4dmr`, two views a frame and a table of zeros and ones.
-        workers: Processes.
-        progress: Told (clips done, clips in all).
-
-    Raises:
-        FerBenchError: the folder is not empty, or there are too many subjects.
+def _fill(twin: NewTwin) -> None:
+    """Six or seven clips a person of about ten frames, and a label table; as many clips as the distribution's with its
+    41 people. Layouts: `meb`, a folder `gray_micro` and a spreadsheet of several labels a clip; `cas`, cropped frames
+    and a spreadsheet of one label; `4dmr`, two views a frame and a table of zeros and ones.
     """
-    with new_twin(
-        root,
-        "fourdme",
-        "4DME",
-        subjects=subjects,
-        default_subjects=DEFAULT_SUBJECTS,
-        max_subjects=MAX_SUBJECTS,
-        layout=layout,
-        layouts=LAYOUTS,
-        seed=seed,
-        face_model=face_model,
-        workers=workers,
-        progress=progress,
-    ) as twin:
-        people = Population("fourdme", twin.model, seed)
-        takes = plan(people, twin.subjects)
-        apexes = twin.map(_Work(twin.folder, people, twin.layout), takes)
-        write = {"meb": _sheet_of_several, "cas": _sheet_of_one, "4dmr": _table_of_ones}[twin.layout]
-        write(twin, takes, apexes)
+    people = Population("fourdme", twin.model, twin.seed)
+    takes = plan(people, twin.subjects)
+    apexes = twin.map(_Work(twin.folder, people, twin.layout), takes)
+    write = {"meb": _sheet_of_several, "cas": _sheet_of_one, "4dmr": _table_of_ones}[twin.layout]
+    write(twin, takes, apexes)
+
+
+write_twin = TwinWriter("fourdme", "4DME", _fill, default_subjects=20, max_subjects=41, layouts=("meb", "cas", "4dmr"))
 
 
 class Take(NamedTuple):
@@ -114,7 +79,7 @@ class Take(NamedTuple):
 
 def plan(people: Population, subjects: int) -> list[Take]:
     """All clips, person by person."""
-    count = _CLIPS * subjects // MAX_SUBJECTS
+    count = _CLIPS * subjects // write_twin.max_subjects
     # A few people cannot show everything.
     shares = dict(sorted(_SHARES.items(), key=lambda item: -item[1])[:count])
     emotions = [emotion for emotion, quota in apportion(count, shares).items() for _ in range(quota)]
@@ -171,8 +136,8 @@ def preview(model: FaceModel, seed: int) -> list[tuple[str, NDArray[np.uint8]]]:
     people = Population("fourdme", model, seed)
     cells = []
     for emotion in _SHARES:
-        take = next(take for take in plan(people, MAX_SUBJECTS) if take.emotion == emotion)
-        _, images = film(people, take, LAYOUTS[0])
+        take = next(take for take in plan(people, write_twin.max_subjects) if take.emotion == emotion)
+        _, images = film(people, take, write_twin.layouts[0])
         cells += [
             (f"{take.subject} {emotion} {k + 1}", images[k]) for k in np.linspace(0, len(images) - 1, 7).astype(int)
         ]

@@ -15,16 +15,12 @@ from fer_bench.geometry.images import write_image
 from fer_bench.geometry.morphable import write_table
 from fer_bench.records import atomic_write
 from fer_bench.twins.actions import act
-from fer_bench.twins.base import NewTwin, Progress, new_twin
+from fer_bench.twins.base import NewTwin, TwinWriter
 from fer_bench.twins.coefficients import emoca, smirk
 from fer_bench.twins.face import FaceModel
 from fer_bench.twins.photographs import Photograph, Setting, photograph
 from fer_bench.twins.population import Person, Population
 from fer_bench.twins.quotas import apportion
-
-DEFAULT_SUBJECTS = 20
-MAX_SUBJECTS = 400
-LAYOUTS = ("basic", "folders")
 
 ALIGNED_PIXELS = 100
 # On one photograph in so many SMIRK's detector finds no face: of 3,068 test photographs, Ig3D scores about 2,919.
@@ -37,57 +33,26 @@ _TEST = {1: 329, 2: 74, 3: 160, 4: 1185, 5: 478, 6: 162, 7: 680}
 _DARKNESS = (0.10, 0.85, 0.22)  # of race 0, 1 and 2
 
 
-def write_twin(
-    root: Path,
-    *,
-    subjects: int | None = None,
-    seed: int = 0,
-    face_model: FaceModel | None = None,
-    layout: str | None = None,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> None:
-    """Write a twin: 30 training and 7 or 8 test photographs a person, aligned and as they were taken, with the list,
-    attributes, and what EMOCA and SMIRK would say of them.
-
-    Args:
-        root: Folder to create; an empty one may be there.
-        subjects: People, of whom the dataset tells nothing; 20 if None.
-        seed: Another seed gives other people.
-        face_model: By default the procedural face.
-        layout: `basic`, or `folders`: aligned photographs only, in folders named by their labels.
-        workers: Processes.
-        progress: Told (photographs done, photographs in all).
-
-    Raises:
-        FerBenchError: the folder is not empty, or there are too many subjects.
+def _fill(twin: NewTwin) -> None:
+    """30 training and 7 or 8 test photographs a person (of whom the dataset tells nothing), aligned and as they were
+    taken, with the list, attributes, and what EMOCA and SMIRK would say of them. Layouts: `basic`; `folders`, aligned
+    photographs only, in folders named by their labels.
     """
-    with new_twin(
-        root,
-        "rafdb",
-        "RAF-DB",
-        subjects=subjects,
-        default_subjects=DEFAULT_SUBJECTS,
-        max_subjects=MAX_SUBJECTS,
-        layout=layout,
-        layouts=LAYOUTS,
-        seed=seed,
-        face_model=face_model,
-        workers=workers,
-        progress=progress,
-    ) as twin:
-        people = Population("rafdb", twin.model, seed)
-        # Person by person, whose face is then made once.
-        shots = sorted(plan(people, twin.subjects), key=lambda shot: (shot.person, shot.name))
-        regressed = zip(shots, twin.map(_Work(twin.folder, people, twin.layout), shots), strict=True)
-        rows = {
-            shot.name: values for shot, values in sorted(regressed, key=lambda pair: pair[0].name) if values is not None
-        }
-        write_table(twin.folder / "smirk.csv", "smirk-358", rows)
-        undetected = sorted({shot.name for shot in shots} - rows.keys())
-        twin.quirks.append(f"smirk.csv has no row for {len(undetected)} photographs, {undetected[0]} first.")
-        if twin.layout == "basic":
-            _finish(twin, plan(people, twin.subjects))
+    people = Population("rafdb", twin.model, twin.seed)
+    # Person by person, whose face is then made once.
+    shots = sorted(plan(people, twin.subjects), key=lambda shot: (shot.person, shot.name))
+    regressed = zip(shots, twin.map(_Work(twin.folder, people, twin.layout), shots), strict=True)
+    rows = {
+        shot.name: values for shot, values in sorted(regressed, key=lambda pair: pair[0].name) if values is not None
+    }
+    write_table(twin.folder / "smirk.csv", "smirk-358", rows)
+    undetected = sorted({shot.name for shot in shots} - rows.keys())
+    twin.quirks.append(f"smirk.csv has no row for {len(undetected)} photographs, {undetected[0]} first.")
+    if twin.layout == "basic":
+        _finish(twin, plan(people, twin.subjects))
+
+
+write_twin = TwinWriter("rafdb", "RAF-DB", _fill, default_subjects=20, max_subjects=400, layouts=("basic", "folders"))
 
 
 @dataclass(frozen=True)
@@ -197,7 +162,7 @@ def _finish(twin: NewTwin, shots: list[Shot]) -> None:
 def preview(model: FaceModel, seed: int) -> list[tuple[str, NDArray[np.uint8]]]:
     """Of each expression three test photographs aligned, and as they were taken."""
     people = Population("rafdb", model, seed)
-    shots = [shot for shot in plan(people, DEFAULT_SUBJECTS) if shot.name.startswith("test")]
+    shots = [shot for shot in plan(people, write_twin.default_subjects) if shot.name.startswith("test")]
     cells = []
     for code, expression in RAFDB_CODES.items():
         views = [make_photographs(people, shot) for shot in [shot for shot in shots if shot.code == code][:3]]

@@ -11,7 +11,7 @@ from fer_bench.data.doctor import Diagnosis, diagnose
 from fer_bench.errors import FerBenchError
 from fer_bench.geometry.parameter_source import find_parameters
 from fer_bench.records import read_json
-from fer_bench.twins.affectnet import LAYOUTS, plan, write_twin
+from fer_bench.twins.affectnet import plan, write_twin
 from fer_bench.twins.face import procedural_face
 from fer_bench.twins.population import Population
 
@@ -19,9 +19,9 @@ from fer_bench.twins.population import Population
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("twin")
-    for layout in LAYOUTS:
+    for layout in write_twin.layouts:
         write_twin(folder / layout, subjects=1, seed=5, layout=layout)
-    return {layout: folder / layout for layout in LAYOUTS}
+    return {layout: folder / layout for layout in write_twin.layouts}
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def test_too_many_people_and_other_layouts_are_refused(tmp_path: Path) -> None:
         write_twin(tmp_path / "a", layout="2019")
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", write_twin.layouts)
 def test_the_doctor_reports_each_fault_and_nothing_else(roots: dict[str, Path], layout: str) -> None:
     root = roots[layout]
     diagnosis = diagnose(AffectNet, root)
@@ -128,7 +128,7 @@ def test_of_2017(roots: dict[str, Path]) -> None:
     assert (empty.box, empty.landmarks) == (None, None)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", write_twin.layouts)
 def test_the_morphable_models_parameters_are_found(roots: dict[str, Path], layout: str) -> None:
     index = AffectNet.index(roots[layout])
     images = [files[0] for files in index["files"]]

@@ -14,9 +14,7 @@ from fer_bench.geometry.alignment import align
 from fer_bench.records import read_json
 from fer_bench.twins.actions import units_of
 from fer_bench.twins.bp4d import (
-    DEFAULT_SUBJECTS,
     FRAMES,
-    LAYOUTS,
     film,
     frame_stems,
     population,
@@ -30,7 +28,7 @@ PLACE = {"sequences": "Sequences/", "fera": "BP4D-training/", "wrl": ""}
 MESH = {"sequences": "obj", "fera": "obj", "wrl": "wrl"}
 
 
-@pytest.fixture(scope="module", params=LAYOUTS)
+@pytest.fixture(scope="module", params=write_twin.layouts)
 def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("twin") / str(request.param)
     write_twin(folder, subjects=2, seed=5, layout=request.param)
@@ -55,7 +53,7 @@ def fingerprint(root: Path) -> dict[str, str]:
 def test_names_and_sexes_are_the_distributions() -> None:
     everybody = subject_names(41)
     assert everybody == [f"F{n:03d}" for n in range(1, 24)] + [f"M{n:03d}" for n in range(1, 19)]
-    some = subject_names(DEFAULT_SUBJECTS)
+    some = subject_names(write_twin.default_subjects)
     assert len(some) == len(set(some)) == 20
     assert sum(name[0] == "M" for name in some) == 9
     assert some == sorted(some)

@@ -66,7 +66,7 @@ def test_left_is_the_subjects_left(root: Path) -> None:
         assert (np.sign((moved - neutral)[furthest, 0]) == sign).all(), name
 
 
-@pytest.mark.parametrize("layout", facescape.LAYOUTS)
+@pytest.mark.parametrize("layout", facescape.write_twin.layouts)
 def test_every_layout_is_read_and_its_faults_are_found(tmp_path: Path, layout: str) -> None:
     facescape.write_twin(tmp_path / "twin", subjects=2, layout=layout)
     diagnosis = diagnose(FaceScape, tmp_path / "twin")

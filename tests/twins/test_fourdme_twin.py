@@ -11,7 +11,7 @@ from fer_bench.data.fourdme import FourDME
 from fer_bench.geometry.spreadsheet import read_sheet
 from fer_bench.records import read_json
 from fer_bench.twins.face import procedural_face
-from fer_bench.twins.fourdme import LAYOUTS, plan, write_twin
+from fer_bench.twins.fourdme import plan, write_twin
 from fer_bench.twins.population import Population
 
 PEOPLE = {"meb": 2, "cas": 1, "4dmr": 2}
@@ -20,9 +20,9 @@ PEOPLE = {"meb": 2, "cas": 1, "4dmr": 2}
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("twin")
-    for layout in LAYOUTS:
+    for layout in write_twin.layouts:
         write_twin(folder / layout, subjects=PEOPLE[layout], seed=5, layout=layout)
-    return {layout: folder / layout for layout in LAYOUTS}
+    return {layout: folder / layout for layout in write_twin.layouts}
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def test_bytes_depend_on_the_seed_alone(roots: dict[str, Path], tmp_path: Path) 
     assert fingerprint(tmp_path / "again") == fingerprint(roots["cas"])
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", write_twin.layouts)
 def test_the_doctor_reports_each_fault_and_nothing_else(roots: dict[str, Path], layout: str) -> None:
     diagnosis = diagnose(FourDME, roots[layout])
     assert not diagnosis.broken

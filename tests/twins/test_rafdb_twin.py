@@ -12,15 +12,15 @@ from fer_bench.geometry.parameter_source import find_parameters
 from fer_bench.records import read_json
 from fer_bench.twins.face import procedural_face
 from fer_bench.twins.population import Population
-from fer_bench.twins.rafdb import LAYOUTS, plan, write_twin
+from fer_bench.twins.rafdb import plan, write_twin
 
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("twin")
-    for layout in LAYOUTS:
+    for layout in write_twin.layouts:
         write_twin(folder / layout, subjects=1, seed=5, layout=layout)
-    return {layout: folder / layout for layout in LAYOUTS}
+    return {layout: folder / layout for layout in write_twin.layouts}
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def test_the_doctor_reports_each_fault_and_nothing_else(roots: dict[str, Path]) 
 
 
 def test_both_layouts_show_the_same_faces(roots: dict[str, Path]) -> None:
-    basic, folders = (RAFDB.index(roots[layout]).set_index("id") for layout in LAYOUTS)
+    basic, folders = (RAFDB.index(roots[layout]).set_index("id") for layout in write_twin.layouts)
     assert set(basic.index) < set(folders.index)
     assert (basic["label"] == folders.loc[basic.index, "label"]).all()
     aligned = 0
@@ -101,7 +101,7 @@ def test_attributes_are_of_the_original(roots: dict[str, Path]) -> None:
     assert all(upright)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", write_twin.layouts)
 def test_the_morphable_models_parameters_are_found(roots: dict[str, Path], layout: str) -> None:
     index = RAFDB.index(roots[layout])
     images = [files[0] for files in index["files"]]

@@ -9,7 +9,7 @@ import pytest
 
 from fer_bench.errors import FerBenchError, InvalidFile
 from fer_bench.records import provenance, read_json
-from fer_bench.twins.base import crlf, model_id, new_twin, read_marker
+from fer_bench.twins.base import NewTwin, TwinWriter, crlf, model_id, read_marker
 from fer_bench.twins.coarse import coarse
 from fer_bench.twins.expressions import RECIPE
 from fer_bench.twins.face import procedural_face
@@ -27,26 +27,20 @@ class Write:
         return float(gc.isenabled())
 
 
-def write(root: Path, **options: Any) -> list[tuple[int, int]]:
+def write(root: Path, stop: BaseException | None = None, **options: Any) -> list[tuple[int, int]]:
     told: list[tuple[int, int]] = []
-    chosen = {"subjects": None, "layout": None, "seed": 3, "face_model": None} | options
-    stop = chosen.pop("stop", None)
-    with new_twin(
-        root,
-        "some",
-        "Some Dataset",
-        default_subjects=4,
-        max_subjects=9,
-        layouts=("plain", "wrapped"),
-        progress=lambda done, total: told.append((done, total)),
-        **chosen,
-    ) as twin:
+
+    def fill(twin: NewTwin) -> None:
         names = [f"s{number}" for number in range(twin.subjects)]
         assert twin.map(Write(twin.folder, Population("some", twin.model, twin.seed)), names) == [0.0] * len(names)
         twin.write("labels/list.txt", "s0 5\r\n")
         twin.quirks.append("s1 lacks something.")
         if stop:
             raise stop
+
+    layouts = ("plain", "wrapped")
+    writer = TwinWriter("some", "Some Dataset", fill, default_subjects=4, max_subjects=9, layouts=layouts)
+    writer(root, **{"seed": 3, "progress": lambda done, total: told.append((done, total))} | options)
     return told
 
 
