@@ -23,7 +23,6 @@ from fer_bench.twins.population import Population
 from fer_bench.twins.preview import lit
 from fer_bench.twins.scans import scan_of
 
-
 FRAMES = 8
 VERTICES = 1200
 _HEAD_DEGREES = 4.0
