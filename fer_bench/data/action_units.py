@@ -14,6 +14,7 @@ import pandas as pd
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import InvalidFile
 from fer_bench.geometry.au_tables import NOT_CODED, ActionUnits, read_intensity, read_occurrence
+from fer_bench.geometry.files import open_regular
 
 Key = tuple[str, str]
 """Subject and task."""
@@ -87,11 +88,11 @@ def _frame_table(units: ActionUnits, suffix: str) -> pd.DataFrame:
 
 def _text(path: Path) -> str:
     try:
-        return (
-            path.read_bytes().decode("latin-1").removeprefix("\xef\xbb\xbf").replace("\r\n", "\n").replace("\r", "\n")
-        )
+        with open_regular(path) as file:
+            text = file.read().decode("latin-1")
     except OSError as error:
         raise InvalidFile(path, f"cannot be read ({error.strerror or error})", "Copy it again.") from None
+    return text.removeprefix("\xef\xbb\xbf").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def compare_tables(tree: Tree, frames: Mapping[Key, Collection[int]]) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fer_bench.data.layouts import Tree, below_root
 from fer_bench.errors import BrokenScan, InvalidFile
 from fer_bench.expressions import AFFECTNET_CODES
-from fer_bench.geometry.vrml import REMEDY
+from fer_bench.geometry.files import REMEDY, open_regular
 
 COLUMNS = (
     "subDirectory_filePath",
@@ -109,7 +109,7 @@ def read_face(root: Path, image: str, place: str) -> tuple[NDArray[np.float64] |
     name, _, start = place.rpartition("#")
     path = root / name
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             columns = _Columns.of(file.readline(_MAX_ROW_BYTES))
             file.seek(int(start))
             line = file.readline(_MAX_ROW_BYTES)

@@ -19,10 +19,11 @@ from fer_bench.data.layouts import Tree
 from fer_bench.errors import BrokenScan, FerBenchError
 from fer_bench.expressions import BP4D_CODES
 from fer_bench.geometry.clip import Clip, group_frames
+from fer_bench.geometry.files import REMEDY
 from fer_bench.geometry.images import read_image
 from fer_bench.geometry.obj import read_obj
 from fer_bench.geometry.scan import Scan
-from fer_bench.geometry.vrml import REMEDY, read_vrml
+from fer_bench.geometry.vrml import read_vrml
 from fer_bench.records import make_index
 
 _SUBJECTS = [f"{sex}{n:03d}" for sex, count in (("F", 23), ("M", 18)) for n in range(1, count + 1)]

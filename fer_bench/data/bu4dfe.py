@@ -17,9 +17,10 @@ from fer_bench.errors import BrokenScan
 from fer_bench.expressions import BU4DFE_CODES
 from fer_bench.geometry.bnd import named_landmarks, read_bnd
 from fer_bench.geometry.clip import Clip, group_frames
+from fer_bench.geometry.files import REMEDY
 from fer_bench.geometry.images import read_image
 from fer_bench.geometry.scan import Scan
-from fer_bench.geometry.vrml import REMEDY, read_vrml
+from fer_bench.geometry.vrml import read_vrml
 from fer_bench.records import make_index
 
 _FOLDER = re.compile(rf"(?:^|/)([FM]\d{{3}})/({'|'.join(BU4DFE_CODES)})$", re.IGNORECASE | re.ASCII)

@@ -12,10 +12,10 @@ from fer_bench.data.base import FaceDataModule
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import BrokenScan, InvalidFile
 from fer_bench.expressions import FACESCAPE_CODES
+from fer_bench.geometry.files import REMEDY
 from fer_bench.geometry.images import read_image
 from fer_bench.geometry.obj import read_obj
 from fer_bench.geometry.scan import Scan
-from fer_bench.geometry.vrml import REMEDY
 from fer_bench.records import make_index
 
 SUBJECTS = 847

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from fer_bench.data.survey import Findings
 from fer_bench.errors import FerBenchError, InvalidFile
+from fer_bench.geometry.files import open_regular
 from fer_bench.records import TWIN_MARKER, read_json
 
 NOISE = frozenset({"__MACOSX", "BU_WrlViewer_V2", "lost+found", "$RECYCLE.BIN", ".DS_Store", "Thumbs.db"})
@@ -80,7 +81,8 @@ class Tree:
             stat = path.stat()
             if stat.st_size > _MAX_LABEL_BYTES:
                 raise InvalidFile(path, f"is {stat.st_size:,} bytes, too large for a label file", "Copy it again.")
-            content = path.read_bytes()
+            with open_regular(path) as file:
+                content = file.read()
         except OSError as error:
             raise InvalidFile(path, f"cannot be read ({error.strerror or error})", "Copy it again.") from None
         self.labels[name] = (stat.st_size, stat.st_mtime_ns)

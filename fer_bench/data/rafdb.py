@@ -18,8 +18,8 @@ from fer_bench.data.class_sums import compare_class_sums
 from fer_bench.data.layouts import Tree, below_root
 from fer_bench.errors import BrokenScan
 from fer_bench.expressions import RAFDB_CODES
+from fer_bench.geometry.files import REMEDY, read_bytes
 from fer_bench.geometry.photo import Photo
-from fer_bench.geometry.vrml import REMEDY
 from fer_bench.records import make_index
 
 # The distribution spells it "patition".
@@ -109,10 +109,7 @@ def read_attributes(path: Path | str) -> Attributes:
     Raises:
         BrokenScan: the file is missing, or holds anything else.
     """
-    try:
-        words = Path(path).read_bytes()[:4096].decode("latin-1").split()
-    except OSError as error:
-        raise BrokenScan(path, f"cannot be read ({error.strerror or error})", REMEDY) from None
+    words = read_bytes(path)[:4096].decode("latin-1").split()
     try:
         landmarks = np.array([float(word) for word in words[:10]]).reshape(5, 2)
         gender, race, age = (int(word) for word in words[10:])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import BrokenScan
-from fer_bench.geometry.vrml import REMEDY
+from fer_bench.geometry.files import REMEDY, read_bytes
 from fer_bench.records import atomic_write
 
 COUNT = 83
@@ -34,10 +34,7 @@ def read_bnd(path: Path | str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     Raises:
         BrokenScan: the file is missing, has another number of rows, or a row is not one index and three finite numbers.
     """
-    try:
-        text = Path(path).read_bytes().decode("latin-1")
-    except OSError as error:
-        raise BrokenScan(path, f"cannot be read ({error.strerror or error})", REMEDY) from None
+    text = read_bytes(path).decode("latin-1")
     indices, points = [], []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():

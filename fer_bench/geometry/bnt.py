@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import BrokenScan
-from fer_bench.geometry.vrml import REMEDY
+from fer_bench.geometry.files import REMEDY, open_regular
 from fer_bench.records import atomic_write
 
 BACKGROUND = -1e9
@@ -54,7 +54,7 @@ def read_bnt(path: Path | str) -> BntGrid:
             that is not finite.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
             file.seek(0)
             rows, columns, background, name = _head(path, file.read(_HEAD.size + 2**16 + _COUNT.size), size)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from fer_bench.errors import BrokenScan
-from fer_bench.geometry.vrml import REMEDY
+from fer_bench.geometry.files import REMEDY, read_bytes
 from fer_bench.records import atomic_write
 
 # Four times FaceScape's 4096 x 4096 textures, the largest among the datasets. A header that claims more is damaged, and
@@ -24,10 +24,7 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
     Raises:
         BrokenScan: the file is missing, damaged, cut off, or claims more than `MAX_PIXELS`.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise BrokenScan(path, f"cannot be read ({error.strerror or error})", REMEDY) from None
+    data = read_bytes(path)
     if not data:
         raise BrokenScan(path, "is empty, not a complete image", REMEDY)
     try:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import BrokenScan
-from fer_bench.geometry.vrml import REMEDY
+from fer_bench.geometry.files import REMEDY, read_bytes
 from fer_bench.records import atomic_write
 
 # In the order of the files. "left" is the image's left, where x is negative: the subject's right.
@@ -91,10 +91,7 @@ def read_lm2(path: Path | str) -> dict[str, NDArray[np.float32]]:
 
 def _lines(path: Path | str) -> tuple[int, list[str]]:
     """How many landmarks the file says it holds, and its lines after that, without blank lines and comments."""
-    try:
-        text = Path(path).read_bytes().decode("latin-1")
-    except OSError as error:
-        raise BrokenScan(path, f"cannot be read ({error.strerror or error})", REMEDY) from None
+    text = read_bytes(path).decode("latin-1")
     lines = [" ".join(line.split()) for line in text.split("\n")]
     lines = [line for line in lines if line and not line.startswith("#")]
     count = _COUNT.fullmatch(lines[0]) if lines else None

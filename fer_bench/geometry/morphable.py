@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import BrokenScan, InvalidFile, UnknownName
+from fer_bench.geometry.files import open_regular
 from fer_bench.geometry.npy import read_vector
 from fer_bench.records import atomic_write
 
@@ -60,7 +61,7 @@ def read_json(path: Path | str, vector: str) -> NDArray[np.float32]:
         BrokenScan: the file is missing or damaged, or a part is missing, of another length, or not finite.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open_regular(path) as file:
             text = file.read(MAX_JSON + 1)
     except OSError as error:
         raise BrokenScan(path, f"cannot be read ({error.strerror or error})", _REMEDY) from None

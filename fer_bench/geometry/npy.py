@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import BrokenScan
-from fer_bench.geometry.vrml import REMEDY
+from fer_bench.geometry.files import REMEDY
 
 _MAGIC = b"\x93NUMPY"
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # Windows would translate line ends

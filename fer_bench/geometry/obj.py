@@ -12,9 +12,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from fer_bench.errors import BrokenScan
+from fer_bench.geometry.files import REMEDY, read_bytes
 from fer_bench.geometry.numbers import as_bytes, read_float, read_integer, settle
 from fer_bench.geometry.polygons import fan
-from fer_bench.geometry.vrml import REMEDY
 from fer_bench.records import atomic_write
 
 _LIBRARY = re.compile(rb"(?:\A|[\r\n])[ \t]*mtllib[ \t]+([^\r\n]+)")
@@ -52,10 +52,7 @@ def read_obj(path: Path | str) -> ObjMesh:
     Raises:
         BrokenScan: the file is missing, cut off, or not a mesh whose every number and index is valid.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise BrokenScan(path, f"cannot be read ({error.strerror or error})", REMEDY) from None
+    data = read_bytes(path)
     points, texture, corners, sizes, slow_points, slow_texture, code, place = _scan(as_bytes(data))
     if code:
         raise BrokenScan(path, f"has {_PROBLEMS[code]} line {_line(data, place)}", REMEDY)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import BrokenScan, DatasetNotFound
+from fer_bench.geometry.files import open_regular
 from fer_bench.geometry.morphable import MAX_JSON, parts_of, parts_separator, read_json, read_parts, read_table
 
 _ABSENT = "Run the regressor on it too, or have absent parameters read as zeros."
@@ -97,7 +98,7 @@ def find_parameters(
 def _mentions(path: Path, vector: str) -> bool:
     """Whether a JSON file has to do with a vector at all; what is damaged is left to `read_json` to report."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             text = file.read(MAX_JSON)
     except OSError:
         return False

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import BrokenScan
+from fer_bench.geometry.files import REMEDY, read_bytes
 from fer_bench.geometry.numbers import parse_floats
 from fer_bench.geometry.ply_header import Element, Malformed, read_header
 from fer_bench.geometry.polygons import fan
-from fer_bench.geometry.vrml import REMEDY
 from fer_bench.records import atomic_write
 
 Format = Literal["ascii", "binary_little_endian", "binary_big_endian"]
@@ -44,10 +44,7 @@ def read_ply(path: Path | str) -> PlyMesh:
     Raises:
         BrokenScan: the file is missing, cut off, or not a mesh whose every number and index is valid.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise BrokenScan(path, f"cannot be read ({error.strerror or error})", REMEDY) from None
+    data = read_bytes(path)
     try:
         layout, elements, body = read_header(data)
         reader = _Ascii(data, body) if layout == "ascii" else _Binary(data, body, _ORDER[layout])

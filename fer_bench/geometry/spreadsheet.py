@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench.errors import InvalidFile
+from fer_bench.geometry.files import open_regular
 from fer_bench.records import atomic_write
 
 Value = str | int | float | None
@@ -31,7 +32,7 @@ def read_sheet(path: Path | str) -> list[list[Value]]:
         InvalidFile: the file is missing, not such a file, or beyond the bounds above.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(MAX_FILE + 1)
     except OSError as error:
         raise InvalidFile(path, f"cannot be read ({error.strerror or error})", _REMEDY) from None

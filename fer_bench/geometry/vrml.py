@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import BrokenScan
+from fer_bench.geometry.files import REMEDY, read_bytes
 from fer_bench.geometry.numbers import parse_floats, parse_integers
 from fer_bench.geometry.polygons import fan
-
-REMEDY = "Copy the file again from the dataset's distribution."
 
 # Possessive quantifiers (`*+`) keep every pattern linear in the size of a hostile file.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
@@ -58,10 +57,7 @@ def read_vrml(path: Path | str) -> VrmlMesh:
     Raises:
         BrokenScan: the file is missing, cut off, or not a mesh whose every number and index is valid.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise BrokenScan(path, f"cannot be read ({error.strerror or error})", REMEDY) from None
+    data = read_bytes(path)
     return _Reader(path, data).mesh()
 
 
