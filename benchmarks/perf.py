@@ -25,7 +25,8 @@ from fer_bench.geometry.bnt import grid_scan, read_bnt, write_bnt
 from fer_bench.geometry.obj import read_obj, write_obj
 from fer_bench.geometry.ply import read_ply, write_ply
 from fer_bench.geometry.ply_header import FORMATS
-from fer_bench.geometry.render import rasterise, render
+from fer_bench.geometry.rasteriser import rasterise, snap
+from fer_bench.geometry.render import render
 from fer_bench.geometry.sampling import farthest_point_sample
 from fer_bench.geometry.scan import Scan
 from fer_bench.geometry.vrml import read_vrml
@@ -72,7 +73,7 @@ def height_field(vertices: int) -> Scan:
 def visibility(scan: Scan) -> tuple[Callable[[], object], Callable[[], object]]:
     """The nearest triangle at each pixel: our z-buffer, and embree through trimesh, its tree built beforehand."""
     x, y, z = scan.vertices.T.astype(np.float64)
-    columns, rows = (np.rint((SIZE / 2 + s * SIZE / FIELD_MM) * 1024).astype(np.int64) for s in (x, -y))
+    columns, rows = (snap(SIZE / 2 + s * SIZE / FIELD_MM)[None] for s in (x, -y))
     mesh = trimesh.Trimesh(scan.vertices, scan.triangles, process=False, maintain_order=True)
     centre = (np.arange(SIZE) + 0.5 - SIZE / 2) * FIELD_MM / SIZE
     px, py = np.meshgrid(centre, -centre)
@@ -80,10 +81,10 @@ def visibility(scan: Scan) -> tuple[Callable[[], object], Callable[[], object]]:
     directions = np.tile([0.0, 0.0, -1.0], (px.size, 1))
     rays = trimesh.ray.ray_pyembree.RayMeshIntersector(mesh)
     theirs = rays.intersects_first(origins, directions).reshape(SIZE, SIZE)
-    ours = rasterise(columns, rows, z, scan.triangles, SIZE)[1]
+    ours = rasterise(columns, rows, z[None], scan.triangles, SIZE).triangle[0]
     assert (ours == theirs).mean() > 0.99, "the two must answer the same question"
     return (
-        lambda: rasterise(columns, rows, z, scan.triangles, SIZE),
+        lambda: rasterise(columns, rows, z[None], scan.triangles, SIZE),
         lambda: rays.intersects_first(origins, directions),
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from fer_bench.errors import FerBenchError
@@ -97,37 +96,3 @@ def _frontal_shift(vertices: NDArray[np.float64]) -> NDArray[np.float64]:
     foremost = band[band[:, 2] >= np.percentile(band[:, 2], 99.5)]
     nose = np.median(foremost, axis=0)
     return np.array([-middle, NOSE_TIP[1] - nose[1], NOSE_TIP[2] - nose[2]])
-
-
-def vertex_normals(vertices: NDArray[np.floating], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
-    """(V, 3) float32 unit normals, triangles weighted by their area; zero where no triangle gives a direction.
-
-    Args:
-        vertices: (V, 3).
-        triangles: (F, 3), every index below V.
-    """
-    return _vertex_normals(vertices, triangles)
-
-
-@njit(cache=True, nogil=True)
-def _vertex_normals(vertices, triangles):  # type: ignore[no-untyped-def]
-    total = np.zeros((len(vertices), 3))
-    edge, other = np.empty(3), np.empty(3)
-    for t in range(len(triangles)):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        for i in range(3):
-            edge[i] = np.float64(vertices[b, i]) - vertices[a, i]
-            other[i] = np.float64(vertices[c, i]) - vertices[a, i]
-        for i in range(3):
-            j, k = (i + 1) % 3, (i + 2) % 3
-            area = edge[j] * other[k] - edge[k] * other[j]  # twice the area, seen along axis i
-            total[a, i] += area
-            total[b, i] += area
-            total[c, i] += area
-    normals = np.zeros((len(vertices), 3), dtype=np.float32)
-    for v in range(len(vertices)):
-        length = np.sqrt(total[v, 0] ** 2 + total[v, 1] ** 2 + total[v, 2] ** 2)
-        if length > 0:
-            for i in range(3):
-                normals[v, i] = total[v, i] / length
-    return normals

@@ -1,8 +1,4 @@
-"""Orthographic views of a scan on the CPU, by a z-buffer of our own (or by pytorch3d, where it is asked for).
-
-Each triangle is scanned over the pixel centres it covers, in integer arithmetic with the top-left fill rule, so that
-triangles sharing an edge leave no crack and draw no pixel twice (Pineda, SIGGRAPH 1988).
-"""
+"""Views of a scan: what a camera at a yaw and a pitch sees of its surface, in channels of bytes."""
 
 from __future__ import annotations
 
@@ -12,17 +8,25 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from fer_bench.geometry import pytorch3d_rasteriser
-from fer_bench.geometry.alignment import UnusableScan, vertex_normals
+from fer_bench.geometry.alignment import UnusableScan
+from fer_bench.geometry.rasteriser import Fragments, rasterise, snap
 from fer_bench.geometry.scan import Scan
+from fer_bench.geometry.surface import mean_curvature, vertex_normals
 
-PLANES = {"texture": 3, "shaded": 1, "depth": 1, "normal_x": 1, "normal_y": 1, "normal_z": 1}  # of each channel
+PLANES = {  # of each channel
+    "texture": 3,
+    "shaded": 1,
+    "depth": 1,
+    "normal_x": 1,
+    "normal_y": 1,
+    "normal_z": 1,
+    "curvature": 1,
+}
 # The depth channel's range, towards the camera from the origin, mm: in the canonical frame from behind the ears to
 # beyond the nose tip, at every yaw up to 90 degrees. One range for all scans keeps millimetres comparable.
 DEPTH_FAR, DEPTH_NEAR = -100.0, 60.0
-
-SUBPIXEL = 1 << 10  # positions are rounded to 1/1024 pixel
-_LIMIT = float(1 << 30)  # and held within 2**20 pixels, where products of two differences still fit 64 bits
+# The curvature channel's range, 1 / mm: beyond it lie only a lip's edge, a nostril and noise.
+CURVATURE = 0.1
 
 
 def camera_axes(yaw: float, pitch: float) -> NDArray[np.float64]:
@@ -43,8 +47,24 @@ def render(
     channels: Sequence[str],
     yaw: float = 0.0,
     pitch: float = 0.0,
+    distance_mm: float | None = None,
 ) -> NDArray[np.uint8]:
-    """Draw a scan: (C, size, size) uint8, 0 where nothing is seen.
+    """One view, (C, size, size); see `render_views`."""
+    return render_views(
+        scan, size=size, field_mm=field_mm, channels=channels, angles=[(yaw, pitch)], distance_mm=distance_mm
+    )[0]
+
+
+def render_views(
+    scan: Scan,
+    *,
+    size: int,
+    field_mm: float,
+    channels: Sequence[str],
+    angles: Sequence[tuple[float, float]],
+    distance_mm: float | None = None,
+) -> NDArray[np.uint8]:
+    """Draw a scan from several sides: (A, C, size, size) uint8, 0 where nothing is seen.
 
     The origin is at the image's centre and `field_mm` millimetres span its width, whatever the scan; +x points right
     and +y up. Both faces of a triangle are drawn, because a scan is an open surface.
@@ -52,45 +72,82 @@ def render(
     Args:
         scan: the mesh, usually aligned.
         size: pixels across.
-        field_mm: millimetres across.
+        field_mm: millimetres across, in the plane through the origin.
         channels: names, drawn in this order:
             `texture`: (3 planes) the texture's colours, bilinear;
             `shaded`: white Lambert surface lit from the camera, |cos| of the angle between normal and view, 1..255;
             `depth`: `DEPTH_FAR` to `DEPTH_NEAR` mm as 1..255, near is bright, clipped;
             `normal_x`, `normal_y`, `normal_z`: the smooth surface normal's part along the image's right, its up and
-            towards the camera, -1..1 as 1..255; of a back face, the normal that points to the camera's side.
-        yaw: degrees, see `camera_axes`.
-        pitch: degrees, see `camera_axes`.
+            towards the camera, -1..1 as 1..255; of a back face, the normal that points to the camera's side;
+            `curvature`: mean curvature, -`CURVATURE` to `CURVATURE` as 1..255, convex is bright, clipped.
+        angles: (yaw, pitch) of each view in degrees, see `camera_axes`.
+        distance_mm: of a perspective camera from the origin; None draws orthographic views. Triangles nearer to it than
+            a tenth of that are left out.
 
     Raises:
         UnusableScan: no triangles, an index or coordinate that is not valid, or no texture where one is asked for.
     """
     _check(scan, "texture" in channels)
-    axes = camera_axes(yaw, pitch)
-    x, y, z = axes @ scan.vertices.T.astype(np.float64)
-    pixels = np.stack([size / 2 + x * (size / field_mm), size / 2 - y * (size / field_mm)])
-    columns, rows = np.rint(np.clip(pixels * SUBPIXEL, -_LIMIT, _LIMIT)).astype(np.int64)
-    if pytorch3d_rasteriser.chosen():
-        depth, triangle, weights = pytorch3d_rasteriser.rasterise(pixels[0], pixels[1], z, scan.triangles, size)
-    else:
-        depth, triangle, weights = rasterise(columns, rows, z, scan.triangles, size)
-    seen = triangle >= 0
+    axes = np.stack([camera_axes(yaw, pitch) for yaw, pitch in angles])
+    columns, rows, near, triangles = _project(scan, axes, size / field_mm, size, distance_mm)
+    seen = rasterise(columns, rows, near, triangles, size)
+    if distance_mm is not None:
+        seen = _in_space(seen, near, triangles, distance_mm)
 
-    normal = np.empty(0)
+    normals = curvature = np.empty(0, dtype=np.float32)
     if set(channels) - {"texture", "depth"}:
-        turned = vertex_normals(scan.vertices, scan.triangles) @ axes.T.astype(np.float32)
-        normal = _interpolate_normals(triangle, weights, scan.triangles, turned, columns, rows)
-    planes = []
-    for channel in channels:
-        if channel == "texture":
-            planes.append(_sample_texture(triangle, weights, scan.uv_triangles, scan.uv, scan.texture))
-        elif channel == "depth":
-            planes.append(_to_bytes((depth - DEPTH_FAR) / (DEPTH_NEAR - DEPTH_FAR), seen))
-        elif channel == "shaded":
-            planes.append(_to_bytes(np.abs(normal[2]), seen))
-        else:
-            planes.append(_to_bytes((normal["xyz".index(channel[-1])] + 1) / 2, seen))
-    return np.concatenate([plane.reshape(-1, size, size) for plane in planes])
+        normals = vertex_normals(scan.vertices, scan.triangles)
+    if "curvature" in channels:
+        curvature = mean_curvature(scan.vertices, scan.triangles, normals)
+    views = []
+    for view, (depth, triangle, weights) in enumerate(zip(*seen, strict=True)):
+        covered = triangle >= 0
+        facing = np.empty(0)
+        if any(channel == "shaded" or channel.startswith("normal") for channel in channels):
+            turned = normals @ axes[view].T.astype(np.float32)
+            facing = _interpolate_normals(triangle, weights, triangles, turned, columns[view], rows[view])
+        planes = []
+        for channel in channels:
+            if channel == "texture":
+                planes.append(_sample_texture(triangle, weights, scan.uv_triangles, scan.uv, scan.texture))
+            elif channel == "depth":
+                planes.append(_to_bytes((depth - DEPTH_FAR) / (DEPTH_NEAR - DEPTH_FAR), covered))
+            elif channel == "curvature":
+                bent = (weights * curvature[triangles[triangle]]).sum(axis=2)
+                planes.append(_to_bytes((bent / CURVATURE + 1) / 2, covered))
+            elif channel == "shaded":
+                planes.append(_to_bytes(np.abs(facing[2]), covered))
+            else:
+                planes.append(_to_bytes((facing["xyz".index(channel[-1])] + 1) / 2, covered))
+        views.append(np.concatenate([plane.reshape(-1, size, size) for plane in planes]))
+    return np.stack(views)
+
+
+def _project(
+    scan: Scan, axes: NDArray[np.float64], scale: float, size: int, distance: float | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int32]]:
+    """Columns, rows and nearness (A, V) of the vertices, and the triangles, those too near made empty."""
+    x, y, z = np.moveaxis(axes @ scan.vertices.T.astype(np.float64), 1, 0)
+    triangles = scan.triangles
+    if distance is not None:
+        behind = (z > 0.9 * distance).any(axis=0)
+        if behind.any():
+            triangles = np.where(behind[triangles].any(axis=1)[:, None], np.int32(0), triangles)
+        # Of a point's distance it is the inverse that is linear in a perspective image.
+        z = 1 / np.maximum(distance - z, 0.1 * distance)
+        x, y = x * distance * z, y * distance * z
+    return snap(size / 2 + x * scale), snap(size / 2 - y * scale), z, triangles
+
+
+def _in_space(seen: Fragments, near: NDArray[np.float64], triangles: NDArray[np.int32], distance: float) -> Fragments:
+    """From what is linear in a perspective image to depth in millimetres and weights that are linear on the surface."""
+    view = np.arange(len(near))[:, None, None, None]
+    weights = seen.weights * near[view, triangles[seen.triangle]].astype(np.float32)
+    total = weights.sum(axis=3)
+    covered = seen.triangle >= 0
+    depth = np.where(covered, distance - 1 / np.where(covered, seen.depth, 1), -np.inf).astype(np.float32)
+    weights /= np.where(covered, total, 1)[..., None]
+    return Fragments(depth, seen.triangle, weights)
 
 
 def _check(scan: Scan, textured: bool) -> None:
@@ -112,53 +169,6 @@ def _check(scan: Scan, textured: bool) -> None:
 
 def _to_bytes(values: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.where(seen, np.rint(1 + 254 * np.clip(values, 0, 1)), 0).astype(np.uint8)
-
-
-@njit(cache=True, nogil=True)
-def rasterise(x, y, z, triangles, size):  # type: ignore[no-untyped-def]
-    """Of the nearest surface at each pixel centre: z (H, W), triangle or -1 (H, W), corner weights (H, W, 3)."""
-    depth = np.full((size, size), -np.inf, dtype=np.float32)
-    nearest = np.full((size, size), -1, dtype=np.int32)
-    weights = np.zeros((size, size, 3), dtype=np.float32)
-    half = SUBPIXEL // 2
-    for t in range(len(triangles)):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        first_column = max(0, -((half - min(x[a], x[b], x[c])) // SUBPIXEL))
-        last_column = min(size - 1, (max(x[a], x[b], x[c]) - half) // SUBPIXEL)
-        first_row = max(0, -((half - min(y[a], y[b], y[c])) // SUBPIXEL))
-        last_row = min(size - 1, (max(y[a], y[b], y[c]) - half) // SUBPIXEL)
-        if first_column > last_column or first_row > last_row:
-            continue  # most triangles of a dense scan hold no pixel centre
-        area = (x[b] - x[a]) * (y[c] - y[a]) - (y[b] - y[a]) * (x[c] - x[a])
-        if area == 0:
-            continue
-        sign = 1 if area > 0 else -1
-        # Edge functions: `ea` is positive inside of the edge opposite to a, and its share of the area is a's weight.
-        ax, ay = sign * (x[c] - x[b]), sign * (y[c] - y[b])
-        bx, by = sign * (x[a] - x[c]), sign * (y[a] - y[c])
-        cx, cy = sign * (x[b] - x[a]), sign * (y[b] - y[a])
-        # A centre exactly on an edge belongs to the triangle whose top or left edge that is.
-        a_bias = 0 if ay < 0 or (ay == 0 and ax > 0) else 1
-        b_bias = 0 if by < 0 or (by == 0 and bx > 0) else 1
-        c_bias = 0 if cy < 0 or (cy == 0 and cx > 0) else 1
-        scale = 1.0 / (sign * area)
-        for row in range(first_row, last_row + 1):
-            py = row * SUBPIXEL + half
-            for column in range(first_column, last_column + 1):
-                px = column * SUBPIXEL + half
-                ea = ax * (py - y[b]) - ay * (px - x[b])
-                eb = bx * (py - y[c]) - by * (px - x[c])
-                ec = cx * (py - y[a]) - cy * (px - x[a])
-                if ea >= a_bias and eb >= b_bias and ec >= c_bias:
-                    wa, wb, wc = ea * scale, eb * scale, ec * scale
-                    here = wa * z[a] + wb * z[b] + wc * z[c]
-                    if here > depth[row, column]:
-                        depth[row, column] = here
-                        nearest[row, column] = t
-                        weights[row, column, 0] = wa
-                        weights[row, column, 1] = wb
-                        weights[row, column, 2] = wc
-    return depth, nearest, weights
 
 
 @njit(cache=True, nogil=True)

@@ -12,7 +12,8 @@ from fer_bench.expressions import BOSPHORUS_CODES
 from fer_bench.geometry.bnt import BntGrid, grid_scan, write_bnt
 from fer_bench.geometry.images import write_image
 from fer_bench.geometry.landmark_lists import LABELS, read_lm2, read_lm3, write_lm2, write_lm3
-from fer_bench.geometry.render import SUBPIXEL, rasterise, render
+from fer_bench.geometry.rasteriser import rasterise, snap
+from fer_bench.geometry.render import render
 from fer_bench.geometry.scan import Scan
 from fer_bench.twins.actions import act
 from fer_bench.twins.base import NewTwin, TwinWriter, crlf
@@ -96,8 +97,8 @@ def shoot(people: Population, subject: str, code: str) -> Shot:
 def _depth(scan: Scan) -> NDArray[np.float64]:
     """(SIDE, SIDE) the height of the surface at each pixel of the square, NaN where there is none."""
     x, y, z = scan.vertices.T.astype(np.float64)
-    columns, rows = (np.rint((_SIDE / 2 + s / _MM_A_PIXEL) * SUBPIXEL).astype(np.int64) for s in (x, -y))
-    depth, triangle, _ = rasterise(columns, rows, z, scan.triangles, _SIDE)
+    columns, rows = (snap(_SIDE / 2 + s / _MM_A_PIXEL)[None] for s in (x, -y))
+    (depth,), (triangle,), _ = rasterise(columns, rows, z[None], scan.triangles, _SIDE)
     return np.where(triangle >= 0, depth, np.nan)
 
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from fer_bench.geometry.alignment import CANONICAL, NOSE_TIP, UnusableScan, align, rigid_fit, vertex_normals
+from fer_bench.geometry.alignment import CANONICAL, NOSE_TIP, UnusableScan, align, rigid_fit
 from fer_bench.geometry.scan import Scan
+from fer_bench.geometry.surface import vertex_normals
 
 
 def landmarks(without: tuple[str, ...] = (), seed: int = 0) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_bench.geometry.alignment import UnusableScan
-from fer_bench.geometry.render import DEPTH_FAR, DEPTH_NEAR, PLANES, camera_axes, render
+from fer_bench.geometry.render import CURVATURE, DEPTH_FAR, DEPTH_NEAR, PLANES, camera_axes, render, render_views
 from fer_bench.geometry.scan import Scan
 
 NORMALS = ("normal_x", "normal_y", "normal_z")
@@ -245,3 +245,54 @@ def test_unusable_scans(change: dict[str, np.ndarray | None], problem: str) -> N
     scan = replace(textured(np.ones((2, 2, 3))), **change)
     with pytest.raises(UnusableScan, match=problem):
         render(scan, size=8, field_mm=100, channels=["texture"])
+
+
+def test_a_perspective_camera_sees_what_is_nearer_larger() -> None:
+    # At 40 of 400 mm towards the camera everything is 400 / 360 times as large; in the plane of the origin, as it is.
+    for z, scale in ((0.0, 1.0), (40.0, 400 / 360), (-100.0, 0.8)):
+        rows, columns = np.nonzero(seen(rectangle(-30, -20, 10, 40, z), size=400, field_mm=200, distance_mm=400.0))
+        edges = [columns.min(), columns.max() + 1, rows.min(), rows.max() + 1]
+        np.testing.assert_allclose(edges, [200 + 2 * scale * e for e in (-30, 10, -40, 20)], atol=0.51)
+
+
+def test_depth_and_texture_are_right_in_perspective() -> None:
+    """On a slope, the middle of an edge is not in the middle of its image."""
+    slope = mesh([[-40, -40, -60], [40, -40, 40], [40, 40, 40], [-40, 40, -60]], [[0, 1, 2], [0, 2, 3]])
+    uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float32)
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    scan = replace(slope, uv=uv, uv_triangles=slope.triangles, texture=ramp)
+    image = render(scan, size=201, field_mm=201, channels=["depth", "texture"], distance_mm=300.0)
+    for x in (-30.0, 0.0, 25.0):
+        z = -10 + x * 100 / 80
+        column = int(100.5 + x * 300 / (300 - z))
+        # The pixel's centre, back on the slope.
+        u = column + 0.5 - 100.5
+        there = u * (300 + 10) / (300 + u * 100 / 80)
+        expected = 1 + 254 * ((-10 + there * 100 / 80) - DEPTH_FAR) / (DEPTH_NEAR - DEPTH_FAR)
+        assert abs(int(image[0, 100, column]) - expected) <= 1
+        assert abs(int(image[1, 100, column]) - (256 * (there + 40) / 80 - 0.5)) <= 1
+
+
+def test_what_is_too_near_a_perspective_camera_is_left_out() -> None:
+    scan = together(rectangle(-30, -30, 30, 30), rectangle(-5, -5, 5, 5, 380), rectangle(-5, -5, 5, 5, 500))
+    options = {"size": 100, "field_mm": 100, "channels": ["depth"], "distance_mm": 400.0}
+    np.testing.assert_array_equal(render(scan, **options), render(rectangle(-30, -30, 30, 30), **options))
+
+
+def test_curvature_of_spheres_and_planes() -> None:
+    for radius in (20.0, 40.0):
+        ball = sphere(radius)
+        for triangles, sign in ((ball.triangles, 1), (ball.triangles[:, ::-1], -1)):  # inside out it is a bowl
+            image = render(mesh(ball.vertices, triangles), size=50, field_mm=100, channels=["curvature"])[0]
+            np.testing.assert_allclose(image[20:30, 20:30], 128 + sign * 127 / radius / CURVATURE, atol=1.5)
+    flat = render(rectangle(-30, -30, 30, 30), size=50, field_mm=100, channels=["curvature"])[0]
+    assert set(np.unique(flat)) == {0, 128}
+
+
+def test_views_are_the_single_views() -> None:
+    angles, channels = [(-30.0, 0.0), (0.0, 15.0), (30.0, -15.0)], [*NORMALS, "depth", "shaded", "curvature"]
+    for distance in (None, 500.0):
+        options = {"size": 60, "field_mm": 120, "channels": channels, "distance_mm": distance}
+        together_ = render_views(sphere(40, 20), angles=angles, **options)
+        for image, (yaw, pitch) in zip(together_, angles, strict=True):
+            np.testing.assert_array_equal(image, render(sphere(40, 20), yaw=yaw, pitch=pitch, **options))
