@@ -128,13 +128,18 @@ def provenance(root: Path) -> str:
         InvalidFile: the twin's marker is damaged.
     """
     path = root / TWIN_MARKER
-    if not path.exists():
+    if not is_twin(root):
         return "as distributed"
     marker = read_json(path)
     try:
         return "twin-r{recipe}-{face_model}-s{seed}-n{subjects}".format_map(marker)
     except KeyError as missing:
         raise InvalidFile(path, f"lacks the key {missing}", "Make the twin again with `fer-bench data twin`.") from None
+
+
+def is_twin(root: Path) -> bool:
+    """Whether a folder holds synthetic faces; no, where it may not be looked into."""
+    return os.path.isfile(root / TWIN_MARKER)  # noqa: PTH113 - the method of a path raises where it may not look
 
 
 def digest(content: Any, length: int = 12) -> str:
@@ -147,7 +152,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; raises `InvalidFile` when it is missing, damaged or of another shape."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidFile(
             path, f"cannot be read as JSON ({error})", "Restore it, or delete it to start over."
         ) from None

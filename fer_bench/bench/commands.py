@@ -20,6 +20,8 @@ from fer_bench.bench.suite import Suite, read_suite
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import FerBenchError
 from fer_bench.processes import available_cores, fork_server
+from fer_bench.protocols import Protocol
+from fer_bench.protocols.base import join
 from fer_bench.records import atomic_write
 
 if TYPE_CHECKING:
@@ -167,15 +169,13 @@ def evaluate(
         evaluation = score_files(paths, str(task), fuse)
     else:
         protocol = registry.find_protocol(protocol_id)
-        if len(protocol.datasets) > 1:
-            raise FerBenchError(f"{protocol_id} joins {' and '.join(protocol.datasets)}; evaluate takes one dataset.")
-        name = protocol.datasets[0]
-        index = registry.load_dataset(name).index(find_root(name, root))
+        index = _index_of(protocol, root)
         if fold is not None and not 0 <= fold < protocol.num_folds:
             raise FerBenchError(f"--fold {fold}: {protocol_id} has folds 0 to {protocol.num_folds - 1}.")
-        folds = protocol.folds(index)
+        folds = protocol.folds(index, _left_out(paths))
         tested = {i for each in (folds if fold is None else [folds[fold]]) for i in each.test}
-        evaluation = score_files(paths, protocol.task, fuse, index[index["id"].isin(tested)], protocol.classes or None)
+        truth = index[index["id"].isin(tested)]
+        evaluation = score_files(paths, protocol.task, fuse, truth, protocol.classes or None, protocol.tested)
     table = evaluation.to_frame()
     if out is not None:
         with atomic_write(out) as file:
@@ -183,6 +183,25 @@ def evaluate(
     with pd.option_context("display.width", 250, "display.max_columns", None):
         shown = table.set_index("predictions").drop(columns="n").T.to_string(float_format=lambda value: f"{value:.4f}")
     return "\n".join([shown, "", *(f"- {note}" for note in evaluation.notes)])
+
+
+def _index_of(protocol: Protocol, root: Path | None) -> pd.DataFrame:
+    if len(protocol.datasets) == 1:
+        name = protocol.datasets[0]
+        return registry.load_dataset(name).index(find_root(name, root))
+    if root is not None:
+        both = " and ".join(protocol.datasets)
+        raise FerBenchError(f"--root: {protocol.id} joins {both}; set FER_BENCH_DATA to the folder that holds them.")
+    return join({name: registry.load_dataset(name).index(find_root(name)) for name in protocol.datasets})
+
+
+def _left_out(paths: Sequence[Path]) -> set[str]:
+    """Samples that the cells which wrote the predictions could not read; other files have to name every sample."""
+    from fer_bench.representations.cache import CacheEntry
+
+    cells = [Cell.read(path.parent) for path in paths if (path.parent / "cell.json").is_file()]
+    entries = [CacheEntry(Path(cell.cache)) for cell in cells]
+    return {sample for entry in entries if entry.path.exists() for sample in entry.broken}
 
 
 def check(name: str, root: Path | None, names_only: bool, workers: int, as_json: bool) -> int:

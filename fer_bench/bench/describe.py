@@ -69,7 +69,7 @@ def _around(dataset: str) -> str:
 
 def _protocol(p: Protocol) -> str:
     lines = [f"{p.id}: {_protocols()[p.id]}"]
-    lines.append(f"samples: {p.expected:,} {_plural(p.unit)} in the whole dataset")
+    lines.append(f"samples: {p.expected:,} {_plural(p.unit)} of a complete copy take part")
     if p.outputs:
         lines.append(f"{'classes' if p.classes else 'outputs'}: {', '.join(p.outputs)}")
     if p.tested:

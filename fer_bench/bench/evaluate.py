@@ -79,6 +79,7 @@ def evaluate(
     fuse: str | None = None,
     truth: pd.DataFrame | None = None,
     classes: Sequence[str] | None = None,
+    tested: Sequence[str] = (),
 ) -> Evaluation:
     """Score prediction files on the same samples.
 
@@ -89,7 +90,8 @@ def evaluate(
             second of exactly two, with W in [0, 1].
         truth: A protocol's truth: `id`, `label` (or `valence` and `arousal`), and optionally `subject`, which gives the
             headline metric an interval. The files' ids must be exactly these, and their own truth must agree.
-        classes: The classes in order; by default the canonical ones that the first file has a column for.
+        classes: The classes in order; by default the usual ones that the first file has a column for.
+        tested: The classes that the samples have, where they are fewer.
 
     Raises:
         InvalidPredictions: A file that cannot be scored.
@@ -122,7 +124,7 @@ def evaluate(
         interval = None
         if subjects is not None:
             interval = metric_interval(task, HEADLINE[task], output, true, known, subjects)
-        return Row(label, len(true), score(task, output, true, known), interval)
+        return Row(label, len(true), score(task, output, true, known, tuple(tested)), interval)
 
     return Evaluation(task, tuple(row(*each) for each in zip(labels, outputs, strict=True)), notes)
 
@@ -216,7 +218,10 @@ def _order(file: PredictionFile, ids: NDArray[Any] | None, n: int, source: str) 
 
 
 def _check_truth(file: PredictionFile, own: NDArray[Any], true: NDArray[Any], source: str) -> None:
-    differs = own != true if true.ndim == 1 else (np.abs(own - true) > _SAME_TRUTH).any(axis=1)
+    if true.ndim == 1:  # several labels at once are a set, in whatever order they are written
+        differs = np.array([set(names(str(a))) != set(names(str(b))) for a, b in zip(own, true, strict=True)])
+    else:
+        differs = (np.abs(own - true) > _SAME_TRUTH).any(axis=1)
     if differs.any():
         row = int(np.argmax(differs))
         problem = f"its truth disagrees with that of {source} for {differs.sum()} of {len(true)} samples"

@@ -22,7 +22,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.errors import InvalidPredictions
-from fer_bench.expressions import EXPRESSIONS, FOURDME_EMOTIONS
+from fer_bench.expressions import EXPRESSIONS
+from fer_bench.protocols import PROTOCOLS
 from fer_bench.records import OUTPUT
 
 _VA_LAYOUTS = (
@@ -60,7 +61,7 @@ def read_predictions(
     Args:
         paths: One file or more.
         task: `classification`, `multilabel` or `valence_arousal`.
-        classes: The classes in order; by default the canonical ones (or 4DME's) that the first file has a column for.
+        classes: The classes in order; by default those of the task's protocols that the first file has a column for.
             Every file must have exactly these.
 
     Raises:
@@ -69,7 +70,8 @@ def read_predictions(
     tables = [_Table(path) for path in paths]
     if task == "valence_arousal":
         return [_valence_arousal(table) for table in tables], ()
-    usual = FOURDME_EMOTIONS if task == "multilabel" else EXPRESSIONS
+    of_protocols = [name for p in PROTOCOLS.values() if p.task == task for name in p.classes]
+    usual = tuple(dict.fromkeys([*(EXPRESSIONS if task == "classification" else ()), *of_protocols]))
     names = tuple(classes) if classes is not None else _own_classes(tables[0], usual)
     return [_class_scores(table, names, several=task == "multilabel") for table in tables], names
 

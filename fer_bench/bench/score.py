@@ -70,11 +70,14 @@ def _load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _write_predictions(path: Path, cell: Cell, index: pd.DataFrame, ids: list[str], outputs: np.ndarray) -> None:
-    """Columns `id`, `subject` (the id where nobody knows it), `label` and one of raw scores a class, sorted by id."""
-    names = registry.find_protocol(cell.protocol).outputs
+    """Columns `id`, `subject` (the id where nobody knows it), the truth (`label`, or `valence` and `arousal`) and raw
+    scores, one an output, sorted by id."""
+    protocol = registry.find_protocol(cell.protocol)
+    names = protocol.outputs
+    truth = ["valence", "arousal"] if protocol.task == "valence_arousal" else ["label"]
     table = pd.DataFrame(outputs, columns=[f"{OUTPUT}{name}" for name in names])
     table.insert(0, "id", pd.array(ids, dtype="string"))
-    known = index[["id", "subject", "label"]].assign(subject=index["subject"].fillna(index["id"]))
+    known = index[["id", "subject", *truth]].assign(subject=index["subject"].fillna(index["id"]))
     table = known.merge(table, on="id", validate="one_to_one")
     with atomic_write(path) as file:
         table.sort_values("id").to_parquet(file, index=False)
@@ -83,8 +86,10 @@ def _write_predictions(path: Path, cell: Cell, index: pd.DataFrame, ids: list[st
 def _measure_file(path: Path, cell: Cell) -> dict[str, float]:
     protocol = registry.find_protocol(cell.protocol)
     table = pd.read_parquet(path)
-    outputs = table[[f"{OUTPUT}{name}" for name in protocol.classes]].to_numpy(dtype=np.float64)
-    return measure(protocol.task, outputs, table["label"].to_numpy(dtype=object), protocol.classes, protocol.tested)
+    outputs = table[[f"{OUTPUT}{name}" for name in protocol.outputs]].to_numpy(dtype=np.float64)
+    dtype = float if protocol.task == "valence_arousal" else object
+    truth = np.array(protocol.truth(table), dtype=dtype)
+    return measure(protocol.task, outputs, truth, protocol.classes, protocol.tested)
 
 
 def _broken_in_fold(cell: Cell) -> int:

@@ -44,7 +44,7 @@ def find_tables(files: Iterable[str]) -> Tables:
     for path in sorted(path for path in files if path[-4:].lower() == ".csv"):
         folder, _, name = path.rpartition("/")
         if match := _TABLE.fullmatch(name):
-            key = match[1].upper(), match[2].upper()
+            key = match[1].upper(), f"T{int(match[2][1:])}"
             unit = _UNIT_FOLDER.fullmatch(folder.rpartition("/")[2])
             if unit or match[3]:
                 tables.intensity[key].setdefault(int(unit[1] if unit else match[3]), path)

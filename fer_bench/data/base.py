@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +46,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         obtain: How to obtain the dataset, a sentence.
         class_counts: Split -> label -> samples in the distribution, where it is known; its shape gives away copies
             whose classes are in another order.
+        vertices: How many each mesh of the distribution has, in any of its releases, where that is known.
     """
 
     modalities: ClassVar[frozenset[str]] = frozenset()
@@ -52,6 +54,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
     expected: ClassVar[str] = ""
     obtain: ClassVar[str] = ""
     class_counts: ClassVar[Mapping[str, Mapping[str, int]]] = {}
+    vertices: ClassVar[tuple[int, ...]] = ()
 
     def __init__(
         self, root: Path, protocol: Protocol, fold: int, entry: CacheEntry, batch_size: int, seed: int = 0
@@ -88,6 +91,8 @@ class FaceDataModule(L.LightningDataModule, ABC):
         """
         if not root.is_dir():
             raise cls.not_found(root, "there is no such folder")
+        if not os.access(root, os.R_OK | os.X_OK):
+            raise cls.not_found(root, "the folder may not be read; look at its permissions")
         tree = Tree(root)
         index = cls.examine(tree)
         if not len(index):

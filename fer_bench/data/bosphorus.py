@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 
 from fer_bench.data.base import FaceDataModule
+from fer_bench.data.copies import one_copy
 from fer_bench.data.layouts import Tree
+from fer_bench.errors import BrokenScan
 from fer_bench.expressions import BOSPHORUS_CODES
 from fer_bench.geometry.bnt import grid_scan, read_bnt
+from fer_bench.geometry.files import REMEDY
 from fer_bench.geometry.images import read_image
 from fer_bench.geometry.landmark_lists import named_landmarks, read_lm3
 from fer_bench.geometry.scan import Scan
@@ -63,12 +66,12 @@ class Bosphorus(FaceDataModule):
 
     @classmethod
     def examine(cls, tree: Tree) -> pd.DataFrame:
-        scans: dict[str, dict[str, str]] = defaultdict(dict)
+        copies: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
         subjects: dict[str, tuple[str, str]] = {}
         twice: list[str] = []
         odd: list[str] = []
         for path in tree.files:
-            file = path.rpartition("/")[2]
+            folder, _, file = path.rpartition("/")
             match = _NAME.fullmatch(file)
             if match is None:
                 if _ALIKE.fullmatch(file):
@@ -77,8 +80,12 @@ class Bosphorus(FaceDataModule):
             kind = f"{match['type']}_{match['code']}".upper()
             name = f"{match['subject'].lower()}_{kind}_{match['take']}"
             subjects[name] = match["subject"].lower(), kind
-            if scans[name].setdefault(match["suffix"].lower(), path) != path:
+            if copies[name][folder].setdefault(match["suffix"].lower(), path) != path:
                 twice.append(path)
+        scans: dict[str, dict[str, str]] = {}
+        for name, folders in copies.items():
+            scans[name], spare = one_copy(folders, "bnt")
+            twice += spare
         rows = [
             {
                 "id": name,
@@ -101,6 +108,8 @@ class Bosphorus(FaceDataModule):
         """One scan, its vertices the measured points in the grid's order; the photograph is its texture."""
         path = {name.rpartition(".")[2].lower(): root / name for name in files}
         vertices, triangles, uv = grid_scan(read_bnt(path["bnt"]))
+        if not len(triangles):
+            raise BrokenScan(path["bnt"], "no three of its points are neighbours, so it has no surface", REMEDY)
         landmarks = named_landmarks(read_lm3(path["lm3"])) if "lm3" in path else {}
         if "png" not in path:
             return Scan(vertices, triangles, landmarks=landmarks)

@@ -228,6 +228,8 @@ def _compare(
         "signs of BP4D+, another dataset: it has more subjects and ten tasks, and the labels of BP4D do not hold for "
         "it; take its files out of this folder",
     )
+    strange = sorted("/".join(key) for key in sequences if key[1] not in (*BP4D_CODES, "T9", "T10"))
+    found.add_if(strange, "warning", "folders of tasks that BP4D does not have, left out")
     _tell_layout(tree, usable)
     if not tree.is_twin:
         found.add_if(sorted(set(_SUBJECTS) - set(subjects)), "missing", "subjects without any sequence")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from fer_bench.data.base import FaceDataModule
+from fer_bench.data.copies import one_copy
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import BrokenScan
 from fer_bench.expressions import BU3DFE_CODES
@@ -21,7 +22,7 @@ from fer_bench.records import make_index
 _NAME = re.compile(
     r"^(?P<subject>[FM]\d{4})_(?P<code>AN|DI|FE|HA|NE|SA|SU)(?P<level>0[0-4])(?P<race>WH|BL|LA|AE|AM|IN)"
     r"_(?P<kind>F3D)\.(?P<suffix>wrl|bmp|bnd)$",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _CODES = [("NE", 0), *((code, level) for code in sorted(BU3DFE_CODES) if code != "NE" for level in (1, 2, 3, 4))]
 
@@ -49,26 +50,36 @@ class BU3DFE(FaceDataModule):
 
     @classmethod
     def examine(cls, tree: Tree) -> pd.DataFrame:
-        scans: dict[tuple[str, str, int], dict[str, str]] = defaultdict(dict)
+        copies: dict[tuple[str, str, int], dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
         twice: list[str] = []
+        odd: list[str] = []
         for path in tree.files:
-            if match := _NAME.match(path.rpartition("/")[2]):
-                key = match["subject"].upper(), match["code"].upper() + match["level"], int(match["level"])
-                name = path.rpartition("/")[2].rpartition("_")[0].upper()
-                if scans[key].setdefault(match["suffix"].lower(), path) != path:
-                    twice.append(path)
-                scans[key]["id"] = name
-        rows = [
-            {
-                "id": files["id"],
-                "subject": subject,
-                "label": BU3DFE_CODES[code[:2]],
-                "level": level,
-                "files": tuple(files[suffix] for suffix in ("wrl", "bmp", "bnd") if suffix in files),
-            }
-            for (subject, code, level), files in scans.items()
-            if "wrl" in files
-        ]
+            folder, _, file = path.rpartition("/")
+            if (match := _NAME.match(file)) is None:
+                continue
+            code, level = match["code"].upper(), int(match["level"])
+            if (code == "NE") != (level == 0):
+                odd.append(path)
+                continue
+            # A scan under two races is two copies of one scan.
+            place = copies[match["subject"].upper(), code, level][f"{folder}/{file.rpartition('_')[0].upper()}"]
+            if place.setdefault(match["suffix"].lower(), path) != path:
+                twice.append(path)
+        rows = []
+        for (subject, code, level), places in copies.items():
+            files, spare = one_copy(places, "wrl")
+            twice += spare
+            if "wrl" in files:
+                rows.append(
+                    {
+                        "id": files["wrl"].rpartition("/")[2].rpartition("_")[0].upper(),
+                        "subject": subject,
+                        "label": BU3DFE_CODES[code],
+                        "level": level,
+                        "files": tuple(files[suffix] for suffix in ("wrl", "bmp", "bnd") if suffix in files),
+                    }
+                )
+        tree.findings.add_if(odd, "warning", "scans whose level is not 0 for neutral or 1 to 4 for others, left out")
         tree.findings.add_if(twice, "warning", "files of scans that were already found elsewhere, left out")
         index = make_index(rows)
         if len(index):

@@ -118,7 +118,7 @@ def _id(key: _Key) -> str:
 def _sequences(names: Iterable[str]) -> tuple[dict[_Key, _Frames], list[str], list[str]]:
     """(subject, expression) -> the files of each frame number, in order of their keys; then the files beside them that
     are no frames, and those of frames that were found before."""
-    sequences: dict[_Key, _Frames] = defaultdict(lambda: defaultdict(dict))
+    copies: dict[_Key, dict[str, _Frames]] = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
     twice, others = [], []
     for path in names:
         folder, _, name = path.rpartition("/")
@@ -129,10 +129,34 @@ def _sequences(names: Iterable[str]) -> tuple[dict[_Key, _Frames], list[str], li
         if frame is None:
             others.append(path)
             continue
-        files = sequences[place[1].upper(), place[2].capitalize()][int(frame[1])]
+        files = copies[place[1].upper(), place[2].capitalize()][folder][int(frame[1])]
         if files.setdefault(frame[2].lower(), path) != path:
             twice.append(path)
-    return dict(sorted(sequences.items())), others, twice
+    sequences = {}
+    for key, folders in sorted(copies.items()):
+        sequences[key], spare = _one_copy(folders)
+        twice += spare
+    return sequences, others, twice
+
+
+def _one_copy(folders: dict[str, _Frames]) -> tuple[_Frames, list[str]]:
+    """The sequence of the folder with most meshes that have a texture, and the files left out; as `copies.one_copy`,
+    what it lacks comes from folders without meshes."""
+    meshes = {folder for folder, frames in folders.items() if any("wrl" in files for files in frames.values())}
+
+    def worse(folder: str) -> tuple[int, int, str]:
+        frames = [files.keys() for files in folders[folder].values()]
+        return -sum({"wrl", "jpg"} <= kinds for kinds in frames), -sum("wrl" in kinds for kinds in frames), folder
+
+    sequence: _Frames = defaultdict(dict)
+    spare = []
+    for folder in (*sorted(meshes, key=worse), *sorted(folders.keys() - meshes)):
+        other = folder in meshes and len(sequence) > 0
+        for number, files in folders[folder].items():
+            for suffix, path in files.items():
+                if other or sequence[number].setdefault(suffix, path) != path:
+                    spare.append(path)
+    return sequence, spare
 
 
 def _landmark_package(tree: Tree) -> str:

@@ -53,6 +53,7 @@ class CoMA(FaceDataModule):
     """
 
     modalities = frozenset({"mesh", "topology"})
+    vertices = (5023,)
     unit = "a mesh of CoMA"
     expected = "files like FaceTalk_170725_00137_TA/bareteeth/bareteeth.000001.ply below it."
     obtain = "CoMA is free for non-commercial research after registration at coma.is.tue.mpg.de."

@@ -23,7 +23,7 @@ from fer_bench.geometry.scan import Scan
 from fer_bench.processes import map_processes
 from fer_bench.protocols import PROTOCOLS, Protocol
 from fer_bench.protocols.base import names
-from fer_bench.records import provenance
+from fer_bench.records import is_twin, provenance
 
 Readiness = Literal["ready", "ready with missing", "not possible", "needs another dataset"]
 Progress = Callable[[int, int], None]
@@ -153,6 +153,10 @@ def _read_all(
             findings.append(Finding("found", f"one topology: {told}"))
         else:
             findings.append(Finding("warning", f"meshes of several topologies, which cannot be compared: {told}"))
+        if dataset.vertices and not is_twin(root) and (odd_ones := {v for v, _ in sizes} - set(dataset.vertices)):
+            wanted = " or ".join(f"{count:,}" for count in dataset.vertices)
+            told = ", ".join(f"{count:,}" for count in sorted(odd_ones))
+            findings.append(Finding("warning", f"meshes of {told} vertices, where the distribution's have {wanted}"))
     return findings, broken
 
 
@@ -181,14 +185,10 @@ def _verdict(protocol: Protocol, index: pd.DataFrame, broken: Collection[str]) -
         )
     try:
         selected = protocol.select(index)
-        folds = protocol.folds(index, broken)
+        protocol.folds(index, broken)
     except ProtocolError as error:
         return Verdict(protocol.id, "not possible", 0, protocol.expected, str(error))
     samples = len(selected) - sum(i in broken for i in selected["id"])
-    empty = [fold.number for fold in folds if not (fold.train and fold.val and fold.test)]
-    if empty:
-        why = f"fold {empty[0]} has no training, validation or test samples that can be read"
-        return Verdict(protocol.id, "not possible", samples, protocol.expected, why)
     state: Readiness = "ready" if samples >= protocol.expected else "ready with missing"
     return Verdict(protocol.id, state, samples, protocol.expected)
 

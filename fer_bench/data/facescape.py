@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from fer_bench.data.base import FaceDataModule
+from fer_bench.data.copies import one_copy
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import BrokenScan, InvalidFile
 from fer_bench.expressions import FACESCAPE_CODES
@@ -53,7 +54,6 @@ class FaceScape(FaceDataModule):
 
     @classmethod
     def examine(cls, tree: Tree) -> pd.DataFrame:
-        # A mesh and its texture are taken from one folder: of two releases they would not fit each other.
         copies: dict[_Key, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
         twice: list[str] = []
         strange: list[str] = []
@@ -76,9 +76,8 @@ class FaceScape(FaceDataModule):
                 twice.append(path)
         scans: dict[_Key, dict[str, str]] = {}
         for key, folders in copies.items():
-            taken = next((folder for folder, files in folders.items() if "obj" in files), next(iter(folders)))
-            scans[key] = folders.pop(taken)
-            twice += [path for files in folders.values() for path in files.values()]
+            scans[key], spare = one_copy(folders, "obj")
+            twice += spare
         rows = [
             {
                 "id": f"{subject}_{code}",
@@ -161,16 +160,17 @@ def _declared(tree: Tree) -> dict[int, set[str]]:
     declared: dict[int, set[str]] = {}
     odd = []
     for number, line in enumerate(text.split("\n"), start=1):
-        words = line.replace(",", " ").split()
-        flags = next((word for word in words[1:] if _FLAGS.fullmatch(word)), None)
+        words = re.split(r"[^0-9A-Za-z]+", line.strip())
+        flags = next((word for word in (*words[1:], "".join(words[1:6])) if _FLAGS.fullmatch(word)), None)
         if words and words[0].isascii() and words[0].isdigit() and len(words[0]) < 6 and flags:
             kinds = ("obj", "mtl", "jpg", "png")
             declared[int(words[0])] = {kind for kind, flag in zip(kinds, flags[1:], strict=True) if flag == "1"}
-        elif words and number > 1:  # the first may be a header
+        elif line.strip() and number > 1:  # the first may be a header
             odd.append(f"line {number} ({line.strip()[:40]!r})")
     tree.findings.add_if(odd, "warning", f"lines of {_INFO} without a number and five flags, passed over")
     if declared:
         tree.findings.add(
-            "assumed", f"the columns of {_INFO} are separated by blanks or commas; its five flags say what is missing"
+            "assumed",
+            f"{_INFO} has a number and five flags a line, which say what is missing, however they are separated",
         )
     return declared

@@ -46,8 +46,9 @@ def load(name: str, reader: type, root: Path) -> Survey | None:
 
 
 def save(name: str, reader: type, tree: Tree, survey: Survey) -> None:
-    """Store a survey, unless the tree is still settling or the cache cannot be written."""
-    if max(tree.folders.values(), default=0) > time.time_ns() - _SETTLED_NS:
+    """Store a survey, unless the tree is still settling, had parts that could not be read (which no time of a folder
+    would tell when they are mended), or the cache cannot be written."""
+    if not tree.settled or max(tree.folders.values(), default=0) > time.time_ns() - _SETTLED_NS:
         return
     record = {
         "reader": _code(reader),
@@ -85,5 +86,7 @@ def _tuples(lists: pa.ListArray) -> list[tuple[str, ...]]:
 @cache
 def _code(reader: type) -> str:
     """Hash of the sources that decide an index: a new version of a reader never trusts what an old one stored."""
-    sources = [Path(inspect.getfile(reader)), *sorted(Path(__file__).parent.glob("*.py"))]
+    package = Path(__file__).parent.parent
+    sources = [Path(inspect.getfile(reader)), package / "expressions.py", package / "records.py"]
+    sources += sorted([*package.glob("data/*.py"), *package.glob("geometry/*.py")])
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from fer_bench.data.survey import Findings
 from fer_bench.errors import FerBenchError, InvalidFile
 from fer_bench.geometry.files import open_regular
-from fer_bench.records import TWIN_MARKER, read_json
+from fer_bench.records import TWIN_MARKER, is_twin, read_json
 
 NOISE = frozenset({"__MACOSX", "BU_WrlViewer_V2", "lost+found", "$RECYCLE.BIN", ".DS_Store", "Thumbs.db"})
 """Files and folders that extraction tools, disks and distributions leave beside the data."""
@@ -59,6 +60,7 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.folders: dict[str, int] = {}
+        self.settled = True
         self.labels: dict[str, tuple[int, int]] = {}
         self.findings = Findings()
         self.files = list(self._walk(root))
@@ -100,64 +102,76 @@ class Tree:
     @property
     def is_twin(self) -> bool:
         """Whether the folder holds synthetic faces; a twin is not blamed for being small."""
-        return (self.root / TWIN_MARKER).is_file()
+        return is_twin(self.root)
 
     def _walk(self, root: Path, prefix: str = "") -> Iterator[str]:
-        unreadable: list[str] = []
-        loops: list[str] = []
-        undecodable: list[str] = []
-        yield from _names(root, prefix, self.folders, unreadable, loops, undecodable)
-        self.findings.add_if(unreadable, "error", "folders that may not be read; change their permissions")
-        self.findings.add_if(loops, "warning", "links to folders that were walked already, left out")
-        self.findings.add_if(undecodable, "warning", "names that are not UTF-8, left out; rename them")
+        odd = _Oddities()
+        yield from _names(root, prefix, self.folders, odd)
+        self.settled &= not (odd.unreadable or odd.dangling)
+        found = self.findings
+        found.add_if(odd.unreadable, "error", "folders that cannot be read; look at their permissions")
+        found.add_if(odd.dangling, "warning", "links to nothing, left out; is a disk not there?")
+        found.add_if(odd.loops, "warning", "links to folders that are walked elsewhere, left out")
+        found.add_if(odd.undecodable, "warning", "names that are not UTF-8, left out; rename them")
+
+
+@dataclass(frozen=True)
+class _Oddities:
+    """What was met on a walk, by name."""
+
+    unreadable: list[str] = field(default_factory=list)
+    dangling: list[str] = field(default_factory=list)
+    loops: list[str] = field(default_factory=list)
+    undecodable: list[str] = field(default_factory=list)
 
 
 def walk(root: Path) -> Iterator[str]:
     """Files below `root` as posix paths relative to it, folders in sorted order, noise left out; each folder once."""
-    return _names(root, "", {}, [], [], [])
+    return _names(root, "", {}, _Oddities())
 
 
-def _names(
-    root: Path, prefix: str, times: dict[str, int], unreadable: list[str], loops: list[str], undecodable: list[str]
-) -> Iterator[str]:
+def _names(root: Path, prefix: str, times: dict[str, int], odd: _Oddities) -> Iterator[str]:
     # Links are followed, because large datasets are spread over disks by them; a folder is entered once, so that a
-    # link to a folder above it ends.
+    # link to a folder above it ends. They come last, so that a folder is known by its own name and not by a link's.
     entered: set[tuple[int, int]] = set()
-    waiting = [prefix]
-    while waiting:
-        folder = waiting.pop()
+    waiting, links = [prefix], list[str]()
+    while waiting or links:
+        folder = waiting.pop() if waiting else links.pop(0)
         path = root / PurePosixPath(folder).relative_to(prefix)
         try:
             stat = path.stat()
             if (stat.st_dev, stat.st_ino) in entered:
-                loops.append(folder)
+                odd.loops.append(folder)
                 continue
             with os.scandir(path) as entries:
-                found = sorted((entry.name, _is_folder(entry)) for entry in entries)
+                found = sorted((entry.name, *_kind(entry)) for entry in entries)
         except OSError:
-            unreadable.append(folder or ".")
+            odd.unreadable.append(folder or ".")
             continue
         entered.add((stat.st_dev, stat.st_ino))
         times[folder] = stat.st_mtime_ns
         start = f"{folder}/" if folder else ""
         below: list[str] = []
-        for name, is_folder in found:
+        for name, is_folder, is_link in found:
             if name in NOISE or name[0] == ".":
                 continue
             if not name.isascii() and not _is_utf8(name):
-                undecodable.append(start + name.encode("utf-8", "backslashreplace").decode())
+                odd.undecodable.append(start + name.encode("utf-8", "backslashreplace").decode())
             elif is_folder:
-                below.append(start + name)
+                (links if is_link else below).append(start + name)
+            elif is_link and not (path / name).exists():
+                odd.dangling.append(start + name)
             else:
                 yield start + name
         waiting += reversed(below)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
+    """Whether it is a folder, and whether it is a link."""
     try:
-        return entry.is_dir()
+        return entry.is_dir(), entry.is_symlink()
     except OSError:  # a link that leads round in a circle
-        return False
+        return False, True
 
 
 def _is_utf8(name: str) -> bool:
@@ -178,7 +192,7 @@ def below_root(name: str) -> str | None:
 
 def describe_other(root: Path, name: str) -> str | None:
     """What the folder holds if it is some other dataset, or a twin of one, in words."""
-    if (root / TWIN_MARKER).is_file():
+    if is_twin(root):
         try:
             twin_of = read_json(root / TWIN_MARKER).get("dataset")
         except FerBenchError:

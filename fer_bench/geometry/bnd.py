@@ -13,7 +13,8 @@ from fer_bench.geometry.files import REMEDY, read_bytes
 from fer_bench.records import atomic_write
 
 COUNT = 83
-_ROW = re.compile(r"\s*(\d{1,9})" + r"\s+([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)" * 3 + r"\s*")
+# Possessive quantifiers: without them a long run of digits is tried at every length.
+_ROW = re.compile(r"\s*+(\d{1,9})" + r"\s++([+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?)" * 3 + r"\s*+")
 
 # 0-based rows. The groups come in pairs, one on each side of the face.
 _PAIRS = {

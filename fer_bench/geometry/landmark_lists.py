@@ -58,7 +58,8 @@ _NAMES = {
 _TITLE_3D, _TITLE_2D = "# 3D Landmark File", "# 2D Landmark File"
 _LABELS_HEADING, _POINTS_HEADING = "Labels:", "2D Image coordinates:"
 _COUNT = re.compile(r"(\d{1,4}) landmarks?:?", re.IGNORECASE)
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+# Possessive quantifiers: without them a long run of digits is tried at every length.
+_NUMBER = re.compile(r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?")
 
 
 def read_lm3(path: Path | str) -> dict[str, NDArray[np.float32]]:
@@ -91,7 +92,7 @@ def read_lm2(path: Path | str) -> dict[str, NDArray[np.float32]]:
 
 def _lines(path: Path | str) -> tuple[int, list[str]]:
     """How many landmarks the file says it holds, and its lines after that, without blank lines and comments."""
-    text = read_bytes(path).decode("latin-1")
+    text = read_bytes(path).removeprefix(b"\xef\xbb\xbf").decode("latin-1")
     lines = [" ".join(line.split()) for line in text.split("\n")]
     lines = [line for line in lines if line and not line.startswith("#")]
     count = _COUNT.fullmatch(lines[0]) if lines else None

@@ -52,7 +52,7 @@ def read_obj(path: Path | str) -> ObjMesh:
     Raises:
         BrokenScan: the file is missing, cut off, or not a mesh whose every number and index is valid.
     """
-    data = read_bytes(path)
+    data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")  # a mark that some editors put before a text
     points, texture, corners, sizes, slow_points, slow_texture, code, place = _scan(as_bytes(data))
     if code:
         raise BrokenScan(path, f"has {_PROBLEMS[code]} line {_line(data, place)}", REMEDY)

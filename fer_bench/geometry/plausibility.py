@@ -53,6 +53,8 @@ def _wrong_surface(scan: Scan) -> str | None:
 def _front(scan: Scan) -> tuple[bool, bool]:
     """Whether the surface nearest to the camera lies further in front in the middle than at the rim, and whether its
     triangles there face the camera."""
+    if not len(scan.triangles):
+        return True, True
     corners = scan.vertices[scan.triangles].astype(np.float64)  # (F, 3, 3)
     middles = corners.mean(axis=1)
     low, high = np.percentile(middles[:, :2], [1, 99], axis=0)

@@ -15,7 +15,7 @@ def _manual(index: pd.DataFrame) -> pd.Series:
 
 
 def _official(index: pd.DataFrame) -> list[Fold]:
-    # One salt for all three: the held-out photographs of a class are the same wherever the class takes part.
+    # One salt for all three: where all ratings are known, the held-out photographs of a class are the same in each.
     return official_split(index, test="val", salt="affectnet")
 
 

@@ -107,21 +107,38 @@ class Protocol:
         """All folds, in order. `broken` ids keep their subject's place and are then left out.
 
         Raises:
-            ProtocolError: the index cannot be divided as asked.
+            ProtocolError: the index cannot be divided as asked, or a fold would have an empty part or train without one
+                of the classes.
         """
         selected = self.select(index)
-        try:
-            folds = self._with_auxiliary(self.divides(selected), index)
-        except ProtocolError as error:
-            raise ProtocolError(f"{self.id}: {error}") from None
-        if not broken:
-            return folds
         gone = set(broken)
 
         def keep(ids: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(i for i in ids if i not in gone)
+            return tuple(i for i in ids if i not in gone) if gone else ids
 
-        return [Fold(f.number, keep(f.train), keep(f.val), keep(f.test), keep(f.auxiliary)) for f in folds]
+        try:
+            folds = self._with_auxiliary(self.divides(selected), index)
+            folds = [Fold(f.number, keep(f.train), keep(f.val), keep(f.test), keep(f.auxiliary)) for f in folds]
+            self._check(folds, selected)
+        except ProtocolError as error:
+            raise ProtocolError(f"{self.id}: {error}") from None
+        return folds
+
+    def _check(self, folds: list[Fold], selected: pd.DataFrame) -> None:
+        """Refuse folds that cannot be trained, chosen or scored as asked, by what the copy lacks or cannot be read."""
+        remedy = f"`fer-bench data check {self.datasets[0]}` tells what is missing or cannot be read."
+        parts = {"training": "train", "validation": "val", "test": "test"}
+        if self.auxiliary is not None:
+            parts["auxiliary"] = "auxiliary"
+        label = dict(zip(selected["id"].tolist(), selected["label"].tolist(), strict=True))
+        for fold in folds:
+            empty = [told for told, part in parts.items() if not getattr(fold, part)]
+            if empty:
+                raise ProtocolError(f"fold {fold.number} has no {' and no '.join(empty)} samples; {remedy}")
+            if self.classes:
+                trained = {name for written in {label[i] for i in fold.train} for name in names(written)}
+                if absent := [name for name in self.classes if name not in trained]:
+                    raise ProtocolError(f"fold {fold.number} would train without {', '.join(absent)}; {remedy}")
 
     def _with_auxiliary(self, folds: list[Fold], index: pd.DataFrame) -> list[Fold]:
         if self.auxiliary is None:

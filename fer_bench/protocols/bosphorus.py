@@ -23,7 +23,7 @@ def _one_take_each(index: pd.DataFrame) -> pd.Series:
             "no subject of the index has all six expressions; add the scans E_ANGER to E_SURPRISE that "
             "`fer-bench data check bosphorus` says are missing."
         )
-    return pd.Series(index.index.isin(scans.index[scans["subject"].isin(complete)]), index=index.index)
+    return index["id"].isin(scans.loc[scans["subject"].isin(complete), "id"])
 
 
 PROTOCOLS = (

@@ -72,7 +72,7 @@ PROTOCOLS = (
         expected=688,
         uncertain=(
             "Whether the papers let the method choose among all six expressions or among the two: the accuracy is over "
-            "six, and the accuracy among the tested classes is reported beside it."
+            "six, and `accuracy_among_tested`, among the two, is reported beside it."
         ),
         tested=_TESTED,
     ),

@@ -11,7 +11,7 @@ from fer_bench.records import Fold
 
 
 def _ten_folds(index: pd.DataFrame) -> list[Fold]:
-    # One salt for both subsets: a subject is in the same fold of either, so results on the two can be paired.
+    # One salt for both subsets: of a complete copy a subject is in the same fold of either, and results can be paired.
     return subject_folds(index, 10, salt="bu3dfe-cv10")
 
 

@@ -1,7 +1,7 @@
 """Ways to divide an index into folds.
 
 Whatever has to be drawn is drawn by SHA-256 of a salt and a name: the same on every machine and in every version of
-every library, and a subject keeps its place when others come or go before it is dealt out.
+every library.
 """
 
 from __future__ import annotations

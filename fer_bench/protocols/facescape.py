@@ -5,8 +5,9 @@ from __future__ import annotations
 from fer_bench.protocols.base import Protocol
 from fer_bench.protocols.divisions import subject_split
 
-# Drawn as the paper's public code draws: 30 % of the 846 subjects with `random.seed(50)`, then the ten publishable ones
-# forced in. Python 3.11 refuses the code's `random.sample` of a set; of the sorted list it is the same draw.
+# Drawn as the paper's public code seems to draw: 30 % of the 846 subjects with `random.seed(50)`, then the ten
+# publishable ones forced in. Python 3.11 refuses the code's `random.sample` of a set; of the sorted list it is the same
+# draw if subjects were whole numbers there and none was missing.
 TEST_SUBJECTS = tuple(
     """
     2 6 7 10 12 17 20 28 29 31 32 35 40 46 49 50 51 52 53 55 66 70 71 81 88 90 91 92 96 101 102 103 109 110 115 117 118
@@ -35,12 +36,13 @@ PROTOCOLS = (
         unit="mesh",
         source=(
             "Face disentanglement Table III: 30 % of the subjects are tested, the others train; subject 603 is left "
-            "out as an outlier. The paper publishes no list; the 253 subjects here are what its public code draws from "
-            "all 846. It counts 11,812 training and 5,055 test meshes and evaluates the last epoch; 59 of the 593 "
-            "training subjects validate here."
+            "out as an outlier. The paper publishes no list; the 253 subjects here are what its public code most "
+            "likely draws from all 846. It counts 11,812 training and 5,055 test meshes and evaluates the last epoch; "
+            "59 of the 593 training subjects validate here."
         ),
         expected=16920,
         uncertain=(
+            "Whether the paper's copy had all 846 subjects, without which the draw is another. "
             "Which 13 further meshes the paper removed as outliers, and which about 40 of the nominal 16,940 its copy "
             "lacked."
         ),

@@ -20,12 +20,12 @@ PROTOCOLS = (
         num_folds=10,
         unit="clip",
         source=(
-            "FACET-VLM Table 5: 267 micro-expressions of 41 subjects, five kinds, each predicted for itself. The table "
-            "does not say how clips are divided; the paper's general rule, for all datasets, is 10-fold "
-            "subject-independent cross-validation, and that is taken. Leaving one subject out is usual for "
-            "micro-expressions, but makes as many folds as a copy has subjects (41, or 24 in the challenge's release), "
-            "most of them with few clips and none of the rare kinds; scores are to be computed over all folds together "
-            "for the same reason. One of the nine training groups validates."
+            "FACET-VLM Table 5: micro-expressions of five kinds, each predicted for itself. Neither the clips (267 of"
+            " 41 subjects in the distribution) nor how they are divided is said there; the paper's general rule, for "
+            "all datasets, is 10-fold subject-independent cross-validation, and that is taken. Leaving one subject "
+            "out is usual for micro-expressions, but makes as many folds as a copy has subjects (41, or 24 in the "
+            "challenge's release), most of them with few clips and none of the rare kinds; scores are to be computed "
+            "over all folds together for the same reason. One of the nine training groups validates."
         ),
         expected=267,
         uncertain=(

@@ -19,9 +19,9 @@ PROTOCOLS = (
         unit="photograph",
         source=(
             "Ig3D Tables 3, 5 and 6: the official split, 12,271 training and 3,068 test photographs of seven classes. "
-            "The paper prints 12,272 and 3,096, and its confusion matrices add up to 3,068. To choose a checkpoint "
-            "without the test split, 5 % of each class of the training split validate here. Who is who is not known, "
-            "so a person may be on both sides."
+            "The paper prints 12,272 and 3,096; the confusion matrices in its public code add up to 3,068. To choose a "
+            "checkpoint without the test split, 5 % of each class of the training split validate here. Who is who is "
+            "not known, so a person may be on both sides."
         ),
         expected=15339,
         uncertain="Ig3D's rows with SMIRK add up to about 2,919 test photographs, those with a detection alone.",

@@ -108,6 +108,29 @@ def test_a_scan_in_two_places_is_taken_once_and_told(make_bu3dfe: Make) -> None:
     assert len(told[0].names) == 75
 
 
+def test_mesh_and_texture_are_of_one_copy(make_bu3dfe: Make) -> None:
+    root = make_bu3dfe(1)
+    (root / "a").mkdir()
+    for name in ("F0001_AN01WH_F3D.wrl", "F0001_AN02AE_F3D.wrl"):
+        (root / "a" / name).write_bytes(b"another mesh, under another race")
+    survey = BU3DFE.survey(root)
+    files = dict(zip(survey.index["id"], survey.index["files"], strict=True))
+    for level in (1, 2):
+        assert files[f"F0001_AN0{level}WH"][0].startswith("F0001/"), "the place that has the texture too"
+    told = [finding for finding in survey.findings if "already found elsewhere" in finding.text]
+    assert told[0].names == ("a/F0001_AN01WH_F3D.wrl", "a/F0001_AN02AE_F3D.wrl")
+
+
+def test_levels_that_do_not_exist_are_told(make_bu3dfe: Make) -> None:
+    root = make_bu3dfe(1)
+    for name in ("F0001_AN00WH_F3D.wrl", "F0001_NE03WH_F3D.wrl"):
+        (root / name).touch()
+    survey = BU3DFE.survey(root)
+    assert len(survey.index) == 25
+    (told,) = (finding for finding in survey.findings if "level is not 0 for neutral" in finding.text)
+    assert told.names == ("F0001_AN00WH_F3D.wrl", "F0001_NE03WH_F3D.wrl")
+
+
 def test_nan_vertices_name_the_file(make_bu3dfe: Make) -> None:
     path = make_bu3dfe(1) / "F0001" / "F0001_NE00WH_F3D.wrl"
     text = path.read_text().splitlines()

@@ -42,6 +42,13 @@ def test_an_alphabetical_copy_is_recognised() -> None:
     assert permuted == {n: a for n, a in zip(AFFECTNET, ALPHABETICAL, strict=True) if n != a}
 
 
+@pytest.mark.parametrize("missing", [500, 1_000, 2_500])
+def test_an_alphabetical_copy_that_lacks_some_photographs_is_recognised_too(missing: int) -> None:
+    counts = AFFECTNET | {"happy": AFFECTNET["happy"] - missing}
+    permuted = permuted_classes(read_as_native(ALPHABETICAL, counts), AFFECTNET)
+    assert permuted == {n: a for n, a in zip(AFFECTNET, ALPHABETICAL, strict=True) if n != a}
+
+
 def test_two_swapped_classes_are_recognised_in_a_complete_copy() -> None:
     swapped = AFFECTNET | {"anger": AFFECTNET["sad"], "sad": AFFECTNET["anger"]}
     assert permuted_classes(swapped, AFFECTNET) == {"sad": "anger", "anger": "sad"}
@@ -67,7 +74,8 @@ BY_CHANCE = {name: AFFECTNET[{"disgust": "contempt", "contempt": "disgust"}.get(
 
 
 @pytest.mark.parametrize(
-    "counts", [AFFECTNET, BY_CHANCE, {}, {"happy": 5}, dict.fromkeys(AFFECTNET, 500), {"other": 3}]
+    "counts",
+    [AFFECTNET, BY_CHANCE, {}, {"happy": 5}, {"neutral": 90, "happy": 45}, dict.fromkeys(AFFECTNET, 500), {"other": 3}],
 )
 def test_what_fits_or_fits_nothing_is_left_alone(counts: dict[str, int]) -> None:
     assert permuted_classes(counts, AFFECTNET) == {}

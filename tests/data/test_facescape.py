@@ -80,14 +80,14 @@ def test_a_mesh_has_the_texture_of_its_own_folder(tmp_path: Path) -> None:
     names += [f"b/1/models_reg/{name}" for name in ("1_neutral.jpg", "2_smile.obj", "2_smile.jpg")]
     root = make(tmp_path / "root", *names)
     assert FaceScape.index(root)["files"].tolist() == [
-        ("a/1/1_neutral.obj",),
+        ("b/1/models_reg/1_neutral.obj", "b/1/models_reg/1_neutral.jpg"),
         ("b/1/models_reg/2_smile.obj", "b/1/models_reg/2_smile.jpg"),
     ]
     found = told(root)
     assert set(found["files of scans that were already found elsewhere, left out"][1]) == {
-        *("b/1/models_reg/1_neutral.obj", "b/1/models_reg/1_neutral.jpg", "a/1/2_smile.jpg")
+        *("a/1/1_neutral.obj", "a/1/2_smile.jpg")
     }
-    assert found["layout of folders"][1] == ("a/<number> (1 meshes)", "b/<number>/models_reg (1 meshes)")
+    assert found["layout of folders"][1] == ("b/<number>/models_reg (2 meshes)",)
 
 
 def test_names_are_read_in_any_case(tmp_path: Path) -> None:

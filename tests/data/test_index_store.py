@@ -76,6 +76,24 @@ def test_a_tree_that_changed_is_read_again(settled: Path, change: str) -> None:
     assert not stored(settled)
 
 
+def test_what_could_not_be_read_is_not_kept(settled: Path) -> None:
+    (settled / "F0003").symlink_to(settled.parent / "a disk that is not there")
+    settle(settled)
+    BU3DFE.index(settled)
+    assert not stored(settled), "no time of a folder would tell that the disk is back"
+
+
+def test_new_label_codes_make_a_new_index(settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    BU3DFE.index(settled)
+    assert stored(settled)
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + (b"# new" if p.name == "expressions.py" else b""))
+    index_store._code.cache_clear()
+    assert not stored(settled)
+    monkeypatch.undo()
+    index_store._code.cache_clear()
+
+
 def test_a_label_file_that_was_written_is_read_again(tmp_path: Path) -> None:
     root = tmp_path / "data"
     root.mkdir()

@@ -36,8 +36,27 @@ def test_folders_that_are_links_are_followed_once(tmp_path: Path) -> None:
     (root / "F0001" / "up").symlink_to(root)
     (root / "circle").symlink_to(root / "circle")
     tree = Tree(root)
-    assert tree.files == ["circle", "F0001/scan", "F0002/scan"]
-    assert told(tree) == {"links to folders that were walked already, left out": ("F0001/up",)}
+    assert tree.files == ["F0001/scan", "F0002/scan"]
+    assert told(tree) == {
+        "links to folders that are walked elsewhere, left out": ("F0001/up",),
+        "links to nothing, left out": ("circle",),
+    }
+
+
+def test_a_folder_goes_before_a_link_to_it(tmp_path: Path) -> None:
+    make(tmp_path, "F001/Angry/000.wrl", "F002/a")
+    (tmp_path / "Example").symlink_to(tmp_path / "F001")
+    (tmp_path / "F002" / "b").symlink_to(tmp_path / "F001" / "Angry")
+    tree = Tree(tmp_path)
+    assert tree.files == ["F001/Angry/000.wrl", "F002/a"]
+    assert set(told(tree)["links to folders that are walked elsewhere, left out"]) == {"Example", "F002/b"}
+
+
+def test_what_could_not_be_read_makes_the_tree_unsettled(tmp_path: Path) -> None:
+    make(tmp_path, "a/1")
+    assert Tree(tmp_path).settled
+    (tmp_path / "b").symlink_to(tmp_path / "disk that is not there")
+    assert not Tree(tmp_path).settled
 
 
 def test_a_name_that_is_not_utf8_is_told(tmp_path: Path) -> None:
@@ -63,7 +82,7 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "scandir", scandir)
     tree = Tree(tmp_path)
     assert tree.files == ["open/a"]
-    assert told(tree) == {"folders that may not be read": ("locked",)}
+    assert told(tree) == {"folders that cannot be read": ("locked",)}
     assert tree.findings.all[0].kind == "error"
 
 

@@ -76,3 +76,10 @@ def test_left_is_plus_x_whichever_group_comes_first(mirrored: bool) -> None:
     assert abs(named["left_eye_outer"][0]) == 45 and abs(named["right_eye_inner"][0]) == 16
     assert [named[n][1] for n in ("subnasale", "upper_lip", "lower_lip", "chin")] == [42, 51, 57, 75]
     assert named["left_mouth_corner"][1] == (54 if mirrored else 48)
+
+
+def test_a_long_run_of_digits_takes_no_longer_than_reading_it(tmp_path: Path) -> None:
+    path = tmp_path / "long"
+    path.write_bytes(b"0 " + b"1" * 200_000)
+    with pytest.raises(BrokenScan):
+        read_bnd(path)

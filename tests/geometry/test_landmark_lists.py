@@ -186,3 +186,10 @@ def test_no_bytes_do_harm(tmp_path_factory: pytest.TempPathFactory, valid: bytes
             assert "\n" not in str(error)
         else:
             assert all(np.isfinite(point).all() for point in points.values())
+
+
+def test_a_long_run_of_digits_takes_no_longer_than_reading_it(tmp_path: Path) -> None:
+    path = tmp_path / "long"
+    path.write_bytes(b"1 landmarks:\nNose tip\n" + b"1" * 200_000 + b"x 1 1\n")
+    with pytest.raises(BrokenScan):
+        read_lm3(path)

@@ -152,3 +152,11 @@ def test_no_text_does_harm(tmp_path_factory: pytest.TempPathFactory, text: str) 
         read_obj(path)
     except BrokenScan:
         return
+
+
+def test_a_mark_before_the_text_is_no_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.obj"
+    path.write_bytes(b"\xef\xbb\xbfv 9 9 9\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\n")
+    mesh = read_obj(path)
+    assert mesh.vertices[0].tolist() == [9, 9, 9]
+    assert mesh.triangles.tolist() == [[0, 1, 2]]

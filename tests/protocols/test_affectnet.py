@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import process_time
 
 import pandas as pd
 import pytest
@@ -15,12 +14,10 @@ Index = Callable[..., pd.DataFrame]
 EIGHT, SEVEN, VA = PROTOCOLS
 
 
-def test_affectnets_sizes_and_how_long_it_takes(full: Index) -> None:
+def test_affectnets_sizes(full: Index) -> None:
     index = full("affectnet")
-    start = process_time()
     (fold,) = EIGHT.folds(index)
     EIGHT.digest(index, "as distributed")
-    assert process_time() - start < 8, "about 2 s on one core"
     assert (len(fold.train) + len(fold.val), len(fold.test)) == (287651, 3999)
     label = dict(zip(index["id"].tolist(), index["label"].tolist(), strict=True))
     held = pd.Series([label[i] for i in fold.val]).value_counts()

@@ -62,6 +62,17 @@ def test_from_bu4dfe_to_bp4d_needs_both(small: Index, bu4dfe: int, bp4d: list[st
         CROSS.folds(index)
 
 
+def test_a_class_that_is_never_trained_is_refused(small: Index) -> None:
+    posed = small("bu4dfe", 12)
+    index = join({"bu4dfe": posed[posed["label"] != "happy"], "bp4d": small("bp4d", 5)})
+    with pytest.raises(ProtocolError, match=r"^bu4dfe-to-bp4d@1: the bu4dfe index has no sequence of happy;"):
+        CROSS.folds(index)
+    alone = small("bp4d", 12)
+    subject = alone["subject"].iloc[0]
+    with pytest.raises(ProtocolError, match=rf"^{EIGHT.id}: fold \d would train without pain; "):
+        EIGHT.folds(alone[(alone["label"] != "pain") | (alone["subject"] == subject)])
+
+
 def test_an_index_that_was_not_joined_is_refused(small: Index) -> None:
     with pytest.raises(ProtocolError, match=r"^bu4dfe-to-bp4d@1 needs samples"):
         CROSS.folds(small("bu4dfe", 12))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 
@@ -110,8 +111,17 @@ def test_any_part_of_an_index_is_divided_soundly_or_refused_in_a_sentence(
         return
     assert_sound(protocol, kept, folds)
     assert protocol.folds(kept.sort_values("id")) == folds, "the order of the index does not matter"
+    assert protocol.folds(kept.set_axis([0] * len(kept))) == folds, "nor do the labels of its rows"
     gone = data.draw(st.sets(st.sampled_from(sorted(kept["id"])), max_size=5))
-    for whole, without in zip(folds, protocol.folds(kept, broken=gone), strict=True):
+    if kept["subject"].notna().any() and data.draw(st.booleans()):  # somebody's samples are all broken
+        gone |= set(kept.loc[kept["subject"] == data.draw(st.sampled_from(sorted(kept["subject"].dropna()))), "id"])
+    try:
+        left = protocol.folds(kept, broken=gone)
+    except ProtocolError as error:
+        assert re.search(r"fold \d+ (has no|would train without) ", str(error))
+        return
+    for whole, without in zip(folds, left, strict=True):
+        assert without.train and without.val and without.test
         for part in ("train", "val", "test", "auxiliary"):
             assert tuple(i for i in getattr(whole, part) if i not in gone) == getattr(without, part)
 
