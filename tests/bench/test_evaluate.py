@@ -167,6 +167,33 @@ def test_several_labels_at_once(save):
         evaluate([save(text, "c.csv")], "classification", classes=("positive", "surprise"))
 
 
+def test_the_order_of_several_labels_does_not_matter(save):
+    text = "id,label,output_positive,output_surprise\na,surprise+positive,1,1\nb,surprise,0,1\n"
+    truth = pd.DataFrame({"id": ["a", "b"], "label": ["positive+surprise", "surprise"]})
+    evaluation = evaluate([save(text)], "multilabel", truth=truth, classes=("positive", "surprise"))
+    assert evaluation.rows[0].metrics["exact_match"] == 1
+    with pytest.raises(InvalidPredictions, match="truth disagrees"):
+        evaluate(
+            [save(text)],
+            "multilabel",
+            truth=truth.assign(label=["positive", "surprise"]),
+            classes=("positive", "surprise"),
+        )
+
+
+def test_classes_of_any_protocol_are_known(save):
+    text = "id,label,output_pain,output_happy\na,pain,1,0\nb,happy,0,1\n"
+    assert evaluate([save(text)], "classification").rows[0].metrics["accuracy"] == 1
+
+
+def test_the_accuracy_among_the_tested_classes(save):
+    text = "id,label,output_happy,output_disgust,output_sad\na,happy,2,1,3\nb,disgust,0,2,1\n"
+    truth = pd.DataFrame({"id": ["a", "b"], "label": ["happy", "disgust"]})
+    classes = ("happy", "disgust", "sad")
+    (row,) = evaluate([save(text)], "classification", truth=truth, classes=classes, tested=("happy", "disgust")).rows
+    assert (row.metrics["accuracy"], row.metrics["accuracy_among_tested"]) == (0.5, 1)
+
+
 def test_ids_keep_their_leading_zeros(save):
     text = "id,label,output_happy,output_sad\n{},happy,1,0\n02,sad,0,1\n"
     with pytest.raises(InvalidPredictions, match="lacks 1 ids \\('01'\\) and has 1 unknown ids \\('1'\\)"):
