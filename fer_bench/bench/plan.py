@@ -18,7 +18,8 @@ from fer_bench.data.base import FaceDataModule
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import DatasetNotFound, InvalidSuite
 from fer_bench.representations.base import Representation
-from fer_bench.representations.cache import CacheEntry, Source, default_cache, entry_path
+from fer_bench.representations.cache import CacheEntry, default_cache, entry_path
+from fer_bench.representations.source import Source
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,12 @@ def score(cell: Cell) -> Result:
     method.load_state_dict(checkpoint["state_dict"])
     trainer = make_trainer(cell, devices=1, num_nodes=1, logger=False, enable_checkpointing=False)
     batches: list[Any] = trainer.predict(method, data) or []
-    ids = [i for batch in batches for i in batch["id"]]
+    outputs = torch.cat([batch["output"] for batch in batches]).numpy()
+    ids, outputs = _one_each([i for batch in batches for i in batch["id"]], outputs)
     if sorted(ids) != sorted(data.fold.test):
         raise RuntimeError(
             f"{cell.id}: predicted {len(ids)} samples that are not the {len(data.fold.test)} of the fold"
         )
-    outputs = torch.cat([batch["output"] for batch in batches]).numpy()
     path = cell.folder / "predictions.parquet"
     _write_predictions(path, cell, data.index(data.root), ids, outputs)
     status = cell.status()
@@ -56,6 +56,17 @@ def score(cell: Cell) -> Result:
     )
     result.write(cell.folder / "result.json")
     return result
+
+
+def _one_each(ids: list[str], outputs: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """A sample of several rows (windows of a sequence) is scored by the mean of their raw outputs."""
+    names, owner, counts = np.unique(np.array(ids, dtype=object), return_inverse=True, return_counts=True)
+    if len(names) == len(ids):
+        return ids, outputs
+    total = np.zeros((len(names), *outputs.shape[1:]), dtype=np.float64)
+    np.add.at(total, owner, outputs)
+    means = total / counts.reshape(-1, *[1] * (outputs.ndim - 1))
+    return names.tolist(), means.astype(outputs.dtype)
 
 
 def _load_checkpoint(path: Path) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from fer_bench.geometry.photo import Photo
 from fer_bench.geometry.scan import Scan
 from fer_bench.protocols import Protocol
 from fer_bench.records import Batch, Fold, provenance
-from fer_bench.representations.cache import CacheEntry, Source
+from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.source import Source
 
 
 class FaceDataModule(L.LightningDataModule, ABC):

@@ -28,11 +28,13 @@ def targets(protocol: Protocol, truth: list[Any]) -> NDArray[Any]:
 
 
 class Samples(Dataset[Batch]):
-    """Rows of a cache entry, fetched a batch at a time."""
+    """Rows of a cache entry, fetched a batch at a time; a sample that has several rows comes several times."""
 
     def __init__(self, entry: CacheEntry, ids: tuple[str, ...], labels: NDArray[Any]) -> None:
-        self.ids, self.labels = ids, torch.from_numpy(labels)
-        self.rows = np.array([entry.rows[i] for i in ids], dtype=np.int64)
+        first, count = np.array([entry.rows[i] for i in ids], dtype=np.int64).reshape(-1, 2).T
+        owner = np.repeat(np.arange(len(ids)), count)
+        self.rows = first[owner] + np.arange(len(owner)) - (np.cumsum(count) - count)[owner]
+        self.ids, self.labels = [ids[i] for i in owner.tolist()], torch.from_numpy(labels[owner])
         self.array = entry.open()
 
     def __len__(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +42,46 @@ _STABLE = (*_EYES, "left_alare", "right_alare", "subnasale")
 _MOUTH = ("left_mouth_corner", "right_mouth_corner")
 
 
+@dataclass(frozen=True)
+class Motion:
+    """A rigid motion, `points @ rotation.T + translation`.
+
+    Attributes:
+        rotation: (3, 3).
+        translation: (3,) millimetres.
+        by_landmarks: Whether landmarks told it, or else the shape of the surface.
+    """
+
+    rotation: NDArray[np.float64]
+    translation: NDArray[np.float64]
+    by_landmarks: bool
+
+    def of(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
+        """(N, 3) points, moved."""
+        return (points.astype(np.float64) @ self.rotation.T + self.translation).astype(np.float32)
+
+
 def align(scan: Scan) -> Scan:
     """Move a scan into the canonical frame; vertices and landmarks move together, and nothing is scaled.
 
-    With the four eye corners and the subnasale, or else both mouth corners, the motion is the least-squares rotation
-    and translation of the known landmarks onto `CANONICAL` (Kabsch, Acta Cryst. A32, 1976). Without them the scan is
-    taken to face the camera and is only shifted: the median x to 0, the nose tip to `NOSE_TIP`.
+    Raises:
+        UnusableScan: there are no vertices, or some are not finite.
+    """
+    return move(scan, find_motion(scan))
+
+
+def move(scan: Scan, motion: Motion) -> Scan:
+    """The scan with vertices and landmarks moved."""
+    landmarks = {name: motion.of(point) for name, point in scan.landmarks.items()}
+    return replace(scan, vertices=motion.of(scan.vertices), landmarks=landmarks)
+
+
+def find_motion(scan: Scan) -> Motion:
+    """The motion that brings a scan into the canonical frame.
+
+    With the four eye corners and the subnasale, or else both mouth corners, it is the least-squares rotation and
+    translation of the known landmarks onto `CANONICAL` (Kabsch, Acta Cryst. A32, 1976). Without them the scan is taken
+    to face the camera and is only shifted: the median x to 0, the nose tip to `NOSE_TIP`.
 
     Raises:
         UnusableScan: there are no vertices, or some are not finite.
@@ -60,15 +94,8 @@ def align(scan: Scan) -> Scan:
         names += [name for name in _MOUTH if name in known]
     if known.issuperset(_EYES) and ("subnasale" in known or known.issuperset(_MOUTH)):
         source = np.array([scan.landmarks[name] for name in names], dtype=np.float64)
-        rotation, translation = rigid_fit(source, np.array([CANONICAL[name] for name in names]))
-    else:
-        rotation, translation = np.eye(3), _frontal_shift(scan.vertices.astype(np.float64))
-
-    def move(points: NDArray[np.float32]) -> NDArray[np.float32]:
-        return (points.astype(np.float64) @ rotation.T + translation).astype(np.float32)
-
-    landmarks = {name: move(point) for name, point in scan.landmarks.items()}
-    return replace(scan, vertices=move(scan.vertices), landmarks=landmarks)
+        return Motion(*rigid_fit(source, np.array([CANONICAL[name] for name in names])), by_landmarks=True)
+    return Motion(np.eye(3), _frontal_shift(scan.vertices.astype(np.float64)), by_landmarks=False)
 
 
 def rigid_fit(

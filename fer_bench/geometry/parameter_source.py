@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -29,6 +29,7 @@ class ParameterSource:
         missing: Whether an image without parameters is an error or a vector of zeros, which is what Ig3D took. An image
             with some of its parts, or with a damaged file, is an error either way.
         table: What `read_table` gave.
+        path: The table's file.
     """
 
     root: Path
@@ -36,6 +37,7 @@ class ParameterSource:
     kind: Literal["json", "parts", "table"]
     missing: Literal["error", "zero"] = "error"
     table: Mapping[str, NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
+    path: Path | None = None
 
     def has(self, sample: str, image: str) -> bool:
         """Whether a sample has parameters; `image` is its file relative to the root."""
@@ -54,6 +56,18 @@ class ParameterSource:
             return self.table[sample]
         stem = _stem(self.root, image)
         return read_json(f"{stem}.json", self.vector) if self.kind == "json" else read_parts(stem, self.vector)
+
+    def files(self, images: Iterable[str]) -> Iterator[Path]:
+        """The files that parameters of these images are read from, or would be."""
+        if self.path is not None:
+            yield self.path
+            return
+        for stem in (_stem(self.root, image) for image in images):
+            if self.kind == "json":
+                yield Path(f"{stem}.json")
+            else:
+                separator = parts_separator(stem, self.vector)
+                yield from (Path(f"{stem}{separator}{part}.npy") for part, _ in parts_of(self.vector))
 
     def without(self, samples: Iterable[tuple[str, str]]) -> list[str]:
         """Ids of the (id, image) pairs that have no parameters: with `missing="zero"`, how many vectors are zeros."""
@@ -89,7 +103,7 @@ def find_parameters(
     tables = [f"{name}.{suffix}" for name in (vector, vector.partition("-")[0]) for suffix in ("parquet", "csv")]
     for name in tables:
         if (root / name).is_file():
-            return ParameterSource(root, vector, "table", missing, read_table(root / name, vector))
+            return ParameterSource(root, vector, "table", missing, read_table(root / name, vector), root / name)
     beside = f"NAME.json, NAME/{first}.npy and NAME_{first}.npy beside the images (NAME.jpg)"
     obtain = "Run the regressor on the images, and leave what it gives in one of these places."
     raise DatasetNotFound(f"{root}: no {vector} parameters; looked for {beside}, and for {', '.join(tables)}. {obtain}")

@@ -1,4 +1,4 @@
-"""What every representation is: a frozen record of parameters that turns a scan into one array."""
+"""What every representation is: a frozen record of parameters that turns a sample into arrays."""
 
 from __future__ import annotations
 
@@ -6,47 +6,57 @@ import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import InvalidSuite
-from fer_bench.geometry.scan import Scan
+from fer_bench.representations.source import Load, Source
+
+Extract = Callable[[int, Any], NDArray[Any]]
+"""(position of a sample in its source, the sample) -> (rows, *shape). Pickled into worker processes."""
 
 
 @dataclass(frozen=True)
 class Representation(ABC):
-    """Parameters of a map from `Scan` to an array; two equal ones give equal arrays on every machine.
+    """Parameters of a map from a sample to an array; two equal ones give equal arrays on every machine.
 
     A subclass is a frozen dataclass whose fields are numbers, strings or tuples of them, checked in `__post_init__`.
 
     Attributes:
         name: file stem and registry name.
         version: raised whenever the algorithm, here or in `geometry`, gives other arrays for the same parameters.
+        takes: the modalities it can be extracted from, one of which a dataset must offer.
+        many: whether a sample may have several rows; see `rows`.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
+    takes: ClassVar[tuple[str, ...]] = ("mesh",)
+    many: ClassVar[bool] = False
 
     @abstractmethod
-    def extract(self, scan: Scan) -> NDArray[Any]:
-        """One item, of `shape` and `dtype`.
+    def extract(self, sample: Any) -> NDArray[Any]:
+        """One sample: an array of `shape` and `dtype`, or of (rows, *shape) where `many`.
 
         Raises:
-            UnusableScan: nothing can be extracted; the caller knows the scan's file.
+            BrokenScan: a file of the sample cannot be read.
+            UnusableScan: nothing can be extracted; the caller knows the sample's files.
         """
 
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
-        """Of one item."""
+        """Of one row."""
 
     @property
     @abstractmethod
     def dtype(self) -> np.dtype[Any]:
-        """Of one item."""
+        """Of one row."""
 
     @property
     @abstractmethod
@@ -65,11 +75,27 @@ class Representation(ABC):
         Raises:
             InvalidSuite: a modality is asked for that the dataset does not offer.
         """
+        if not modalities.intersection(self.takes):
+            wanted, offered = " or a ".join(self.takes), ", ".join(sorted(modalities)) or "nothing"
+            raise InvalidSuite(f"{self.name}: needs a dataset with a {wanted}, and this one offers {offered}.")
         return self
 
+    def rows(self, sample: Any) -> int:
+        """How many rows a sample has, told without reading its frames."""
+        return 1
 
-def needs(name: str, modality: str, modalities: frozenset[str]) -> None:
-    """Refuse a dataset that does not offer a modality; raises `InvalidSuite`."""
-    if modality not in modalities:
-        offered = ", ".join(sorted(modalities)) or "nothing"
-        raise InvalidSuite(f"{name}: needs a dataset with a {modality}, and this one offers {offered}.")
+    def bind(self, source: Source, load: Load) -> Extract:
+        """What extracts one dataset's samples, with what it takes from all of them; called once, before the first."""
+        return partial(_extract, self)
+
+    def state(self, source: Source) -> Any:
+        """What else than the samples' own files the arrays depend on, JSON-able; a change makes another entry."""
+        return None
+
+    def notes(self, source: Source) -> dict[str, Any]:
+        """What else the manifest of an entry should tell."""
+        return {}
+
+
+def _extract(representation: Representation, position: int, sample: Any) -> NDArray[Any]:
+    return representation.extract(sample)

@@ -1,16 +1,19 @@
 """The cache of extracted representations: one memory map an entry, written once, read by any number of processes.
 
-An entry is a folder `<dataset>/<source>/<representation>/` holding `array.npy`, `index.parquet` (`id`, `row` of every
-usable sample) and `manifest.json`. It is written under a temporary name by one process, others waiting, and renamed
-when whole: a folder with the final name is always complete.
+An entry is a folder `<dataset>/<source>/<representation>/` holding `array.npy`, `checksums.npy` (one a sample of the
+source), `index.parquet` (of every usable sample its `id`, first `row`, `count` of rows, and `place` in the source) and
+`manifest.json`. It is written under another name by one process, others waiting, and renamed when whole: a folder with
+the final name is always complete. What a process that was killed had done is taken up by the next
+(`fer_bench.representations.partial`).
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,17 +22,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from fer_bench import __version__
 from fer_bench.errors import BrokenScan, FerBenchError, InvalidFile
 from fer_bench.processes import map_processes
 from fer_bench.records import digest, read_json, write_json
-from fer_bench.representations.base import Representation
-
-Load = Callable[[Path, tuple[str, ...]], Any]
-"""(root, a sample's files) -> what a representation extracts from. Pickled into worker processes."""
+from fer_bench.representations.base import Extract, Representation
+from fer_bench.representations.partial import Partial, checksum
+from fer_bench.representations.source import Load, Source
 
 Progress = Callable[[int, int], None]
 """Called with (samples done, samples in all)."""
@@ -40,40 +42,6 @@ def default_cache() -> Path:
     if explicit := os.environ.get("FER_BENCH_CACHE"):
         return Path(explicit)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fer_bench"
-
-
-@dataclass(frozen=True)
-class Source:
-    """The samples that an entry is made from.
-
-    Attributes:
-        dataset: Dataset id.
-        root: Folder that `files` are relative to.
-        provenance: As distributed, or which twin.
-        ids: Sample ids.
-        files: The files of each sample.
-    """
-
-    dataset: str
-    root: Path
-    provenance: str
-    ids: tuple[str, ...]
-    files: tuple[tuple[str, ...], ...]
-
-    @cached_property
-    def digest(self) -> str:
-        """Changes when a file is added, removed, resized or written again."""
-
-        def state(name: str) -> tuple[str, int, int]:
-            try:
-                # `training.csv#1234` is a place in a file, for samples that share one.
-                stat = (self.root / name.partition("#")[0]).stat()
-            except OSError:  # gone since the index was built: extraction will name it
-                return name, -1, -1
-            return name, stat.st_size, stat.st_mtime_ns
-
-        files = [[state(name) for name in names] for names in self.files]
-        return digest({"dataset": self.dataset, "provenance": self.provenance, "ids": self.ids, "files": files})
 
 
 @dataclass(frozen=True)
@@ -93,25 +61,59 @@ class CacheEntry:
         return self.manifest["broken"]
 
     @cached_property
-    def rows(self) -> dict[str, int]:
-        """Sample id -> row of the array."""
-        index = pd.read_parquet(self.path / "index.parquet")
-        return dict(zip(index["id"].tolist(), index["row"].tolist(), strict=True))
+    def index(self) -> pd.DataFrame:
+        """Of each usable sample its `id`, first `row`, `count` of rows, and `place` in the source."""
+        return pd.read_parquet(self.path / "index.parquet")
+
+    @cached_property
+    def rows(self) -> dict[str, tuple[int, int]]:
+        """Sample id -> its first row of the array, and how many it has."""
+        columns = (self.index[name].tolist() for name in ("id", "row", "count"))
+        return {sample: (row, count) for sample, row, count in zip(*columns, strict=True)}
 
     def open(self) -> NDArray[Any]:
         """The array (N, *shape) as a read-only memory map, shared between processes by the operating system."""
+        return self._map("array.npy")
+
+    def problem(self) -> str | None:
+        """What is wrong with the entry, told from the sizes of its files; None if nothing is."""
         try:
-            array = np.load(self.path / "array.npy", mmap_mode="r", allow_pickle=False)
+            shape, dtype = self.manifest["shape"], np.dtype(self.manifest["dtype"])
+            array, samples = self.open(), self._map("checksums.npy")
+            if list(array.shape) != shape or array.dtype != dtype:
+                return f"array.npy is {array.shape} of {array.dtype} and not {tuple(shape)} of {dtype}"
+            if len(samples) != self.manifest["samples"] or len(self.index) != len(samples) - len(self.broken):
+                return "its files do not belong together"
+        except (FerBenchError, KeyError, TypeError, ValueError, OSError) as error:
+            return " ".join(str(error).split())
+        return None
+
+    def verify(self, progress: Progress | None = None) -> list[str]:
+        """Ids of the samples whose rows are not what was written, read from end to end; empty if all are."""
+        array, sums = self.open(), self._map("checksums.npy")
+        damaged = []
+        for done, (sample, row, count, place) in enumerate(self.index.itertuples(index=False), start=1):
+            if sums[place] != checksum(array[row : row + count]):
+                damaged.append(sample)
+            if progress:
+                progress(done, len(self.index))
+        return damaged
+
+    def _map(self, name: str) -> NDArray[Any]:
+        try:
+            array: NDArray[Any] = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise InvalidFile(
-                self.path / "array.npy", f"cannot be read ({error})", "Delete its folder; it is then extracted again."
+                self.path / name, f"cannot be read ({error})", "Delete its folder; it is then extracted again."
             ) from None
         return array
 
 
 def entry_path(cache: Path, source: Source, representation: Representation) -> Path:
     """Where the entry of these samples in this representation is, or will be."""
-    return cache / source.dataset / source.digest / f"{representation.label}-{representation.digest}"
+    state = representation.state(source)
+    name = f"{representation.label}-{representation.digest}" + ("" if state is None else f"-{digest(state, 8)}")
+    return cache / source.dataset / source.digest / name
 
 
 def prepare(
@@ -123,6 +125,7 @@ def prepare(
     workers: int = 1,
     skip_broken: bool = False,
     progress: Progress | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> list[CacheEntry]:
     """Return the entries of some representations, extracting first what is not there; each sample is read once for all.
 
@@ -131,33 +134,29 @@ def prepare(
         workers: Processes that extract.
         skip_broken: Leave unusable samples out and name them in the manifest, instead of stopping at the first.
         progress: Told how far extraction is; never called when all entries are there.
+        tell: Told in a sentence what a user should know: that an entry was damaged, or that work is taken up.
 
     Raises:
-        BrokenScan: the first sample that cannot be used, unless skipped, or when none can. Nothing is kept.
+        BrokenScan: the first sample that cannot be used, unless skipped, or when none can. What was done is kept for
+            the next time, and is no entry.
+        FerBenchError: the cache cannot be written, or the disk is too small.
     """
     paths = {entry_path(cache, source, representation): representation for representation in representations}
     with ExitStack() as locks:
         # In one order everywhere, so that two processes cannot wait for each other.
-        for path in sorted(path for path in paths if not path.exists()):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        for path in sorted(path for path in paths if CacheEntry(path).problem()):
+            _writable(path.parent)
             locks.enter_context(FileLock(path.with_name(f"{path.name}.lock")))
-        absent = [path for path in paths if not path.exists()]  # others made some while this process waited
-        temporary = {path: path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}") for path in absent}
-        try:
-            for path, folder in temporary.items():
-                for abandoned in path.parent.glob(
-                    f".{path.name}.*"
-                ):  # the lock is ours: whoever wrote these was killed
-                    shutil.rmtree(abandoned, ignore_errors=True)
-                folder.mkdir()
-            if absent:
-                targets = {temporary[path]: paths[path] for path in absent}
-                _extract(targets, source, load, workers, skip_broken, progress)
-            for path, folder in temporary.items():
-                folder.rename(path)
-        finally:
-            for folder in temporary.values():
-                shutil.rmtree(folder, ignore_errors=True)
+        absent = []
+        for path in paths:
+            if (problem := CacheEntry(path).problem()) is None:
+                continue  # there, or made while this process waited
+            if path.exists():
+                tell(f"{path}: damaged ({problem.rstrip('.')}); it is extracted again.")
+                _discard(path)
+            absent.append(path)
+        if absent:
+            _extract({path: paths[path] for path in absent}, source, load, workers, skip_broken, progress, tell)
     return [CacheEntry(path) for path in paths]
 
 
@@ -168,15 +167,21 @@ def _extract(
     workers: int,
     skip_broken: bool,
     progress: Progress | None,
+    tell: Callable[[str], None],
 ) -> None:
-    count = len(source.ids)
-    for folder, representation in targets.items():
-        # Created at full size first: the workers write their rows in place, so no array travels between processes.
-        shape = (count, *representation.shape)
-        np.lib.format.open_memmap(folder / "array.npy", mode="w+", dtype=representation.dtype, shape=shape).flush()
-    work = _Work(source, targets, load)
+    partials, extracts = [], []
+    for path, representation in targets.items():
+        counts = _counts(representation, source, load)
+        partials.append(Partial.open(path, counts, representation.shape, representation.dtype))
+        extracts.append(representation.bind(source, load))
+    done = [partial.done() for partial in partials]
+    left = np.flatnonzero(~np.all(done, axis=0)).tolist()
+    begun = len(source.ids) - len(left)
+    if begun:
+        tell(f"{source.dataset}: {begun:,} of {len(source.ids):,} samples were extracted before; going on.")
+    work = _Work(source, tuple(partials), tuple(extracts), load)
     broken: dict[str, str] = {}
-    for done, error in enumerate(map_processes(work, range(count), workers), start=1):
+    for number, error in enumerate(map_processes(work, left, workers), start=1):
         if error and not skip_broken:
             raise BrokenScan(
                 error.path,
@@ -185,30 +190,58 @@ def _extract(
                 f"`fer-bench data prepare {source.dataset} --skip-broken`.",
             )
         if error:
-            broken[source.ids[done - 1]] = f"{error.path}: {error.problem}"
+            broken[source.ids[left[number - 1]]] = f"{error.path}: {error.problem}"
         if progress:
-            progress(done, count)
-    usable = [(name, row) for row, name in enumerate(source.ids) if name not in broken]
-    if not usable:
-        raise BrokenScan(source.root, f"none of its {count} samples can be read", "Run `fer-bench data check` on it.")
-    for folder, representation in targets.items():
-        pd.DataFrame(usable, columns=["id", "row"]).to_parquet(folder / "index.parquet", index=False)
-        write_json(
-            folder / "manifest.json",
-            {
-                "dataset": source.dataset,
-                "root": str(source.root),
-                "provenance": source.provenance,
-                "source": source.digest,
-                "representation": representation.name,
-                "version": representation.version,
-                "parameters": asdict(representation),
-                "digest": representation.digest,
-                "shape": [count, *representation.shape],
-                "broken": broken,
-                "fer_bench": __version__,
-            },
+            progress(begun + number, len(source.ids))
+    if len(broken) == len(source.ids):
+        raise BrokenScan(
+            source.root, f"none of its {len(broken)} samples can be read", "Run `fer-bench data check` on it."
         )
+    for partial, (path, representation) in zip(partials, targets.items(), strict=True):
+        _finish(partial, path, representation, source, broken)
+
+
+def _counts(representation: Representation, source: Source, load: Load) -> NDArray[np.int64]:
+    """How many rows each sample has."""
+    if not representation.many:
+        return np.ones(len(source.ids), dtype=np.int64)
+    return np.array([representation.rows(load(source.root, files)) for files in source.files], dtype=np.int64)
+
+
+def _finish(
+    partial: Partial, path: Path, representation: Representation, source: Source, broken: dict[str, str]
+) -> None:
+    usable = [place for place, name in enumerate(source.ids) if name not in broken]
+    index = pd.DataFrame(
+        {
+            "id": [source.ids[place] for place in usable],
+            "row": partial.starts[usable],
+            "count": partial.counts[usable],
+            "place": usable,
+        }
+    )
+    index.to_parquet(partial.folder / "index.parquet", index=False)
+    write_json(
+        partial.folder / "manifest.json",
+        {
+            "dataset": source.dataset,
+            "root": str(source.root),
+            "provenance": source.provenance,
+            "source": source.digest,
+            "representation": representation.name,
+            "version": representation.version,
+            "parameters": asdict(representation),
+            "digest": representation.digest,
+            "shape": [int(partial.counts.sum()), *representation.shape],
+            "dtype": representation.dtype.str,
+            "samples": len(source.ids),
+            "broken": broken,
+            **representation.notes(source),
+            "fer_bench": __version__,
+        },
+    )
+    partial.settle()
+    partial.folder.rename(path)
 
 
 @dataclass(frozen=True)
@@ -216,22 +249,98 @@ class _Work:
     """Extracts the sample at one position into its rows; returns what was wrong with it, if anything was."""
 
     source: Source
-    targets: dict[Path, Representation]
+    partials: tuple[Partial, ...]
+    extracts: tuple[Extract, ...]
     load: Load
-
-    @cached_property
-    def arrays(self) -> list[tuple[Representation, NDArray[Any]]]:
-        """Opened once a process."""
-        return [(r, np.lib.format.open_memmap(folder / "array.npy", mode="r+")) for folder, r in self.targets.items()]
 
     def __call__(self, position: int) -> BrokenScan | None:
         files = self.source.files[position]
         try:
             sample = self.load(self.source.root, files)
-            for representation, array in self.arrays:
-                array[position] = representation.extract(sample)
+            for partial, extract in zip(self.partials, self.extracts, strict=True):
+                if not partial.has(position):
+                    partial.write(position, extract(position, sample))
         except BrokenScan as error:
             return error
         except FerBenchError as error:  # from the representation, which does not know whose scan it was given
             return BrokenScan(self.source.root / files[0], str(error).rstrip("."), "Repair or replace this scan.")
         return None
+
+
+def _writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FerBenchError(
+            f"{folder}: cannot be made ({error.strerror}); set FER_BENCH_CACHE to a folder that can be written."
+        ) from None
+
+
+def _discard(path: Path) -> None:
+    """Delete a folder so that nobody sees half of it under its name."""
+    away = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.discarded")
+    path.rename(away)
+    shutil.rmtree(away, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Remnant:
+    """Something in the cache that can go.
+
+    Attributes:
+        path: The folder.
+        why: In words.
+        size: Bytes.
+    """
+
+    path: Path
+    why: str
+    size: int
+
+
+def remnants(cache: Path, current: Callable[[str, Path], str | None], everything: bool = False) -> list[Remnant]:
+    """What can be deleted from the cache: entries of files that have changed or gone, and what killed processes left.
+
+    Args:
+        cache: The cache's folder.
+        current: (dataset, root) -> the digest of its source as it is now, None if it is not there any more.
+        everything: All entries, whatever they were made from.
+    """
+    found = []
+    for folder in sorted(path for path in cache.glob("*/*/*") if path.is_dir()):
+        if folder.name.startswith("."):
+            found.append((folder, "left by a process that was stopped"))
+        elif everything:
+            found.append((folder, "as asked"))
+        elif (problem := CacheEntry(folder).problem()) is not None:
+            found.append((folder, f"damaged: {problem}"))
+        else:
+            manifest = CacheEntry(folder).manifest
+            now = current(manifest["dataset"], Path(manifest["root"]))
+            if now != manifest["source"]:
+                found.append((folder, f"{manifest['root']} {'is gone' if now is None else 'has changed since'}"))
+    return [Remnant(path, why, _size(path.rglob("*"))) for path, why in found]
+
+
+def prune(remnant: Remnant) -> bool:
+    """Delete it, unless a process is just making it; tells whether it did."""
+    name = re.sub(r"^\.(.*)\.(partial|[0-9a-f]{8}\.discarded)$", r"\1", remnant.path.name)
+    lock = remnant.path.with_name(f"{name}.lock")
+    taken = FileLock(lock, timeout=0)
+    try:
+        taken.acquire()
+    except Timeout:
+        return False
+    try:
+        _discard(remnant.path)
+    finally:
+        taken.release()
+        lock.unlink(missing_ok=True)
+    for folder in (remnant.path.parent, remnant.path.parent.parent):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    return True
+
+
+def _size(paths: Iterable[Path]) -> int:
+    return sum(path.stat().st_blocks * 512 for path in paths if path.is_file())

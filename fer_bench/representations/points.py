@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from fer_bench.errors import InvalidSuite
 from fer_bench.geometry.alignment import NOSE_TIP, UnusableScan, align
 from fer_bench.geometry.sampling import farthest_point_sample, unit_sphere
 from fer_bench.geometry.scan import Scan
-from fer_bench.representations.base import Representation, needs
+from fer_bench.representations.base import Representation
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,6 @@ class Points(Representation):
             raise InvalidSuite(f"points: count is {self.count}; give 1 or more.")
         if not (self.crop_mm > 0 and math.isfinite(self.crop_mm)):
             raise InvalidSuite(f"points: crop_mm is {self.crop_mm}; give a positive number of millimetres.")
-
-    def resolve(self, modalities: frozenset[str]) -> Self:
-        needs(self.name, "mesh", modalities)
-        return self
 
     def extract(self, scan: Scan) -> NDArray[np.float32]:
         vertices = align(scan).vertices

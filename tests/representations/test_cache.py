@@ -1,18 +1,26 @@
 from __future__ import annotations
 
+import contextlib
+import errno
 import multiprocessing
 import os
+import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from fer_bench.data.bu3dfe import BU3DFE
-from fer_bench.errors import BrokenScan, InvalidFile
-from fer_bench.representations.cache import CacheEntry, Source, entry_path, prepare
+from fer_bench.errors import BrokenScan, FerBenchError, InvalidFile
+from fer_bench.representations import partial
+from fer_bench.representations.base import Representation
+from fer_bench.representations.cache import CacheEntry, entry_path, prepare, prune, remnants
 from fer_bench.representations.points import Points
+from fer_bench.representations.source import Source
 from fer_bench.representations.views import Views
 
 VIEWS = Views(yaws=(0.0,), size=16, channels=("depth",))
@@ -22,10 +30,6 @@ POINTS = Points(count=32)
 def fill(cache: Path, root: Path, workers: int = 1, **options: bool) -> CacheEntry:
     (entry,) = prepare(cache, BU3DFE.source(root), [POINTS], BU3DFE.load, workers=workers, **options)
     return entry
-
-
-def leftovers(cache: Path) -> list[str]:
-    return sorted(p.name for p in cache.rglob("*") if p.is_file() and not p.name.endswith(".lock"))
 
 
 def test_an_entry_holds_what_was_extracted(tmp_path: Path, bu3dfe_root: Path) -> None:
@@ -39,7 +43,9 @@ def test_an_entry_holds_what_was_extracted(tmp_path: Path, bu3dfe_root: Path) ->
     assert not array.flags.writeable
     for name in (source.ids[0], source.ids[137]):
         expected = VIEWS.extract(BU3DFE.load(bu3dfe_root, source.files[source.ids.index(name)]))
-        assert np.array_equal(array[entry.rows[name]], expected)
+        row, count = entry.rows[name]
+        assert count == 1
+        assert np.array_equal(array[row], expected)
     assert len({array[i].tobytes() for i in range(250)}) > 200, "rows are the samples' own"
     assert entry.manifest["provenance"] == "as distributed"
     assert entry.path == entry_path(tmp_path, source, VIEWS)
@@ -67,7 +73,7 @@ def test_parameters_and_files_are_its_key(tmp_path: Path, make_bu3dfe: Callable[
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_broken_scan_stops_it_and_leaves_nothing(
+def test_a_broken_scan_stops_it_and_leaves_no_entry(
     tmp_path: Path, make_bu3dfe: Callable[[int], Path], workers: int
 ) -> None:
     root = make_bu3dfe(1)
@@ -75,7 +81,11 @@ def test_a_broken_scan_stops_it_and_leaves_nothing(
     broken.write_bytes(broken.read_bytes()[:2000])
     with pytest.raises(BrokenScan, match=r"F0001_HA02WH_F3D\.wrl.*--skip-broken"):
         fill(tmp_path / "cache", root, workers)
-    assert leftovers(tmp_path / "cache") == []
+    path = entry_path(tmp_path / "cache", BU3DFE.source(root), POINTS)
+    assert not path.exists()
+    entry = fill(tmp_path / "cache", root, workers, skip_broken=True)
+    assert list(entry.broken) == ["F0001_HA02WH"], "what was done before it is taken up"
+    assert sorted(p.name for p in path.parent.iterdir()) == [path.name, f"{path.name}.lock"]
 
 
 def test_skipped_scans_are_counted_and_named(tmp_path: Path, make_bu3dfe: Callable[[int], Path]) -> None:
@@ -94,7 +104,7 @@ def test_when_nothing_can_be_read_nothing_is_kept(tmp_path: Path, make_bu3dfe: C
         path.write_bytes(b"")
     with pytest.raises(BrokenScan, match="none of its 25 samples"):
         fill(tmp_path / "cache", root, skip_broken=True)
-    assert leftovers(tmp_path / "cache") == []
+    assert not entry_path(tmp_path / "cache", BU3DFE.source(root), POINTS).exists()
 
 
 def test_what_a_representation_refuses_names_the_file(tmp_path: Path, make_bu3dfe: Callable[[int], Path]) -> None:
@@ -153,11 +163,154 @@ def test_each_sample_is_read_once_for_all_representations(tmp_path: Path, make_b
     assert (tmp_path / "log").read_text() == "x" * 75, "only what is absent is extracted"
 
 
-def test_what_a_killed_process_left_is_cleared(tmp_path: Path, make_bu3dfe: Callable[[int], Path]) -> None:
+def files_of(entry: CacheEntry) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in entry.path.iterdir()}
+
+
+def _fill_slowly(cache: Path, root: Path) -> None:
+    prepare(cache, BU3DFE.source(root), [POINTS, VIEWS], _slowly, workers=1)
+
+
+def _slowly(root: Path, files: tuple[str, ...]) -> object:
+    time.sleep(0.02)
+    return BU3DFE.load(root, files)
+
+
+def test_a_killed_process_is_taken_up_and_nothing_differs(tmp_path: Path, make_bu3dfe: Callable[[int], Path]) -> None:
+    root = make_bu3dfe(2)
+    source = BU3DFE.source(root)
+    whole = prepare(tmp_path / "whole", source, [POINTS, VIEWS], BU3DFE.load)
+    cache = tmp_path / "killed"
+    begun = entry_path(cache, source, VIEWS)
+    partial_folder = begun.with_name(f".{begun.name}.partial")
+    for enough in (5, 20):  # killed twice, each time a little later
+        process = multiprocessing.get_context("fork").Process(target=_fill_slowly, args=(cache, root))
+        process.start()
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, ValueError):
+                if (np.load(partial_folder / "checksums.npy") != 0).sum() >= enough:
+                    break
+            time.sleep(0.01)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert not begun.exists()
+    load, told, seen = Counting(tmp_path / "log"), list[str](), list[tuple[int, int]]()
+    again = prepare(cache, source, [POINTS, VIEWS], load, tell=told.append, progress=lambda *p: seen.append(p))
+    assert len((tmp_path / "log").read_text()) <= 30, "what was done is not read again"
+    assert "of 50 samples were extracted before; going on." in told[0]
+    assert seen[-1] == (50, 50)
+    for one, other in zip(whole, again, strict=True):
+        assert files_of(one) == files_of(other)
+    assert not list(cache.rglob("*.partial"))
+
+
+def test_rows_that_never_reached_the_disk_are_extracted_again(
+    tmp_path: Path, make_bu3dfe: Callable[[int], Path]
+) -> None:
+    root = make_bu3dfe(1)
+    (root / "F0001" / "F0001_SU04WH_F3D.wrl").write_bytes(b"")
+    with pytest.raises(BrokenScan):
+        fill(tmp_path, root)
+    path = entry_path(tmp_path, BU3DFE.source(root), POINTS)
+    array = np.lib.format.open_memmap(path.with_name(f".{path.name}.partial") / "array.npy", mode="r+")
+    array[3] = 7.0
+    array.flush()
+    entry = fill(tmp_path, root, skip_broken=True)
+    assert (entry.open()[3] != 7.0).any()
+    assert entry.verify() == []
+
+
+def test_damage_is_found_and_mended(tmp_path: Path, make_bu3dfe: Callable[[int], Path]) -> None:
+    root = make_bu3dfe(1)
+    entry = fill(tmp_path, root)
+    before = files_of(entry)
+    assert entry.problem() is None and entry.verify() == []
+    array = np.lib.format.open_memmap(entry.path / "array.npy", mode="r+")
+    array[entry.rows["F0001_HA02WH"][0], 5] += 1
+    array.flush()
+    seen: list[tuple[int, int]] = []
+    assert entry.verify(lambda *p: seen.append(p)) == ["F0001_HA02WH"]
+    assert seen[-1] == (25, 25)
+    assert entry.problem() is None, "sizes alone do not tell"
+    for name in ("array.npy", "checksums.npy", "index.parquet", "manifest.json"):
+        (entry.path / name).write_bytes(before[name][:60])
+        told: list[str] = []
+        (mended,) = prepare(tmp_path, BU3DFE.source(root), [POINTS], BU3DFE.load, tell=told.append)
+        assert files_of(mended) == before
+        assert told[0].startswith(f"{entry.path}: damaged (") and told[0].endswith("; it is extracted again.")
+        assert [p.name for p in entry.path.parent.iterdir() if p.is_dir()] == [entry.path.name]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(
+    tmp_path: Path, make_bu3dfe: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     source = BU3DFE.source(make_bu3dfe(1))
-    path = entry_path(tmp_path, source, POINTS)
-    abandoned = path.with_name(f".{path.name}.deadbeef")
-    abandoned.mkdir(parents=True)
-    (abandoned / "array.npy").write_bytes(b"half")
-    prepare(tmp_path, source, [POINTS], BU3DFE.load)
-    assert not abandoned.exists()
+    monkeypatch.setattr(partial.os, "posix_fallocate", full)
+    with pytest.raises(FerBenchError, match=r"cannot hold .* GB more \(No space left on device\).*FER_BENCH_CACHE"):
+        prepare(tmp_path, source, [POINTS], BU3DFE.load)
+    assert not [p for p in entry_path(tmp_path, source, POINTS).parent.iterdir() if p.is_dir()]
+
+
+@dataclass(frozen=True)
+class Repeated(Representation):
+    """Each sample as often as its id's last digit but one says."""
+
+    name, version, many = "repeated", 1, True
+
+    def rows(self, sample: object) -> int:
+        return int(sample.landmarks["chin"][0] > 0) + 1  # type: ignore[attr-defined]
+
+    def extract(self, sample: object) -> np.ndarray:
+        return np.arange(self.rows(sample), dtype=np.float32)[:, None] + sample.vertices[0, 0]  # type: ignore[attr-defined]
+
+    shape = property(lambda self: (1,))
+    dtype = property(lambda self: np.dtype(np.float32))
+    label = property(lambda self: "repeated")
+
+
+def test_a_sample_may_have_several_rows(tmp_path: Path, make_bu3dfe: Callable[[int], Path]) -> None:
+    root = make_bu3dfe(1)
+    source = BU3DFE.source(root)
+    broken = root / "F0001" / "F0001_HA02WH_F3D.wrl"
+    (entry,) = prepare(tmp_path, source, [Repeated()], BU3DFE.load)
+    array, total = entry.open(), 0
+    for sample, files in zip(source.ids, source.files, strict=True):
+        row, count = entry.rows[sample]
+        np.testing.assert_array_equal(array[row : row + count], Repeated().extract(BU3DFE.load(root, files)))
+        assert row == total
+        total += count
+    assert total == len(array) > 0
+    assert entry.verify() == []
+    assert broken.exists()
+
+
+def test_what_is_no_longer_of_use_can_be_pruned(tmp_path: Path, make_bu3dfe: Callable[[int], Path]) -> None:
+    root = make_bu3dfe(1)
+    entry = fill(tmp_path / "cache", root)
+    digest = BU3DFE.source(root).digest
+
+    def told(now: str | None, everything: bool = False) -> list[str]:
+        return [r.why for r in remnants(tmp_path / "cache", lambda name, folder: now, everything)]
+
+    assert told(digest) == []
+    assert told(digest, everything=True) == ["as asked"]
+    assert told("other") == [f"{root} has changed since"]
+    assert told(None) == [f"{root} is gone"]
+    left = entry.path.with_name(f".{entry.path.name}.partial")
+    left.mkdir()
+    (remnant,) = remnants(tmp_path / "cache", lambda name, folder: digest)
+    assert (remnant.path, remnant.why) == (left, "left by a process that was stopped")
+    with FileLock(entry.path.with_name(f"{entry.path.name}.lock")):
+        assert not prune(remnant), "somebody is at it"
+    assert left.exists()
+    assert prune(remnant)
+    assert not left.exists() and entry.problem() is None
+    (remnant,) = remnants(tmp_path / "cache", lambda name, folder: None)
+    assert remnant.size > 0
+    assert prune(remnant)
+    assert not entry.path.parent.exists(), "an empty folder goes with it"

@@ -46,6 +46,13 @@ def test_shape_dtype_and_order_of_views() -> None:
         np.testing.assert_array_equal(image, render(face(), size=64, field_mm=220, channels=["texture"], yaw=yaw))
 
 
+def test_pitches_and_a_perspective_camera() -> None:
+    views = Views(yaws=(0, 20), pitches=(15, -15), size=48, channels=("depth",), distance_mm=600)
+    for image, (yaw, pitch) in zip(views.extract(face()), ((0, 15), (20, -15)), strict=True):
+        expected = render(face(), size=48, field_mm=220, channels=["depth"], yaw=yaw, pitch=pitch, distance_mm=600)
+        np.testing.assert_array_equal(image, expected)
+
+
 def test_geometric_channels() -> None:
     views = Views(yaws=(0,), size=32, channels=("depth", "normal_x", "normal_y", "normal_z", "shaded"))
     assert views.shape == (1, 5, 32, 32)
@@ -100,6 +107,8 @@ def test_digest_changes_with_every_parameter_and_with_nothing_else() -> None:
         replace(base, size=112),
         replace(base, field_mm=200),
         replace(base, channels=("depth",)),
+        replace(base, pitches=(10, 0, 0)),
+        replace(base, distance_mm=500),
     ]
 
     class Newer(Views):
@@ -111,7 +120,7 @@ def test_digest_changes_with_every_parameter_and_with_nothing_else() -> None:
 
 def test_digest_does_not_drift() -> None:
     # A cache made by an earlier release is found again only while this holds; raise `version` when arrays change.
-    assert Views(channels=("texture",)).digest == "85c0b6f44fc8"
+    assert Views(channels=("texture",)).digest == "81172034892a"
 
 
 def test_labels_name_folders() -> None:
@@ -120,7 +129,9 @@ def test_labels_name_folders() -> None:
     assert Views().label == "views-20+0+20-224-auto"
     other = Views(yaws=(-12.5,), size=64, field_mm=180, channels=("shaded",))
     assert other.label == "views-12.5-64-180mm-shaded"
-    for views in (Views(), other):
+    tilted = Views(yaws=(0, 0), pitches=(-10, 10), distance_mm=600, channels=("curvature",))
+    assert tilted.label == "views+0+0-up-10+10-224-from600mm-curvature"
+    for views in (Views(), other, tilted):
         assert re.fullmatch(r"[a-z0-9.+-]+", views.label)
 
 
@@ -130,6 +141,10 @@ def test_labels_name_folders() -> None:
         ({"yaws": ()}, "yaws"),
         ({"yaws": (float("nan"),)}, "yaws"),
         ({"yaws": (0, 120)}, "yaws"),
+        ({"pitches": (1, 2)}, "2 pitches for 3 yaws"),
+        ({"pitches": (0, 0, 91)}, "pitches"),
+        ({"distance_mm": 299}, "distance_mm"),
+        ({"distance_mm": float("nan")}, "distance_mm"),
         ({"size": 0}, "size"),
         ({"size": 10**6}, "size"),
         ({"field_mm": 0}, "field_mm"),

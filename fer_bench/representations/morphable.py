@@ -1,0 +1,82 @@
+"""Parameters of a 3D morphable model, the input of Ig3D's morphable branch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.errors import InvalidSuite
+from fer_bench.geometry.morphable import VECTORS, parts_of
+from fer_bench.geometry.parameter_source import ParameterSource, find_parameters
+from fer_bench.representations.base import Extract, Representation
+from fer_bench.representations.source import Load, Source, file_state
+
+
+@dataclass(frozen=True)
+class Morphable(Representation):
+    """What EMOCA or SMIRK regressed from a photograph: (P,) float32, parts in the order that `vector` names.
+
+    Attributes:
+        vector: a key of `geometry.morphable.VECTORS`.
+        missing: `error` makes a photograph without parameters a broken sample; `zero` takes a vector of zeros, as
+            Ig3D's public code does, and the entry names them.
+    """
+
+    name: ClassVar[str] = "morphable"
+    version: ClassVar[int] = 1
+    takes: ClassVar[tuple[str, ...]] = ("photo",)
+
+    vector: str = "emoca-334"
+    missing: Literal["error", "zero"] = "error"
+
+    def __post_init__(self) -> None:
+        if self.vector not in VECTORS:
+            raise InvalidSuite(f"morphable: vector is {self.vector}; give {', '.join(VECTORS)}.")
+        if self.missing not in ("error", "zero"):
+            raise InvalidSuite(f"morphable: missing is {self.missing}; give error or zero.")
+
+    def extract(self, sample: Any) -> NDArray[np.float32]:
+        raise TypeError("parameters are not in the photograph; bind finds them for a whole dataset")
+
+    def bind(self, source: Source, load: Load) -> Extract:
+        return _Read(self._found(source), source.ids, _images(source))
+
+    def state(self, source: Source) -> Any:
+        found = self._found(source)
+        return [found.kind, [file_state(path) for path in found.files(_images(source))]]
+
+    def notes(self, source: Source) -> dict[str, Any]:
+        absent = self._found(source).without(zip(source.ids, _images(source), strict=True))
+        return {"zeros": absent} if self.missing == "zero" else {}
+
+    def _found(self, source: Source) -> ParameterSource:
+        return find_parameters(source.root, _images(source), self.vector, self.missing)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (sum(size for _, size in parts_of(self.vector)),)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.float32)
+
+    @property
+    def label(self) -> str:
+        return f"morphable-{self.vector}" + ("" if self.missing == "error" else f"-{self.missing}")
+
+
+@dataclass(frozen=True)
+class _Read:
+    parameters: ParameterSource
+    ids: tuple[str, ...]
+    images: list[str]
+
+    def __call__(self, position: int, sample: Any) -> NDArray[np.float32]:
+        return self.parameters.read(self.ids[position], self.images[position])
+
+
+def _images(source: Source) -> list[str]:
+    return [files[0] for files in source.files]

@@ -1,0 +1,49 @@
+"""What representations are extracted from: the samples of one copy of one dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fer_bench.records import digest
+
+Load = Callable[[Path, tuple[str, ...]], Any]
+"""(root, a sample's files) -> what a representation extracts from. Pickled into worker processes."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The samples that an entry is made from.
+
+    Attributes:
+        dataset: Dataset id.
+        root: Folder that `files` are relative to.
+        provenance: As distributed, or which twin.
+        ids: Sample ids.
+        files: The files of each sample.
+    """
+
+    dataset: str
+    root: Path
+    provenance: str
+    ids: tuple[str, ...]
+    files: tuple[tuple[str, ...], ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """Changes when a file is added, removed, resized or written again."""
+        # `training.csv#1234` is a place in a file, for samples that share one.
+        files = [[(name, *file_state(self.root / name.partition("#")[0])) for name in names] for names in self.files]
+        return digest({"dataset": self.dataset, "provenance": self.provenance, "ids": self.ids, "files": files})
+
+
+def file_state(path: Path) -> tuple[int, int]:
+    """Size and time of a file, which change when it is written again; (-1, -1) where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:  # gone since the index was built: extraction will name it
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns
