@@ -167,16 +167,23 @@ def check(
     root: Root = None,
     names_only: Annotated[bool, typer.Option("--names-only", help="Do not read the samples themselves.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for machines; all names in full.")] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Compare what was extracted of it with its checksums instead.")
+    ] = False,
     workers: Workers = 2,
 ) -> None:
     """Tell what is there, what is missing, what was assumed, which files are broken, and which protocols can run.
 
     Exit code 0: ready; 1: usable with warnings; 2: not usable.
     """
-    from fer_bench.bench import commands
+    from fer_bench.bench import cache_commands, commands
 
     try:
-        code = commands.check(dataset, root, names_only, workers, as_json)
+        code = (
+            cache_commands.check_cache(dataset)
+            if cache
+            else commands.check(dataset, root, names_only, workers, as_json)
+        )
     except KeyboardInterrupt:
         _stopped("nothing was changed")
     raise typer.Exit(code)
@@ -216,18 +223,37 @@ def prepare(
     dataset: DatasetName,
     root: Root = None,
     representation: Annotated[
-        list[str] | None, typer.Option("--representation", help="views, points, or with parameters: points:count=1024.")
+        list[str] | None,
+        typer.Option(
+            "--representation",
+            help="views, points, dynamic_views, image, morphable; or with parameters: points:count=1024. By default "
+            "what the dataset's modality allows.",
+        ),
+    ] = None,
+    preview: Annotated[
+        Path | None, typer.Option("--preview", help="Also draw some of what was extracted to this .png file.")
     ] = None,
     workers: Workers = 2,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out scans that cannot be read.")] = False,
 ) -> None:
-    """Extract representations into the cache, ahead of `run`."""
-    from fer_bench.bench import commands
+    """Extract representations into the cache, ahead of `run`. What is there already is not extracted again."""
+    from fer_bench.bench import cache_commands
 
     try:
-        commands.prepare(dataset, root, representation or ["views", "points"], workers, skip_broken)
+        cache_commands.prepare(dataset, root, representation or [], workers, skip_broken, preview)
     except KeyboardInterrupt:
-        _stopped("nothing half-written was kept")
+        _stopped("what was extracted is kept, run it again to go on")
+
+
+@data_app.command()
+def prune(
+    everything: Annotated[bool, typer.Option("--all", help="Delete all entries, also those still of use.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell, and delete nothing.")] = False,
+) -> None:
+    """Delete from the cache what was made from files that have changed or gone, and what stopped processes left."""
+    from fer_bench.bench import cache_commands
+
+    cache_commands.prune(everything, dry_run)
 
 
 def _stopped(what: str) -> NoReturn:

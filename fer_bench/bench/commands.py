@@ -25,7 +25,7 @@ from fer_bench.protocols.base import join
 from fer_bench.records import atomic_write
 
 if TYPE_CHECKING:
-    from fer_bench.bench.plan import Need, Plan
+    from fer_bench.bench.plan import Plan
 
 # Where no terminal sets the width, tables are not folded to 80 columns.
 console = Console() if Console().is_terminal else Console(width=160)
@@ -50,7 +50,8 @@ def run(
         import torch
 
         from fer_bench.bench import display, leaderboard
-        from fer_bench.bench.launch import launch, make_slots, pending, refuse_other_settings
+        from fer_bench.bench.cache_commands import extract
+        from fer_bench.bench.launch import PRELOAD, launch, make_slots, pending, refuse_other_settings
         from fer_bench.bench.plan import make_plan
 
         plan = make_plan(name, suite, runs, only)
@@ -58,8 +59,9 @@ def run(
         console.print(f"skipped  {protocol}  {entry}: {escape(why)}", highlight=False)
     if not options.overwrite:  # before anything is prepared
         refuse_other_settings(plan.cells)
+    fork_server(*PRELOAD)  # one server for extraction and for the cells
     for need in plan.needs:
-        _prepare(need, available_cores(), options.skip_broken)
+        extract(need, available_cores(), options.skip_broken)
     plan = make_plan(name, suite, runs, only)  # what turned out broken is known only now
     cells = pending(plan.cells, options.retry, options.overwrite)
     total, done = len(plan.cells), sum(cell.status().state == "done" for cell in plan.cells)
@@ -225,19 +227,6 @@ def check(name: str, root: Path | None, names_only: bool, workers: int, as_json:
     return diagnosis.exit_code
 
 
-def prepare(name: str, root: Path | None, representations: list[str], workers: int, skip_broken: bool) -> None:
-    """Extract representations of a dataset into the cache."""
-    from fer_bench.bench.plan import Need
-
-    folder = find_root(name, root)
-    dataset = registry.load_dataset(name)
-    wanted = tuple(registry.load_representation(text).resolve(dataset.modalities) for text in representations)
-    need = Need(dataset, dataset.source(folder), wanted)
-    _prepare(need, workers, skip_broken)
-    for representation in wanted:
-        console.print(f"{representation.label} of {name}: {need.path(representation)}", highlight=False, soft_wrap=True)
-
-
 def make_twin(
     name: str,
     out: Path,
@@ -270,28 +259,6 @@ def make_twin(
     if preview is not None:
         drawn = contact_sheet(model, preview, seed=seed, dataset=name)
         console.print(f"wrote {preview}" if drawn else f"no contact sheet: {name} has none", highlight=False)
-
-
-def _prepare(need: Need, workers: int, skip_broken: bool) -> None:
-    from fer_bench.bench import display
-    from fer_bench.bench.launch import PRELOAD
-    from fer_bench.representations.cache import default_cache, prepare
-
-    fork_server(*PRELOAD)  # the same server starts the cells afterwards
-    labels = ", ".join(representation.label for representation in need.representations)
-    with display.reported(console, f"extracting {labels}") as report:
-        entries = prepare(
-            default_cache(),
-            need.source,
-            need.representations,
-            need.dataset.load,
-            workers=workers,
-            skip_broken=skip_broken,
-            progress=report,
-        )
-    for entry in entries:
-        if entry.broken:
-            console.print(f"[yellow]{len(entry.broken)} scans are left out[/] (see {entry.path / 'manifest.json'})")
 
 
 def _load(suite_name: str, settings: list[str], data: Path | None = None) -> tuple[str, Suite]:

@@ -8,21 +8,42 @@ from contextlib import contextmanager
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from fer_bench.bench.cell import Cell, Status
 from fer_bench.bench.leaderboard import HEADER, Row, texts
 from fer_bench.representations.cache import Progress as Report
 
 
-def _bars(console: Console) -> Progress:
+class _Rate(ProgressColumn):
+    """Steps a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.1f}/s")
+
+
+def _bars(console: Console, *further: ProgressColumn) -> Progress:
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        *further,
         TextColumn("{task.fields[note]}"),
         console=console,
         transient=True,
@@ -73,8 +94,8 @@ def _short(cell: Cell) -> str:
 
 @contextmanager
 def reported(console: Console, description: str) -> Iterator[Report]:
-    """A bar for work that reports (done, all); appears with the first report."""
-    bars = _bars(console)
+    """A bar for work that reports (done, all), with its rate and the time left; appears with the first report."""
+    bars = _bars(console, TextColumn("left"), TimeRemainingColumn(), _Rate())
     task: list[TaskID] = []
 
     def report(done: int, total: int) -> None:

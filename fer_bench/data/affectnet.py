@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
 
-from fer_bench.data.affectnet_2017 import examine_2017, read_face
+from fer_bench.data.affectnet_2017 import LISTS, examine_2017, read_face
 from fer_bench.data.base import FaceDataModule
 from fer_bench.data.class_sums import compare_class_sums
 from fer_bench.data.layouts import Tree
@@ -21,6 +23,7 @@ from fer_bench.records import make_index
 
 IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "png", "bmp", "tif", "tiff", "gif"})
 _SPLITS = {"train_set": "train", "val_set": "val", "valid_set": "val", "validation_set": "val"}
+_KINDS = ("exp", "val", "aro", "lnd")
 _LANDMARKS = 68
 _TRAIN = {
     "neutral": 74874,
@@ -65,7 +68,15 @@ class AffectNet(FaceDataModule):
     def examine(cls, tree: Tree) -> pd.DataFrame:
         rows = _examine_2021(tree)
         released, sums = "2021", cls.class_counts
-        if not rows:
+        if rows:
+            # The ending first: there are 1.4 million names.
+            lists = [path for path in tree.files if path[-4:].lower() == ".csv" and Path(path).name.lower() in LISTS]
+            tree.findings.add_if(
+                lists,
+                "warning",
+                "lists of the release of 2017, left aside because that of 2021 is here too; name the folder of one",
+            )
+        else:
             rows = examine_2017(tree, IMAGE_SUFFIXES)
             released, sums = "2017", {"train": _TRAIN, "val": {**_VAL, "contempt": 500}}
         index = make_index(rows)
@@ -81,7 +92,7 @@ class AffectNet(FaceDataModule):
         image = root / files[0]
         if len(files) == 1:
             return Photo(image, aligned=True)
-        if "#" in files[1]:
+        if re.search(r"\.csv#\d+$", files[1], re.IGNORECASE):  # any folder may have a # in its name
             landmarks, box = read_face(root, files[0], files[1])
             return Photo(image, aligned=False, landmarks=landmarks, box=box)
         return Photo(image, aligned=True, landmarks=read_vector(root / files[1], 2 * _LANDMARKS).reshape(-1, 2))
@@ -158,35 +169,78 @@ def _examine_2021(tree: Tree) -> list[dict[str, Any]]:
     return rows
 
 
+@dataclass
+class _SetFolder:
+    """One `train_set` or `val_set`.
+
+    Attributes:
+        split: `train` or `val`.
+        images: `train_12` -> its photograph.
+        notes: Kind of annotation -> `train_12` -> its file.
+        twice: Files of numbers that have one of the kind already, as `12.png` beside `12.jpg`.
+    """
+
+    split: str
+    images: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, dict[str, str]] = field(default_factory=lambda: {kind: {} for kind in _KINDS})
+    twice: list[str] = field(default_factory=list)
+
+
 def _files_2021(tree: Tree) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """`train_12` -> its photograph, and for each kind of annotation `train_12` -> its file."""
+    """`train_12` -> its photograph, and for each kind of annotation `train_12` -> its file.
+
+    A split is read from one folder, because another copy may number its photographs otherwise.
+    """
+    sets = _set_folders(tree)
+    # The one with most labelled photographs, then the first by name.
+    order = sorted(sets, key=lambda name: (-len(sets[name].images.keys() & sets[name].notes["exp"].keys()), name))
     images: dict[str, str] = {}
-    notes: dict[str, dict[str, str]] = {kind: {} for kind in ("exp", "val", "aro", "lnd")}
-    places: dict[str, tuple[str, bool] | None] = {}
+    notes: dict[str, dict[str, str]] = {kind: {} for kind in _KINDS}
+    read: set[str] = set()
+    others: list[str] = []
     twice: list[str] = []
-    for path in tree.files:
-        folder, _, name = path.rpartition("/")
-        if folder not in places:
-            places[folder] = _place(folder)
-        place = places[folder]
-        if place is None:
+    for name in order:
+        one = sets[name]
+        if one.split in read:
+            others.append(name)
             continue
-        split, holds_images = place
-        stem, _, suffix = name.rpartition(".")
-        if holds_images:
-            kind, paths = suffix.lower(), images if suffix.lower() in IMAGE_SUFFIXES else None
-        else:
-            stem, _, kind = stem.rpartition("_")
-            paths = notes.get(kind.lower()) if suffix.lower() == "npy" else None
-        if paths is not None and paths.setdefault(f"{split}_{stem}", path) != path:
-            twice.append(path)
-    tree.findings.add_if(twice, "warning", "files of photographs that were already found elsewhere, left out")
+        read.add(one.split)
+        twice += one.twice
+        images |= one.images
+        for kind in _KINDS:
+            notes[kind] |= one.notes[kind]
+    tree.findings.add_if(others, "warning", "folders of a split that is read from another folder, left out")
+    tree.findings.add_if(twice, "warning", "files of photographs that were already found, left out")
     return images, notes
 
 
-def _place(folder: str) -> tuple[str, bool] | None:
-    """The split that a folder belongs to, and whether it holds photographs (or else annotations)."""
-    *_, split, last = ("", "", *folder.lower().split("/"))
-    if split not in _SPLITS or last not in ("images", "annotations"):
+def _set_folders(tree: Tree) -> dict[str, _SetFolder]:
+    """Folder -> what it holds, for all that have the name of a split."""
+    sets: dict[str, _SetFolder] = {}
+    places: dict[str, tuple[_SetFolder, bool] | None] = {}
+    for path in tree.files:
+        folder, _, name = path.rpartition("/")
+        if folder not in places:
+            places[folder] = _place(folder, sets)
+        place = places[folder]
+        if place is None:
+            continue
+        one, holds_images = place
+        stem, _, suffix = name.rpartition(".")
+        if holds_images:
+            paths = one.images if suffix.lower() in IMAGE_SUFFIXES else None
+        else:
+            stem, _, kind = stem.rpartition("_")
+            paths = one.notes.get(kind.lower()) if suffix.lower() == "npy" else None
+        if paths is not None and paths.setdefault(f"{one.split}_{stem}", path) is not path:
+            one.twice.append(path)
+    return sets
+
+
+def _place(folder: str, sets: dict[str, _SetFolder]) -> tuple[_SetFolder, bool] | None:
+    """What a folder is part of, and whether it holds photographs (or else annotations)."""
+    above, _, last = folder.rpartition("/")
+    split = _SPLITS.get(above.rpartition("/")[2].lower())
+    if split is None or last.lower() not in ("images", "annotations"):
         return None
-    return _SPLITS[split], last == "images"
+    return sets.setdefault(above, _SetFolder(split)), last.lower() == "images"

@@ -30,7 +30,9 @@ COLUMNS = (
     "arousal",
 )
 # Validation first: a photograph that both lists name is not trained on.
-_LISTS = {"validation.csv": "val", "training.csv": "train"}
+LISTS = {"validation.csv": "val", "training.csv": "train"}
+"""Name of a list -> its split."""
+
 _AUTOMATIC = "automatically_annotated.csv"
 _FOLDER = "manually_annotated_images/"
 _UNRATED = -2.0
@@ -70,7 +72,7 @@ def examine_2017(tree: Tree, image_suffixes: Collection[str]) -> list[dict[str, 
     for path in tree.files:
         lower = path.lower()
         name = lower.rpartition("/")[2]
-        if name in _LISTS:
+        if name in LISTS:
             if lists.setdefault(name, path) != path:
                 spare_lists.append(path)
         elif name == _AUTOMATIC:
@@ -80,16 +82,19 @@ def examine_2017(tree: Tree, image_suffixes: Collection[str]) -> list[dict[str, 
             photographs.setdefault(path[start + len(_FOLDER) :] if start >= 0 else path, path)
     if not photographs:
         return []
+    count = len(photographs)
+    for inside, path in list(photographs.items()):  # exact names first: a.JPG may stand beside a.jpg
+        photographs.setdefault(_lower_suffix(inside), path)
     odd, rows, taken = _Oddities(), list[dict[str, Any]](), set[str]()
-    for name, split in _LISTS.items():
+    for name, split in LISTS.items():
         if name in lists:
             rows += _rows(tree, lists[name], split, photographs, taken, odd)
     if rows:
         found = tree.findings
-        found.add_if([name for name in _LISTS if name not in lists], "missing", "lists of photographs")
+        found.add_if([name for name in LISTS if name not in lists], "missing", "lists of photographs")
         found.add_if(spare_lists, "warning", "more lists of the same name, which are not read")
         found.add_if(automatic, "found", "lists of automatically annotated photographs, which are not used")
-        if spare := len(photographs) - len(rows):
+        if spare := count - len(rows):
             found.add("found", f"{spare:,} photographs that no row gives a label, which are not used")
         _tell(tree, odd)
     return rows
@@ -116,7 +121,8 @@ def read_face(root: Path, image: str, place: str) -> tuple[NDArray[np.float64] |
     except OSError as error:
         raise BrokenScan(path, f"cannot be read ({error.strerror or error})", REMEDY) from None
     values = columns.values(line) if columns else None
-    if values is None or not image.endswith(below_root(_text(values[0])) or "\0"):
+    written = below_root(_text(values[0])) if values else None
+    if values is None or not written or not _lower_suffix(image).endswith(_lower_suffix(written)):
         raise BrokenScan(path, f"has no row for {image} at byte {start}", "Leave the list as it is while it is used.")
     return _points(path, image, _text(values[5])), _box(values)
 
@@ -138,7 +144,7 @@ class _Columns:
     @classmethod
     def of(cls, first: bytes) -> _Columns | None:
         """From the first line of a list; None if it names some of the columns and lacks others."""
-        names = [_text(value).lower() for value in first.removeprefix(b"\xef\xbb\xbf").split(b",")]
+        names = [_text(value).lower() for value in _fields(first) or ()]
         wanted = [column.lower() for column in COLUMNS]
         if wanted[0] not in names:
             return cls(tuple(range(len(COLUMNS))), len(COLUMNS), False)
@@ -148,13 +154,19 @@ class _Columns:
 
     def values(self, line: bytes) -> list[bytes] | None:
         """The fields of a row in the order of `COLUMNS`; None if it has more or fewer fields than it should."""
-        fields = line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n").split(b",")
-        if b'"' in line:
-            try:
-                fields = [value.encode("latin-1") for row in csv.reader([line.decode("latin-1")]) for value in row]
-            except csv.Error:  # a field of absurd length
-                return None
-        return [fields[position] for position in self.order] if len(fields) == self.width else None
+        fields = _fields(line)
+        return [fields[position] for position in self.order] if fields and len(fields) == self.width else None
+
+
+def _fields(line: bytes) -> list[bytes] | None:
+    """The fields of any line, the header too, without their quotes; None if they cannot be told apart."""
+    line = line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
+    if b'"' not in line:
+        return line.split(b",")
+    try:
+        return [value.encode("latin-1") for row in csv.reader([line.decode("latin-1")]) for value in row]
+    except csv.Error:  # a field of absurd length
+        return None
 
 
 def _rows(
@@ -180,18 +192,19 @@ def _rows(
         written = _text(values[0])
         inside = below_root(written)
         code = _number(values[6])
+        image = (photographs.get(inside) or photographs.get(_lower_suffix(inside))) if inside else None
         if inside is None:
             odd.outside.append(f"{where} ({written})")
         elif code not in AFFECTNET_CODES:
             odd.unknown.append(f"{where} ({_text(values[6])})")
-        elif inside not in photographs:
+        elif image is None:
             odd.absent.append(inside)
-        elif inside in taken:
+        elif inside in taken or image in taken:
             odd.again.append(where)
         else:
             stem = inside.rpartition(".")[0]
             sample = inside if stem in taken else stem  # 1/a.jpg and 1/a.png are two photographs
-            taken |= {sample, inside}
+            taken |= {sample, inside, image}
             if _box(values) is None:
                 odd.boxless.append(sample)
             rating = [_number(value) for value in values[7:]]
@@ -204,7 +217,7 @@ def _rows(
                 "valence": valence,
                 "arousal": arousal,
                 "split": split,
-                "files": (photographs[inside], f"{name}#{start}"),
+                "files": (image, f"{name}#{start}"),
             }
 
 
@@ -226,6 +239,12 @@ def _text(value: bytes) -> str:
         return value.decode().strip()
     except UnicodeDecodeError:
         return value.decode("latin-1").strip()
+
+
+def _lower_suffix(name: str) -> str:
+    """Lists and disks disagree about `.JPG` and `.jpg`; the rest of a name tells photographs apart."""
+    stem, dot, suffix = name.rpartition(".")
+    return f"{stem}{dot}{suffix.lower()}"
 
 
 def _number(value: bytes) -> float:

@@ -6,14 +6,24 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pandas as pd
 
 from fer_bench.data.base import FaceDataModule
 from fer_bench.data.class_sums import compare_class_sums
-from fer_bench.data.fourdme_labels import ActionUnit, Labelled, Table, parse_action_units, read_tables, same_subject
+from fer_bench.data.fourdme_labels import (
+    ActionUnit,
+    Labelled,
+    Table,
+    clip_key,
+    has_only_action_units,
+    parse_action_units,
+    read_tables,
+    same_subject,
+)
 from fer_bench.data.layouts import Tree
 from fer_bench.geometry.clip import Clip, group_frames
 from fer_bench.geometry.images import read_image
@@ -30,6 +40,11 @@ _PERSON = re.compile(r"([A-Za-z]+\d{1,3})_")
 _CLIPS = 267
 # Rows of the distribution's spreadsheet, counted from 0, whose columns from `AUs` on are exchanged.
 _EXCHANGED = (144, 145)
+
+# Clips a class in the distribution.
+_COUNTS: Mapping[str, Mapping[str, int]] = {
+    "": {"positive": 55, "negative": 142, "surprise": 54, "repression": 24, "others": 31}
+}
 
 
 class FourDME(FaceDataModule):
@@ -55,24 +70,23 @@ class FourDME(FaceDataModule):
     unit = "a clip of 4DME"
     expected = "a label table (.xlsx or .csv) and gray_micro/{sub_ID}/{fold_name}/*.jpg below it."
     obtain = "4DME is free for research on request from the University of Oulu (Guoying Zhao, Xiaobai Li)."
-    class_counts: ClassVar[Mapping[str, Mapping[str, int]]] = {
-        "": {"positive": 55, "negative": 142, "surprise": 54, "repression": 24, "others": 31}
-    }
 
     @classmethod
     def examine(cls, tree: Tree) -> pd.DataFrame:
         folders = _clip_folders(tree.files)
         choice = _choose(read_tables(tree), folders) if folders else None
-        index = make_index(_labelled(tree, choice, folders) if choice else _unlabelled(tree, folders))
+        rows = _labelled(tree, choice, folders) if choice else []
+        index = make_index(rows or _unlabelled(tree, folders))
         if not len(index):
             return index
         found = tree.findings
         people = index["subject"].nunique()
         found.add("found", f"{len(index)} clips of {people} subjects (the distribution: {_CLIPS} of 41)")
+        found.add_if(_spare(tree, index), "warning", "photographs of a frame that another file holds, left out")
         if any(name.lower().endswith(".obj") for files in index["files"] for name in files):
             found.add("assumed", "no source tells how the 4D meshes are stored; each .obj is taken as one frame")
         if choice and not choice.table.challenge and not tree.is_twin:
-            compare_class_sums(found, index, cls.class_counts, "clips")
+            compare_class_sums(found, index, _COUNTS, "clips")
         return index
 
     @classmethod
@@ -97,20 +111,28 @@ class FourDME(FaceDataModule):
         if _has_exchanged(tree, choice.table):
             first, second = _EXCHANGED
             written[first], written[second] = written[second], written[first]
-        return {
-            _id(choice.table, choice.folders[row]): parse_action_units(units)
-            for row, units in zip(choice.table.rows, written, strict=True)
-            if row in choice.folders
-        }
+        found: dict[str, tuple[ActionUnit, ...]] = {}
+        for row, units in zip(choice.table.rows, written, strict=True):
+            if row in choice.folders:  # of rows that name one clip the first counts, as for its label
+                found.setdefault(_id(choice.table, choice.folders[row]), parse_action_units(units))
+        return found
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """A label table, the folder whose clips it labels, and each row's clip, for the rows that have one."""
+    """A label table and the folder whose clips it labels.
+
+    Attributes:
+        table: The table.
+        place: What stands before `{subject}/{clip}`.
+        folders: Each row's clip, for the rows that have one.
+        doubtful: Clips that a row may mean, for the rows that may mean several.
+    """
 
     table: Table
     place: str
     folders: dict[Labelled, str]
+    doubtful: dict[Labelled, list[str]]
 
 
 def _choose(tables: list[Table], folders: Mapping[str, list[str]]) -> _Choice | None:
@@ -118,7 +140,8 @@ def _choose(tables: list[Table], folders: Mapping[str, list[str]]) -> _Choice | 
     choices = [choice for table in tables for choice in _matches(table, folders)]
 
     def worse(choice: _Choice) -> tuple[Any, ...]:
-        meshes = any(name.lower().endswith(".obj") for name in folders[next(iter(choice.folders.values()))])
+        clip = next(chain(choice.folders.values(), *choice.doubtful.values()))
+        meshes = any(name.lower().endswith(".obj") for name in folders[clip])
         combined = sum(len(row.emotions or ()) > 1 for row in choice.table.rows)
         place = choice.place.lower()
         return meshes, -len(choice.folders), -combined, "gray" not in place, "crop" in place, place, choice.table.name
@@ -127,17 +150,28 @@ def _choose(tables: list[Table], folders: Mapping[str, list[str]]) -> _Choice | 
 
 
 def _matches(table: Table, folders: Iterable[str]) -> list[_Choice]:
-    """The rows' clips, for each place that holds any; a place is what stands before `{subject}/{clip}`."""
+    """The rows' clips, for each place that holds any."""
     by_name: dict[str, list[str]] = defaultdict(list)
     for folder in folders:
-        by_name[folder.rpartition("/")[2].lower()].append(folder)
-    found: dict[str, dict[Labelled, str]] = defaultdict(dict)
+        by_name[clip_key(folder.rpartition("/")[2])].append(folder)
+    found: dict[str, dict[Labelled, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in table.rows:
-        for folder in by_name[row.clip.lower()]:
+        for folder in by_name.get(clip_key(row.clip), ()):
             subject = folder.rpartition("/")[0].rpartition("/")[2]
             if table.challenge or same_subject(row.subject, subject):
-                found[_place(table, folder)].setdefault(row, folder)
-    return [_Choice(table, place, matched) for place, matched in found.items()]
+                found[_place(table, folder)][row].append(folder)
+    choices = []
+    for place, matches in found.items():
+        meant = {row: _exact(row, fitting) or fitting for row, fitting in matches.items()}
+        sure = {row: fitting[0] for row, fitting in meant.items() if len(fitting) == 1}
+        choices.append(_Choice(table, place, sure, {row: meant[row] for row in meant if row not in sure}))
+    return choices
+
+
+def _exact(row: Labelled, folders: list[str]) -> list[str]:
+    """Those of the folders that are named as the row is written."""
+    name = f"/{row.subject}/{row.clip}" if row.subject else f"/{row.clip}"
+    return [folder for folder in folders if f"/{folder}".lower().endswith(name.lower())]
 
 
 def _place(table: Table, folder: str) -> str:
@@ -165,15 +199,21 @@ def _labelled(tree: Tree, choice: _Choice, folders: Mapping[str, list[str]]) -> 
             "split": split[1].lower() if split else None,
             "files": tuple(folders[folder]),
         }
-    absent = [f"{row.subject}/{row.clip}".strip("/") for row in table.rows if row not in choice.folders]
+    matched = choice.folders.keys() | choice.doubtful.keys()
+    absent = [f"{row.subject}/{row.clip}".strip("/") for row in table.rows if row not in matched]
     found.add_if(absent, "missing", "clip folders that the table names")
     unnamed = {folder for folder in folders if _place(table, folder) == choice.place}
-    found.add_if(sorted(unnamed - set(choice.folders.values())), "warning", "clip folders that the table does not name")
+    unnamed -= set(chain(choice.folders.values(), *choice.doubtful.values()))
+    found.add_if(sorted(unnamed), "warning", "clip folders that the table does not name")
+    several = [f"{row.where} ({' or '.join(fitting)})" for row, fitting in choice.doubtful.items()]
+    found.add_if(several, "warning", "rows that fit several clip folders, left out")
     found.add_if(again, "warning", "rows whose clip an earlier row named, left out")
     odd = [row.where for row in table.rows if row.emotions is None]
     found.add_if(odd, "warning", "rows whose emotion is not known; their clips have no label")
     empty = [row.where for row in table.rows if row.emotions == ()]
     found.add_if(empty, "warning", "rows without an emotion; their clips have no label")
+    strange = [row.where for row in table.rows if not has_only_action_units(row.units)]
+    found.add_if(strange, "warning", "rows whose action units are not all understood; those that are, are taken")
     _assume(tree, choice)
     return list(rows.values())
 
@@ -186,8 +226,10 @@ def _assume(tree: Tree, choice: _Choice) -> None:
         if any(_subject(table, folder) for folder in choice.folders.values()):
             found.add("assumed", "subjects are what stands before the first underscore of a clip's name")
         return
-    typed = sorted({row.subject for row, folder in choice.folders.items() if row.subject != _subject(table, folder)})
-    found.add_if(typed, "assumed", "subjects as the table spells them, which are taken for the folders of that number")
+    typed = {row.subject for row, folder in choice.folders.items() if row.subject != _subject(table, folder)}
+    typed |= {row.clip for row, folder in choice.folders.items() if row.clip != folder.rpartition("/")[2]}
+    what = "subjects and clips as the table spells them, which are taken for the folders of that name or number"
+    found.add_if(sorted(typed), "assumed", what)
     if not any(len(row.emotions or ()) > 1 for row in table.rows):
         found.add("assumed", "no clip has two emotions: the table is the one that keeps one a clip")
     if _has_exchanged(tree, table):
@@ -225,7 +267,7 @@ def _has_exchanged(tree: Tree, table: Table) -> bool:
 
 
 def _clip_folders(files: Iterable[str]) -> dict[str, list[str]]:
-    """Folder -> its frames in order of time; meshes where there are any, each with its texture behind it."""
+    """Folder -> its frames in order of time, one file each; meshes where there are any, each with its texture."""
     inside: dict[str, list[str]] = defaultdict(list)
     for path in files:
         if path.rpartition(".")[2].lower() in (*_IMAGES, "obj") and "/" in path:
@@ -234,14 +276,25 @@ def _clip_folders(files: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _in_time(paths: list[str]) -> list[str]:
-    meshes = {path.rpartition(".")[0] for path in paths if path.lower().endswith(".obj")}
+    first: dict[tuple[str, bool], str] = {}
+    for path in sorted(paths):
+        first.setdefault((path.rpartition(".")[0], path.lower().endswith(".obj")), path)
+    meshes = {stem for stem, is_mesh in first if is_mesh}
 
     def time(path: str) -> tuple[int, str, bool]:
         stem = path.rpartition("/")[2].rpartition(".")[0]
         numbers = _NUMBER.findall(stem)
         return int(numbers[-1]) if numbers else -1, stem, not path.lower().endswith(".obj")
 
-    return sorted((path for path in paths if not meshes or path.rpartition(".")[0] in meshes), key=time)
+    return sorted((path for (stem, _), path in first.items() if not meshes or stem in meshes), key=time)
+
+
+def _spare(tree: Tree, index: pd.DataFrame) -> list[str]:
+    """Photographs beside those taken that are named as them but for the suffix."""
+    taken = {name for files in index["files"] for name in files if name.rpartition(".")[2].lower() in _IMAGES}
+    stems = {name.rpartition(".")[0] for name in taken}
+    beside = (name for name in tree.files if name not in taken and name.rpartition(".")[0] in stems)
+    return [name for name in beside if name.rpartition(".")[2].lower() in _IMAGES]
 
 
 def _photo(files: tuple[Path, ...]) -> Photo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,21 @@ from fer_bench.geometry.spreadsheet import read_sheet
 # In the wrapper folder of a wrapper folder at most: clips are below that, with thousands of files.
 _MAX_DEPTH = 2
 _HEADER_ROWS = 10
-_SEPARATOR = re.compile(r"[+/,;&|]")
-_UNIT = re.compile(r"(?<![A-Za-z0-9])(?:AU)?\s*([LR]?)\s*(\d{1,2})\s*([LR]?)\s*(\(\s*k\s*\))?", re.IGNORECASE)
+_WORDS = {
+    "positive": ("pos", "positive"),
+    "negative": ("neg", "negative"),
+    "surprise": ("sur", "surp", "surprise", "surprised"),
+    "repression": ("rep", "repr", "repression", "repressed"),
+    "others": ("other", "others"),
+}
+_BETWEEN_WORDS = re.compile(r"(?:[^a-z]|(?<![a-z])and(?![a-z]))+")
+# A side is part of a unit only where nothing stands between: whose is the L of `4 L 12`? `4.0` is a spreadsheet's 4.
+_UNIT = re.compile(
+    r"(?:(?<![A-Z0-9.])(?:AU\s*)?|(?<=[0-9LR])AU\s*)([LR])?([0-9]{1,2})(?:\.0)?(?(1)|([LR]?))(?=AU|(?![A-Z0-9.]))"
+    r"\s*(\(\s*k\s*\))?",
+    re.IGNORECASE,
+)
+_BETWEEN_UNITS = re.compile(r"[\s+,;/&|_-]*")
 
 
 @dataclass(frozen=True)
@@ -86,7 +100,7 @@ def read_tables(tree: Tree) -> list[Table]:
         ):
             continue
         try:
-            table = _table(name, _cells(tree, name))
+            table = _read_table(tree, name)
         except InvalidFile as error:
             broken.append((name, error))
             continue
@@ -99,11 +113,22 @@ def read_tables(tree: Tree) -> list[Table]:
 
 
 def parse_action_units(written: str) -> tuple[ActionUnit, ...]:
-    """The action units of a cell, whatever separates them: `4+7(k)`, `AU4, L12`."""
+    """The action units of a cell, whatever separates them: `4+7(k)`, `AU4, L12`; what is not understood is left out."""
     return tuple(
         ActionUnit(int(number), (before or after).upper(), bool(static))
         for before, number, after, static in _UNIT.findall(written)
     )
+
+
+def has_only_action_units(written: str) -> bool:
+    """Whether `parse_action_units` leaves nothing of a cell out."""
+    return _BETWEEN_UNITS.fullmatch(_UNIT.sub(" ", written)) is not None
+
+
+def clip_key(name: str) -> str:
+    """Equal for all spellings of a clip that is named by a number alone: a spreadsheet makes 1 or 1.0 of `001`."""
+    number = re.fullmatch(r"0*(\d{1,18})(?:\.0*)?", name, re.ASCII)
+    return number[1] if number else name.lower()
 
 
 def same_subject(written: str, folder: str) -> bool:
@@ -114,14 +139,21 @@ def same_subject(written: str, folder: str) -> bool:
     return bool(first and second and first[2] == second[2] and (first[1] == second[1] or not (first[1] and second[1])))
 
 
-def _cells(tree: Tree, name: str) -> list[list[str]]:
-    if name.lower().endswith(".csv"):
-        try:
-            return [[cell.strip() for cell in row] for row in csv.reader(tree.read_text(name).split("\n"))]
-        except csv.Error as error:
-            raise InvalidFile(tree.root / name, f"is not a table ({error})", "Copy it again.") from None
-    tree.read(name)  # remembered: the index changes with it
-    return [["" if cell is None else str(cell).strip() for cell in row] for row in read_sheet(tree.root / name)]
+def _read_table(tree: Tree, name: str) -> Table | None:
+    if not name.lower().endswith(".csv"):
+        tree.read(name)  # remembered: the index changes with it
+        rows = read_sheet(tree.root / name)
+        return _table(name, [["" if cell is None else str(cell).strip() for cell in row] for row in rows])
+    text = tree.read_text(name)
+    try:
+        # The separator is the one under which a row names the columns.
+        tables = (
+            _table(name, [[c.strip() for c in row] for row in csv.reader(io.StringIO(text), delimiter=separator)])
+            for separator in ",;\t"
+        )
+        return next(filter(None, tables), None)
+    except csv.Error as error:
+        raise InvalidFile(tree.root / name, f"is not a table ({error})", "Copy it again.") from None
 
 
 def _table(name: str, rows: Sequence[Sequence[str]]) -> Table | None:
@@ -152,8 +184,7 @@ def _of_challenge(cells: dict[str, str], where: str) -> Labelled:
 def _emotions(written: str) -> tuple[str, ...] | None:
     if not written:
         return ()
-    named = {
-        next((emotion for emotion in FOURDME_EMOTIONS if part.strip().lower().startswith(emotion[:3])), None)
-        for part in _SEPARATOR.split(written)
-    }
-    return None if None in named else tuple(emotion for emotion in FOURDME_EMOTIONS if emotion in named)
+    # A separator at an end leaves an empty word, which is none of them: something is lost there.
+    words = set(_BETWEEN_WORDS.split(written.strip().lower()))
+    known = words <= {word for spellings in _WORDS.values() for word in spellings}
+    return tuple(emotion for emotion in FOURDME_EMOTIONS if words & set(_WORDS[emotion])) if known else None

@@ -99,7 +99,7 @@ class RAFDB(FaceDataModule):
     def load(cls, root: Path, files: tuple[str, ...]) -> Photo:
         """The aligned photograph; where there is none, the original with its five landmarks."""
         if len(files) == 1:
-            return Photo(root / files[0], aligned="original" not in files[0].lower().split("/"))
+            return Photo(root / files[0], aligned=Path(files[0]).parent.name.lower() != "original")
         return Photo(root / files[0], aligned=False, landmarks=read_attributes(root / files[1]).landmarks)
 
 
@@ -153,14 +153,21 @@ def _beside(tree: Tree, base: str) -> tuple[dict[str, dict[str, str]], dict[str,
     """aligned|original -> name -> photograph; name -> attribute file."""
     images: dict[str, dict[str, str]] = {"aligned": {}, "original": {}}
     attributes: dict[str, str] = {}
+    twice: list[str] = []
     for path in tree.files:
         if base and not path.startswith(f"{base}/"):
             continue
         below = path[len(base) + 1 :] if base else path
         if match := _PLACED.fullmatch(below):
-            images[match[1].lower()].setdefault(match[2].lower(), path)
+            place, name = match[1].lower(), match[2].lower()
+            if (other := images[place].setdefault(name, path)) is not path:
+                # Only train_00001_aligned.jpg is the aligned train_00001.jpg for certain.
+                proper = place == "aligned" and match[3] and "_aligned." not in other.lower().rpartition("/")[2]
+                images[place][name] = path if proper else other
+                twice.append(other if proper else path)
         elif match := _ATTRIBUTES.fullmatch(below):
             attributes.setdefault(match[1].lower(), path)
+    tree.findings.add_if(twice, "warning", "photographs of a name that another file has too, left out")
     return images, attributes
 
 
@@ -214,8 +221,10 @@ def _foldered(tree: Tree) -> list[dict[str, Any]]:
         return []
     found.add("found", "a copy without list: labels are folders")
     found.add("assumed", "photographs in class folders are the aligned ones")
-    if first == 0:
-        found.add("assumed", "folders 0 to 6 are the labels 1 to 7 less one, as in Ig3D's copy")
+    numbering = "0 to 6 are the labels 1 to 7 less one, as in Ig3D's copy" if first == 0 else "1 to 7 are the labels"
+    found.add("assumed", f"folders {numbering}")
+    if not codes & {0, 7}:
+        found.add("warning", "there is no class folder 0 and none 7: nothing tells labels from labels less one")
     if {0, 7} <= codes:
         found.add("error", "there are class folders from 0 to 7: RAF-DB has seven classes, so the labels are unclear")
     found.add_if(unknown, "warning", "photographs in folders that are no class of RAF-DB, left out")

@@ -16,21 +16,28 @@ from fer_bench.records import atomic_write
 # Four times FaceScape's 4096 x 4096 textures, the largest among the datasets. A header that claims more is damaged, and
 # believing it would exhaust the memory.
 MAX_PIXELS = 4 * 4096**2
+# Those of the datasets; JPEG includes MPO. Pillow knows forty more, and starts Ghostscript for what begins as EPS does.
+_FORMATS = ("BMP", "JPEG", "PNG", "GIF", "TIFF")
 
 
 def read_image(path: Path | str) -> NDArray[np.uint8]:
-    """Read a bmp, jpg or png file as (H, W, 3) uint8 RGB, first row at the top; grey is repeated, alpha dropped.
+    """Read an image file as (H, W, 3) uint8 RGB, first row at the top; grey is repeated, alpha dropped.
+
+    Its bytes must be of BMP, JPEG (also MPO), PNG, TIFF or GIF, whatever its suffix. Grey of 16 bits is scaled to 8.
 
     Raises:
-        BrokenScan: the file is missing, damaged, cut off, or claims more than `MAX_PIXELS`.
+        BrokenScan: the file is missing, damaged, cut off, of another format, or claims more than `MAX_PIXELS`.
     """
     data = read_bytes(path)
     if not data:
         raise BrokenScan(path, "is empty, not a complete image", REMEDY)
     try:
-        image = Image.open(io.BytesIO(data))  # reads the header only
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)  # reads the header only
         width, height = image.size
         if width * height <= MAX_PIXELS:
+            if image.mode.startswith("I;16"):  # which Pillow would cut off at 255
+                grey = np.rint(np.asarray(image) / np.float32(257)).astype(np.uint8)
+                return np.repeat(grey[:, :, None], 3, axis=2)
             return np.array(image.convert("RGB"))
     except UnidentifiedImageError:  # whose own words name an address in memory
         raise BrokenScan(path, "is not a complete image of any known format", REMEDY) from None

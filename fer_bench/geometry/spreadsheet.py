@@ -18,6 +18,7 @@ Value = str | int | float | None
 
 # 4DME's sheet has 267 rows; a file beyond these bounds is damaged, or made to exhaust the memory.
 MAX_ROWS, MAX_COLUMNS = 20_000, 500
+_MAX_CELLS = MAX_ROWS * MAX_COLUMNS  # with the empty ones, which are read only to be dropped
 MAX_FILE, MAX_UNPACKED = 16 * 2**20, 32 * 2**20  # bytes
 _LAST_ROW = 2**20  # of the format
 _REMEDY = "Copy the file again from the dataset's distribution, or save it anew as .xlsx."
@@ -42,7 +43,13 @@ def read_sheet(path: Path | str) -> list[list[Value]]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
         # The sizes may be believed, because zipfile never unpacks more of a member than its size.
-        rows = _rows(data) if unpacked <= MAX_UNPACKED else None
+        if unpacked > MAX_UNPACKED:
+            raise InvalidFile(path, f"unpacks to more than the {MAX_UNPACKED >> 20} MB allowed", _REMEDY)
+        rows = _rows(data)
+        if rows is None:
+            raise InvalidFile(path, f"has more than the {MAX_ROWS} rows and {MAX_COLUMNS} columns allowed", _REMEDY)
+    except InvalidFile:
+        raise
     except zipfile.BadZipFile:
         raise InvalidFile(path, "is not an .xlsx file, or is damaged", _REMEDY) from None
     # openpyxl meets a damaged file with almost any exception, from KeyError to those of the XML parser.
@@ -50,31 +57,31 @@ def read_sheet(path: Path | str) -> list[list[Value]]:
         cause = error.__cause__ or error  # openpyxl words its own to say only that reading failed
         reason = " ".join(str(cause).split())[:120] or type(cause).__name__
         raise InvalidFile(path, f"is not a valid .xlsx file ({reason})", _REMEDY) from None
-    if rows is None:
-        raise InvalidFile(path, f"unpacks to more than the {MAX_UNPACKED >> 20} MB allowed", _REMEDY)
     width = max(map(len, rows), default=0)
-    if len(rows) > MAX_ROWS or width > MAX_COLUMNS:
-        raise InvalidFile(path, f"has more than the {MAX_ROWS} rows and {MAX_COLUMNS} columns allowed", _REMEDY)
     return [row + [None] * (width - len(row)) for row in rows]
 
 
-def _rows(data: bytes) -> list[list[Value]]:
-    """The rows without what is empty at their ends, until a bound is passed."""
+def _rows(data: bytes) -> list[list[Value]] | None:
+    """The rows without what is empty at their ends; None if they are beyond a bound."""
     import openpyxl
 
     rows: list[list[Value]] = []
+    read = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of extensions that have no bearing on the values
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         sheet = book.worksheets[0]
         sheet.reset_dimensions()  # the file's own claim would pad every row
         for number, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
+            read += len(cells)
+            if number > _LAST_ROW or read > _MAX_CELLS:
+                return None
             filled = [place for place, value in enumerate(cells, start=1) if value is not None]
             if filled:
-                rows += [[] for _ in range(min(number, MAX_ROWS + 1) - 1 - len(rows))]
+                if number > MAX_ROWS or filled[-1] > MAX_COLUMNS:
+                    return None
+                rows += [[] for _ in range(number - 1 - len(rows))]
                 rows.append([_value(value) for value in cells[: filled[-1]]])
-            if len(rows) > MAX_ROWS or number > _LAST_ROW or (filled and filled[-1] > MAX_COLUMNS):
-                break
     return rows
 
 

@@ -92,6 +92,13 @@ class Representation(ABC):
         """What else than the samples' own files the arrays depend on, JSON-able; a change makes another entry."""
         return None
 
+    def picture(self, row: NDArray[Any]) -> NDArray[np.uint8]:
+        """What a row shows, for a person to look at: (H, W, 3)."""
+        planes = row.reshape(-1, *row.shape[-2:]) if row.ndim > 2 else row[None]
+        low, high = float(planes.min()), float(planes.max())
+        grey = ((planes - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+        return np.repeat(np.hstack(list(grey))[:, :, None], 3, axis=2)
+
     def notes(self, source: Source) -> dict[str, Any]:
         """What else the manifest of an entry should tell."""
         return {}

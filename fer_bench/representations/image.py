@@ -40,6 +40,10 @@ class Image(Representation):
     def extract(self, photo: Photo) -> NDArray[np.uint8]:
         return crop(photo, self.size, self.alignment)
 
+    def picture(self, row: NDArray[Any]) -> NDArray[np.uint8]:
+        """The photograph."""
+        return np.ascontiguousarray(row.transpose(1, 2, 0))
+
     @property
     def shape(self) -> tuple[int, ...]:
         return 3, self.size, self.size

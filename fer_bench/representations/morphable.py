@@ -55,6 +55,15 @@ class Morphable(Representation):
     def _found(self, source: Source) -> ParameterSource:
         return find_parameters(source.root, _images(source), self.vector, self.missing)
 
+    def picture(self, row: NDArray[Any]) -> NDArray[np.uint8]:
+        """A bar a number, the parts in turn dark and bright, the largest as high as the picture is."""
+        height = 100
+        image = np.zeros((height, 2 * len(row), 3), dtype=np.uint8)
+        bars = np.repeat(np.abs(row) / max(float(np.abs(row).max()), 1e-12) * height, 2)
+        part = np.repeat(np.repeat(range(len(parts_of(self.vector))), [s for _, s in parts_of(self.vector)]), 2)
+        image[:] = (np.arange(height)[::-1, None] < bars)[:, :, None] * np.where(part % 2, 255, 140)[None, :, None]
+        return image
+
     @property
     def shape(self) -> tuple[int, ...]:
         return (sum(size for _, size in parts_of(self.vector)),)

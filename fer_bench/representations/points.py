@@ -56,6 +56,17 @@ class Points(Representation):
         start = int(distances[near].argmin())
         return unit_sphere(kept[farthest_point_sample(kept, self.count, start)])
 
+    def picture(self, row: NDArray[Any]) -> NDArray[np.uint8]:
+        """The points from the front, near ones bright, and from the subject's left."""
+        size = 200
+        image = np.zeros((2, size, size), dtype=np.uint8)
+        near = 105 + 75 * (row[:, 2] + 1)
+        rows = np.clip((1 - row[:, 1]) / 2 * size, 0, size - 1).astype(int)
+        for side, across in enumerate((row[:, 0], -row[:, 2])):
+            columns = np.clip((across + 1) / 2 * size, 0, size - 1).astype(int)
+            np.maximum.at(image[side], (rows, columns), near.astype(np.uint8))
+        return np.repeat(np.hstack(list(image))[:, :, None], 3, axis=2)
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.count, 3

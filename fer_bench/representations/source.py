@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,10 @@ from fer_bench.records import digest
 
 Load = Callable[[Path, tuple[str, ...]], Any]
 """(root, a sample's files) -> what a representation extracts from. Pickled into worker processes."""
+
+
+# `training.csv#1234` is a place in a file, for samples that share one.
+_PLACE = re.compile(r"(?<=\.csv)#\d+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,7 @@ class Source:
     @cached_property
     def digest(self) -> str:
         """Changes when a file is added, removed, resized or written again."""
-        # `training.csv#1234` is a place in a file, for samples that share one.
-        files = [[(name, *file_state(self.root / name.partition("#")[0])) for name in names] for names in self.files]
+        files = [[(name, *file_state(self.root / _PLACE.sub("", name))) for name in names] for names in self.files]
         return digest({"dataset": self.dataset, "provenance": self.provenance, "ids": self.ids, "files": files})
 
 

@@ -6,24 +6,21 @@ A twin whose module defines `preview(model, seed) -> list[(title, image)]` has o
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from fer_bench.geometry.alignment import align
 from fer_bench.geometry.images import write_image
 from fer_bench.geometry.render import render
 from fer_bench.geometry.scan import Scan
+from fer_bench.geometry.sheet import CELL_PIXELS, sheet
 from fer_bench.twins.face import FaceModel, procedural_face
 
 Images = NDArray[np.uint8]
-Cells = Sequence[tuple[str, Images]]
 
-COLUMNS, CELL_PIXELS = 7, 200
-_MARGIN, _FIELD_MM, _BACKGROUND = 18, 225.0, 48.0
+_FIELD_MM, _BACKGROUND = 225.0, 48.0
 _LIGHT = np.array([-0.45, 0.55, 0.70]) / np.linalg.norm([-0.45, 0.55, 0.70])  # from above, on the image's left
 
 
@@ -41,27 +38,6 @@ def contact_sheet(face_model: FaceModel | None, path: Path, seed: int = 0, datas
         return False
     write_image(path, sheet(preview(face_model or procedural_face(), seed)))
     return True
-
-
-def sheet(cells: Cells, columns: int = COLUMNS, pixels: int = CELL_PIXELS) -> Images:
-    """(rows * (pixels + title), columns * pixels, 3) uint8: images with titles, in rows.
-
-    Args:
-        cells: (title, (H, W, 3) or (H, W) uint8 image of any size); it keeps its proportions.
-    """
-    drawn = [_cell(title, image, pixels) for title, image in cells]
-    drawn += [np.full((pixels + _MARGIN, pixels, 3), 255, dtype=np.uint8)] * (-len(drawn) % columns)
-    return np.vstack([np.hstack(drawn[start : start + columns]) for start in range(0, len(drawn), columns)])
-
-
-def _cell(title: str, image: Images, pixels: int) -> Images:
-    cell = Image.new("RGB", (pixels, pixels + _MARGIN), "white")
-    shown = Image.fromarray(image).convert("RGB")
-    scale = pixels / max(shown.size)
-    size = [max(1, round(side * scale)) for side in shown.size]
-    cell.paste(shown.resize((size[0], size[1]), Image.Resampling.LANCZOS), ((pixels - size[0]) // 2, _MARGIN))
-    ImageDraw.Draw(cell).text((4, 3), title, fill="black")
-    return np.array(cell)
 
 
 def lit(scan: Scan, textured: bool, pixels: int = 2 * CELL_PIXELS) -> Images:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,15 +132,13 @@ def test_damaged_landmarks_break_their_photograph_alone(tmp_path: Path, damaged:
 
 @pytest.mark.parametrize("wrapper", ["AffectNet", "a/b c"])
 def test_wrappers_other_names_and_noise(tmp_path: Path, wrapper: str) -> None:
-    files = sample("train_set", 5, text("1"), text("0"), text("0")) | sample(
-        "valid_set", 3, text("2"), text("0"), real(0)
-    )
+    files = sample("valid_set", 3, text("2"), text("0"), real(0))
     root = write(tmp_path / "a", {f"{wrapper}/{name}": content for name, content in files.items()})
     upper = sample("Train_Set", 7, text("3"), real(0), real(0))
     write(root, {f"{wrapper}/{name.replace('.jpg', '.JPG')}": content for name, content in upper.items()})
     write(root, {f"__MACOSX/{wrapper}/train_set/images/9.jpg": b"", f"{wrapper}/train_set/images/5.json": b"{}"})
     index = AffectNet.index(root)
-    assert list(index["id"]) == ["train_5", "train_7", "val_3"]
+    assert list(index["id"]) == ["train_7", "val_3"]
     assert not told(root, "missing")
 
 
@@ -208,7 +206,57 @@ def test_a_second_copy_below_the_root_is_left_out(tmp_path: Path) -> None:
     root = release_2021(tmp_path / "a")
     release_2021(root / "zweite Kopie")
     assert len(AffectNet.index(root)) == 3
-    assert len(one(told(root, "warning"), "found elsewhere")) == 15
+    assert one(told(root, "warning"), "read from another folder") == ("zweite Kopie/train_set", "zweite Kopie/val_set")
+    assert all(not file.startswith("zweite") for files in AffectNet.index(root)["files"] for file in files)
+
+
+def test_a_photograph_is_never_paired_with_the_label_of_another_copy(tmp_path: Path) -> None:
+    small = sample("small/train_set", 0, text("3"), text("0"), text("0"))
+    small["small/train_set/images/7.jpg"] = small.pop("small/train_set/images/0.jpg")
+    root = write(tmp_path / "a", small | sample("small/val_set", 1, text("2"), real(0), real(0)))
+    write(root, {"large/train_set/images/0.jpg": b""})
+    rows = by_id(AffectNet.index(root))
+    assert list(rows) == ["val_1"]
+    assert one(told(root, "warning"), "read from another folder") == ("small/train_set",)
+
+
+@pytest.mark.parametrize("names", [("valid_set", "val_set"), ("wrapper b/val_set", "wrapper a/val_set")])
+def test_a_split_is_read_from_the_folder_with_most_labelled_photographs(tmp_path: Path, names: tuple[str, str]) -> None:
+    more, less = names
+    root = write(tmp_path / "a", sample(less, 0, text("1"), real(0), real(0)))
+    for number in range(2):
+        write(root, sample(more, number, text("2"), real(0), real(0)))
+    write(root, {f"{less}/images/{number}.jpg": b"" for number in range(5, 9)})  # these have no label
+    rows = by_id(AffectNet.index(root))
+    assert {name: (r.label, r.files[0]) for name, r in rows.items()} == {
+        f"val_{number}": ("sad", f"{more}/images/{number}.jpg") for number in range(2)
+    }
+    assert one(told(root, "warning"), "read from another folder") == (less,)
+    assert not any("annotations" in sentence for sentence in told(root, "missing"))
+
+
+def test_a_number_with_two_photographs_is_told(tmp_path: Path) -> None:
+    root = write(release_2021(tmp_path / "a"), {"train_set/images/0.png": b""})
+    assert one(told(root, "warning"), "already found") == ("train_set/images/0.png",)
+
+
+def test_lists_of_2017_beside_the_release_of_2021_are_told(tmp_path: Path) -> None:
+    root = release_2017(release_2021(tmp_path / "a"), [row("1/a.jpg")], [row("1/b.jpg")])
+    write(root, {"other.csv": b""})
+    images(root, "1/a.jpg", "1/b.jpg")
+    assert len(AffectNet.index(root)) == 3
+    lists = tuple(f"Manually_Annotated_file_lists/{name}.csv" for name in ("training", "validation"))
+    assert one(told(root, "warning"), "release of 2017, left aside") == lists
+
+
+@pytest.mark.parametrize("folder", ["AffectNet #1", "a.csv#1"])
+def test_a_folder_may_have_a_number_sign_in_its_name(tmp_path: Path, folder: str) -> None:
+    release_2021(tmp_path / "a" / folder)
+    index = AffectNet.index(tmp_path / "a")
+    assert all(AffectNet.load(tmp_path / "a", files).landmarks is not None for files in index["files"])
+    images(release_2017(tmp_path / "b" / folder, [row("1/a.jpg")], []), "1/a.jpg")
+    (files,) = AffectNet.index(tmp_path / "b")["files"]
+    assert AffectNet.load(tmp_path / "b", files).box == (3.0, 4.0, 50.0, 60.0)
 
 
 def test_a_copy_in_alphabetical_order_is_an_error(tmp_path: Path) -> None:
@@ -288,6 +336,40 @@ def test_columns_go_by_their_names(tmp_path: Path) -> None:
     rows = by_id(AffectNet.index(root))
     assert (rows["1/a"].label, rows["1/a"].valence, rows["1/a"].arousal) == ("sad", 0.125, -0.5)
     assert AffectNet.load(root, rows["1/a"].files).box == (3.0, 4.0, 50.0, 60.0)
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+@pytest.mark.parametrize("order", [range(9), [8, 6, 0, 7, 5, 4, 3, 2, 1]])
+def test_fields_may_be_quoted_in_the_header_too(tmp_path: Path, start: str, order: Iterable[int]) -> None:
+    values = row("1/a.jpg", 2, 0.125, -0.5).split(",")
+    lines = [",".join(f'"{part[i]}"' for i in order) for part in (HEADER.split(","), values)]
+    content = start + "\r\n".join(lines) + "\r\n"
+    root = images(write(tmp_path / "a", {"training.csv": content.encode()}), "1/a.jpg")
+    rows = by_id(AffectNet.index(root))
+    assert (rows["1/a"].label, rows["1/a"].valence, rows["1/a"].arousal) == ("sad", 0.125, -0.5)
+    assert AffectNet.load(root, rows["1/a"].files).box == (3.0, 4.0, 50.0, 60.0)
+    assert not any("header" in sentence for sentence in told(root, "assumed"))
+    assert not any("rows" in sentence for sentence in told(root, "warning"))
+
+
+def test_the_case_of_a_suffix_does_not_matter(tmp_path: Path) -> None:
+    training = [row("1/a.JPG", 2), row("1/b.jpg", 3), row("1/C.jpg"), row("1/d.JPG", 4), row("1/d.jpg", 5)]
+    root = release_2017(tmp_path / "a", training, [row("1/e.jpg"), row("1/f.jpg")])
+    images(root, "1/a.jpg", "1/b.JpG", "1/c.jpg", "1/d.JPG", "1/d.jpg", "1/e.JPG", "1/f.JPG")
+    rows = by_id(AffectNet.index(root))
+    labels = {"1/a": "sad", "1/b": "surprise", "1/d": "fear", "1/d.jpg": "disgust", "1/e": "happy", "1/f": "happy"}
+    assert {name: r.label for name, r in rows.items()} == labels
+    names = {name: r.files[0].rpartition("/")[2] for name, r in rows.items()}
+    assert (names["1/b"], names["1/d"], names["1/d.jpg"]) == ("b.JpG", "d.JPG", "d.jpg")
+    assert all(AffectNet.load(root, r.files).landmarks is not None for r in rows.values())
+    assert one(told(root, "missing"), "that the lists name") == ("1/C.jpg",)
+    assert any(sentence.startswith("1 photographs that no row") for sentence in told(root, "found"))
+
+
+def test_a_photograph_that_two_spellings_name_is_taken_once(tmp_path: Path) -> None:
+    root = images(release_2017(tmp_path / "a", [row("1/a.jpg")], [row("1/a.JPG")]), "1/a.jpg")
+    assert list(AffectNet.index(root)["split"]) == ["val"]
+    assert len(one(told(root, "warning"), "earlier row")) == 1
 
 
 def test_a_header_without_a_column_is_told(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fer_bench.data.fourdme import FourDME
-from fer_bench.data.fourdme_labels import ActionUnit, parse_action_units, same_subject
+from fer_bench.data.fourdme_labels import ActionUnit, has_only_action_units, parse_action_units, same_subject
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import BrokenScan, DatasetNotFound, InvalidFile
 from fer_bench.geometry.photo import Photo
@@ -163,7 +163,8 @@ def test_same_subject() -> None:
 
 
 def test_rows_and_folders_are_compared(tmp_path: Path) -> None:
-    root = meb(tmp_path / "a", [*ROWS, ROWS[0]], [*NAMES[:-1], "S02/S02_extra", "S03/S02_1st_001_01_2"])
+    again = (*ROWS[0][:2], "Positive", 1, 2, 3, "45")
+    root = meb(tmp_path / "a", [*ROWS, again], [*NAMES[:-1], "S02/S02_extra", "S03/S02_1st_001_01_2"])
     write(root, "gray_micro/readme.jpg")
     assert labels(root) == {name: ALL[name] for name in NAMES[:-1]}
     assert one(told(root, "missing"), "clip folders") == ("S02/S02_1st_001_01_2",)
@@ -171,10 +172,15 @@ def test_rows_and_folders_are_compared(tmp_path: Path) -> None:
     unnamed = ("gray_micro/S02/S02_extra", "gray_micro/S03/S02_1st_001_01_2")
     assert one(warned, "does not name") == unnamed
     assert one(warned, "earlier row") == (f"{LABELS}:6",)
-    assert set(FourDME.action_units(root)) == set(NAMES[:-1])
+    units = FourDME.action_units(root)
+    assert set(units) == set(NAMES[:-1])
+    assert [unit.number for unit in units[NAMES[0]]] == [4, 7], "of the row whose label is taken"
 
 
-@pytest.mark.parametrize("written", ["Happy", "Positive+", "Positive+Fear", "Sad"])
+UNKNOWN = ["Happy", "Positive+", "Positive+Fear", "Sad", "Possibly negative", "PositiveSurprise", "Surprising", "and"]
+
+
+@pytest.mark.parametrize("written", UNKNOWN)
 def test_an_unknown_emotion_is_no_label(tmp_path: Path, written: str) -> None:
     root = meb(tmp_path / "a", [(*ROWS[0][:2], written, *ROWS[0][3:]), *ROWS[1:]])
     index = FourDME.index(root)
@@ -190,6 +196,11 @@ def test_an_unknown_emotion_is_no_label(tmp_path: Path, written: str) -> None:
         ("OTHER", "others"),
         (" Neg ", "negative"),
         ("Surprise / Surprise", "surprise"),
+        ("Positive and Surprise", "positive+surprise"),
+        ("Positive Surprise", "positive+surprise"),
+        ("Positive-Surprise", "positive+surprise"),
+        ("Negative\nSurprise", "negative+surprise"),
+        ("surprised, and pos; repr", "positive+surprise+repression"),
     ],
 )
 def test_several_emotions_have_one_order(tmp_path: Path, written: str, label: str) -> None:
@@ -258,6 +269,51 @@ def test_the_challenge_has_a_table_of_ones(tmp_path: Path) -> None:
     assert "first underscore" in assumed
 
 
+def test_a_frame_in_two_formats_is_one_frame(tmp_path: Path) -> None:
+    root = meb(tmp_path / "a", names=NAMES[1:])
+    clips(root, "gray_micro/", NAMES[:1], ("001.jpg", "000.png", "000.jpg", "001.png", "002.png"))
+    clips(root, "elsewhere/", ["x"], ("000.png", "000.jpg"))
+    place = f"gray_micro/{NAMES[0]}"
+    assert FourDME.index(root)["files"][0] == tuple(f"{place}/{name}" for name in ("000.jpg", "001.jpg", "002.png"))
+    assert one(told(root, "warning"), "another file holds") == (f"{place}/000.png", f"{place}/001.png")
+
+
+def test_a_row_that_fits_several_folders_is_left_out(tmp_path: Path) -> None:
+    rows = [(1, "a", "Positive"), ("S01", "b", "Negative"), (2, "a", "Others"), (3, "a", "Surprise")]
+    folders = ["M01/a", "S01/a", "S01/b", "M01/b", "2/a", "S02/a"]
+    root = meb(tmp_path / "a", rows, folders)
+    assert labels(root) == {"S01/b": "negative", "2/a": "others"}
+    assert set(FourDME.action_units(root)) == {"S01/b", "2/a"}
+    warned = told(root, "warning")
+    assert one(warned, "several clip folders") == (f"{LABELS}:2 (gray_micro/M01/a or gray_micro/S01/a)",)
+    assert one(warned, "does not name") == ("gray_micro/M01/b", "gray_micro/S02/a")
+    assert one(told(root, "missing"), "clip folders") == ("3/a",)
+
+
+def test_a_table_whose_rows_all_fit_several_folders_labels_nothing(tmp_path: Path) -> None:
+    root = meb(tmp_path / "a", [(1, "a", "Positive")], ["M01/a", "S01/a"])
+    assert FourDME.index(root)["label"].isna().tolist() == [True, True]
+    assert len(one(told(root, "warning"), "several clip folders")) == 1
+    assert any("none has a label" in sentence for sentence in told(root, "error"))
+
+
+@pytest.mark.parametrize(("written", "folder"), [(1.0, "1"), (1, "001"), ("1", "01"), (1.0, "1.0"), (0.0, "000")])
+def test_clips_that_are_named_by_a_number_are_found(tmp_path: Path, written: object, folder: str) -> None:
+    root = meb(tmp_path / "a", [("S01", written, "Positive")], [f"S01/{folder}", "S01/10"])
+    assert labels(root) == {f"S01/{folder}": "positive"}
+    assert (str(written) == folder) != any("as the table spells them" in sentence for sentence in told(root, "assumed"))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_of_text_may_use_any_separator(tmp_path: Path, separator: str) -> None:
+    rows = [["Labels, of; 4DME"], COLUMNS[:3], *([row[0], row[1], f'"{row[2]}"'] for row in ROWS[:-1])]
+    rows.append([ROWS[-1][0], ROWS[-1][1], '"Negative\nSurprise"'])
+    lines = (separator.join(map(str, row)) for row in rows)
+    root = clips(tmp_path / "a", "gray_micro/", NAMES)
+    write(root, "labels.csv", "\r\n".join(lines).encode("utf-8-sig"))
+    assert labels(root) == {**ALL, NAMES[-1]: "negative+surprise"}
+
+
 def test_grey_frames_are_taken_before_crops_and_fewer_clips(tmp_path: Path) -> None:
     root = meb(tmp_path / "a")
     clips(root, "gray_crop/", NAMES)
@@ -307,10 +363,66 @@ def test_action_units(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("written", "numbers"),
-    [("4+7", [4, 7]), ("AU4,AU7", [4, 7]), ("4 7", [4, 7]), ("4;7(K)", [4, 7]), ("", []), ("none", []), ("12", [12])],
+    [("4+7", [4, 7]), ("AU4,AU7", [4, 7]), ("4 7", [4, 7]), ("4;7(K)", [4, 7]), ("", []), ("-", []), ("12", [12])],
 )
 def test_whatever_separates_action_units(written: str, numbers: list[int]) -> None:
     assert [unit.number for unit in parse_action_units(written)] == numbers
+    assert has_only_action_units(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "units"),
+    [
+        ("4 L12", "4 L12"),
+        ("R4 L12", "R4 L12"),
+        ("4\nR12", "4 R12"),
+        ("4l, 12R (k)", "L4 R12k"),
+        ("AU4AU7", "4 7"),
+        ("AU4LAU R7(k)AU 12", "L4 R7k 12"),
+        ("au04_17", "4 17"),
+        ("4.0", "4"),
+    ],
+)
+def test_a_side_belongs_to_the_number_it_touches(written: str, units: str) -> None:
+    found = parse_action_units(written)
+    assert " ".join(f"{unit.side}{unit.number}{'k' * unit.static}" for unit in found) == units
+    assert has_only_action_units(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "numbers"),
+    [
+        ("123", []),
+        ("4+123", [4]),
+        ("L12R", []),
+        ("4L12", []),
+        ("4 L 12", [4, 12]),
+        ("4, 7(x)", [4, 7]),
+        ("4B", []),
+        ("4.7", []),
+        ("none", []),
+        ("4 AU", [4]),
+    ],
+)
+def test_what_is_no_action_unit_is_noticed(written: str, numbers: list[int]) -> None:
+    assert [unit.number for unit in parse_action_units(written)] == numbers
+    assert not has_only_action_units(written)
+
+
+@pytest.mark.parametrize("start", ["AU", "L", "4", "4(", "AU4LAU", "", "4 "])
+@pytest.mark.parametrize("filler", [" ", "4", "AU", "AU ", "4(", "\n+"])
+def test_a_long_cell_of_action_units_comes_to_an_end(start: str, filler: str) -> None:
+    cell = start + filler * (200_000 // len(filler)) + "x"
+    assert {unit.number for unit in parse_action_units(cell)} <= {4, 44}
+    assert not has_only_action_units(cell)
+
+
+def test_action_units_that_are_not_understood_are_told(tmp_path: Path) -> None:
+    rows = [(*row[:6], units) for row, units in zip(ROWS, ("4+123", 4, 7.0, None), strict=True)]
+    root = meb(tmp_path / "a", rows)
+    assert one(told(root, "warning"), "action units are not all understood") == (f"{LABELS}:2",)
+    units = {name: [unit.number for unit in found] for name, found in FourDME.action_units(root).items()}
+    assert units == dict(zip(NAMES, ([4], [4], [7], []), strict=True))
 
 
 def test_the_two_exchanged_rows_of_the_distribution_are_set_right(tmp_path: Path) -> None:

@@ -158,6 +158,31 @@ def test_a_list_may_lie_beside_the_photographs(tmp_path: Path) -> None:
     assert not any("does not name" in sentence for sentence in told(root, "warning"))
 
 
+def test_of_two_aligned_photographs_the_one_with_the_distributions_name_is_taken(tmp_path: Path) -> None:
+    root = basic(tmp_path / "a")
+    write(root, "basic/Image/aligned/train_00001.jpg")
+    write(root, "basic/Image/aligned/train_00002_aligned.png")
+    write(root, "basic/Image/original/train_00001_aligned.jpg")
+    files = dict(zip(*(RAFDB.index(root)[column] for column in ("id", "files")), strict=True))
+    for name in ("train_00001", "train_00002"):
+        assert files[name] == (f"basic/Image/aligned/{name}_aligned.jpg",)
+    assert one(told(root, "warning"), "another file has too") == (
+        "basic/Image/aligned/train_00001.jpg",
+        "basic/Image/aligned/train_00002_aligned.png",
+        "basic/Image/original/train_00001_aligned.jpg",
+    )
+
+
+@pytest.mark.parametrize("wrapper", ["original/basic/", "Original/aligned/"])
+def test_only_a_photographs_own_folder_tells_whether_it_is_aligned(tmp_path: Path, wrapper: str) -> None:
+    root = basic(tmp_path / "a", wrapper)
+    assert all(RAFDB.load(root, files).aligned for files in RAFDB.index(root)["files"])
+    for place in (root / wrapper / "Image/aligned", root / wrapper / "Annotation/manual"):
+        for path in place.iterdir():
+            path.unlink()
+    assert not any(RAFDB.load(root, files).aligned for files in RAFDB.index(root)["files"])
+
+
 def folders(root: Path, first: int, wrapper: str = "DATASET/") -> Path:
     for name, code in LABELS.items():
         stem = name.removesuffix(".jpg")
@@ -173,8 +198,19 @@ def test_a_copy_without_list_has_its_labels_in_folders(tmp_path: Path, wrapper: 
     index = RAFDB.index(root)
     assert list(index["split"]) == ["test"] * 3 + ["train"] * 4
     assert RAFDB.load(root, index["files"][0]).aligned
-    assert any("Ig3D" in sentence for sentence in told(root, "assumed")) == (first == 0)
+    numbering = "folders 0 to 6 are the labels 1 to 7 less one, as in Ig3D's copy" if first == 0 else "folders 1 to 7"
+    assert one(told(root, "assumed"), numbering) == ()
+    assert not any("class folder" in sentence for sentence in told(root, "warning"))
     assert any("without list" in sentence for sentence in told(root, "found"))
+
+
+def test_folders_1_to_6_alone_are_told_to_be_unclear(tmp_path: Path) -> None:
+    root = folders(tmp_path / "a", 1)
+    for path in root.rglob("7/*.jpg"):
+        path.unlink()
+    assert labels(root) == {name: label for name, label in ALL.items() if label != "neutral"}
+    assert one(told(root, "assumed"), "folders 1 to 7 are the labels") == ()
+    assert one(told(root, "warning"), "no class folder 0 and none 7") == ()
 
 
 def test_class_folders_that_fit_no_count_are_an_error(tmp_path: Path) -> None:

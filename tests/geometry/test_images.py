@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from fer_bench.errors import BrokenScan
 from fer_bench.geometry.images import read_image, write_image
@@ -49,6 +49,31 @@ def test_grey_is_repeated_and_alpha_dropped(tmp_path: Path) -> None:
     Image.new("RGBA", (3, 2), (1, 2, 3, 4)).save(tmp_path / "a.png")
     assert np.unique(read_image(tmp_path / "g.png")).tolist() == [77]
     assert read_image(tmp_path / "a.png")[0, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "tiff", "mpo"])
+def test_further_formats(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(encoded(suffix))
+    assert read_image(tmp_path / "a.jpg").shape == (24, 30, 3)
+
+
+def test_grey_of_16_bits_is_scaled(tmp_path: Path) -> None:
+    grey = np.array([[0, 128, 129, 257], [25700, 32896, 65407, 65535]], dtype=np.uint16)
+    expected = [[0, 0, 1, 1], [100, 128, 255, 255]]
+    for name in ("a.png", "a.tiff"):
+        Image.fromarray(grey).save(tmp_path / name)
+        image = read_image(tmp_path / name)
+        assert image.dtype == np.uint8 and image.shape == (2, 4, 3)
+        assert all(image[:, :, channel].tolist() == expected for channel in range(3))
+
+
+def test_no_program_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: Image.new("RGB", (2, 2)).im)
+    (tmp_path / "a.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 2 2\n%%EndComments\n(%pipe%touch x) (w) file\n%%EOF\n"
+    )
+    with pytest.raises(BrokenScan, match="not a complete image of any known format"):
+        read_image(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize("suffix", ["bmp", "png", "jpeg"])

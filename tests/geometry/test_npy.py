@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import signal
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +46,7 @@ def vector(tmp_path: Path, data: bytes, length: int, **options: int) -> np.ndarr
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
-@pytest.mark.parametrize("shape", ["()", "(1,)", "(1L,)"])
+@pytest.mark.parametrize("shape", ["()", "(1,)", "(1L,)", "(1, 1)"])
 @pytest.mark.parametrize(
     ("descr", "data", "value"),
     [
@@ -101,7 +104,7 @@ def test_keys_in_any_order(tmp_path: Path) -> None:
         (npy("'<i8'", "()", bytes(10**5)), "has 1920 or more bytes"),
         (npy("'<i8'", "(2,)", bytes(16)), r"an array of shape \(2,\) instead of one value"),
         (npy("'<i8'", "(9999999999999,)", bytes(16)), "instead of one value"),
-        (npy("'<i8'", "(1, 1)", bytes(8)), "instead of one value"),
+        (npy("'<i8'", "(1, 2)", bytes(16)), "instead of one value"),
         (npy("'<c16'", "()", bytes(16)), "'<c16' instead of numbers or a text"),
         (npy("'<f16'", "()", bytes(16)), "'<f16'"),
         (npy("'|V8'", "()", bytes(8)), "'|V8'"),
@@ -144,6 +147,20 @@ def test_missing(tmp_path: Path) -> None:
         read_scalar(tmp_path / "none.npy")
     with pytest.raises(BrokenScan, match="cannot be read"):
         read_scalar(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("read", [read_scalar, lambda path: read_vector(path, 6)])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    os.mkfifo(tmp_path / "0_exp.npy")
+    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it is waited for"))
+    signal.alarm(3)
+    try:
+        with pytest.raises(BrokenScan, match="not a regular file"):
+            read(tmp_path / "0_exp.npy")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 NUMBERS = np.arange(6) / 4 - 0.5
