@@ -24,9 +24,12 @@ from fer_bench.methods.base import Method
 from fer_bench.protocols import PROTOCOLS as ALL_PROTOCOLS
 from fer_bench.records import INDEX_COLUMNS, TWIN_MARKER, Batch, read_json
 from fer_bench.representations.base import Representation
+from fer_bench.representations.cache import prepare
+from fer_bench.representations.source import Source
 
 METHODS, DATASETS, TWINS = registry.methods(), registry.datasets(), registry.twins()
 PROTOCOLS, SUITES = sorted(ALL_PROTOCOLS), sorted(registry.suites())
+REPRESENTATIONS = registry.representations()
 CLASSES = 5
 PEOPLE = 2
 
@@ -194,6 +197,36 @@ def test_a_methods_representation_is_extracted_from_a_twin_or_refused(
         assert np.isfinite(item.astype(float)).all()
         assert item.std() > 0
     assert not np.array_equal(*items)
+
+
+@pytest.mark.parametrize("name", REPRESENTATIONS)
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_representation_is_extracted_from_a_twin_or_refused(
+    name: str, twin: str, twin_roots: dict[str, Path], tmp_path: Path
+) -> None:
+    dataset, root = registry.load_dataset(twin), twin_roots[twin]
+    representation = registry.load_representation(name)
+    assert representation.takes
+    try:
+        representation = representation.resolve(dataset.modalities)
+    except FerBenchError as error:
+        assert not dataset.modalities.intersection(representation.takes)
+        assert str(error).startswith(f"{name}: needs a dataset with ")
+        return
+    assert dataset.modalities.intersection(representation.takes)
+    whole = dataset.source(root)
+    ids, files = ((each[0], each[-1]) for each in (whole.ids, whole.files))
+    source = Source(whole.dataset, root, whole.provenance, ids, files)
+    (entry,) = prepare(tmp_path, source, [representation], dataset.load)
+    array = entry.open()
+    assert array.shape[1:] == representation.shape
+    assert array.dtype == representation.dtype
+    assert np.isfinite(array.astype(float)).all()
+    assert array[0].std() > 0
+    assert entry.verify() == []
+    picture = representation.picture(array[0])
+    assert picture.dtype == np.uint8 and picture.shape[2] == 3 and picture.std() > 0
+    assert not np.array_equal(array[0], array[-1])
 
 
 @pytest.mark.parametrize("protocol_id", PROTOCOLS)

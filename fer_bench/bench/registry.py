@@ -50,6 +50,11 @@ def load_method(name: str, where: str = "") -> type[Method]:
     return _only_subclass("methods", name, Method)
 
 
+def representations() -> list[str]:
+    """Names of all representations, without importing any."""
+    return _components("representations")
+
+
 def dataset_module(name: str, where: str = "") -> str:
     """The module of a dataset's reader, which is not imported; raises `UnknownName` with the near misses."""
     if name not in datasets():
@@ -86,7 +91,7 @@ def load_representation(text: str) -> Representation:
         InvalidSuite: the value of a parameter does not fit.
     """
     name, _, parameters = text.partition(":")
-    known = _components("representations")
+    known = representations()
     if name not in known:
         raise UnknownName("representation", name, known, "--representation")
     from fer_bench.representations.base import Representation
