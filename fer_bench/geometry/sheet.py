@@ -16,21 +16,28 @@ _MARGIN = 18
 
 
 def sheet(cells: Cells, columns: int = COLUMNS, pixels: int = CELL_PIXELS) -> Images:
-    """(rows * (pixels + title), columns * pixels, 3) uint8: images with titles, in rows.
+    """(H, columns * pixels, 3) uint8: images with titles, in rows as high as their highest image.
 
     Args:
         cells: (title, (H, W, 3) or (H, W) uint8 image of any size); it keeps its proportions.
     """
     drawn = [_cell(title, image, pixels) for title, image in cells]
-    drawn += [np.full((pixels + _MARGIN, pixels, 3), 255, dtype=np.uint8)] * (-len(drawn) % columns)
-    return np.vstack([np.hstack(drawn[start : start + columns]) for start in range(0, len(drawn), columns)])
+    rows = []
+    for start in range(0, len(drawn), columns):
+        row = drawn[start : start + columns]
+        high = max(len(cell) for cell in row)
+        whole = np.full((high, columns * pixels, 3), 255, dtype=np.uint8)
+        for place, cell in enumerate(row):
+            whole[: len(cell), place * pixels : (place + 1) * pixels] = cell
+        rows.append(whole)
+    return np.vstack(rows)
 
 
 def _cell(title: str, image: Images, pixels: int) -> Images:
-    cell = Image.new("RGB", (pixels, pixels + _MARGIN), "white")
     shown = Image.fromarray(image).convert("RGB")
     scale = pixels / max(shown.size)
     size = [max(1, round(side * scale)) for side in shown.size]
+    cell = Image.new("RGB", (pixels, size[1] + _MARGIN), "white")
     cell.paste(shown.resize((size[0], size[1]), Image.Resampling.LANCZOS), ((pixels - size[0]) // 2, _MARGIN))
     ImageDraw.Draw(cell).text((4, 3), title, fill="black")
     return np.array(cell)

@@ -17,7 +17,7 @@ from fer_bench.twins.preview import contact_sheet
 def test_a_sheet_keeps_proportions_and_order() -> None:
     red, grey = np.full((10, 20, 3), [255, 0, 0], dtype=np.uint8), np.full((30, 30), 99, dtype=np.uint8)
     drawn = sheet([("a", red), ("b", grey), ("c", red)], columns=2, pixels=40)
-    assert drawn.shape == (2 * 58, 2 * 40, 3)
+    assert drawn.shape == (58 + 38, 2 * 40, 3), "a row is as high as its highest image"
     assert drawn[18 + 10, 20].tolist() == [255, 0, 0]
     assert drawn[18 + 30, 20].tolist() == [255, 255, 255], "twice as wide as high"
     assert drawn[18 + 20, 60].tolist() == [99, 99, 99]
