@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -44,14 +46,26 @@ RUNS = Path("runs")
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one sentence and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter of a name shows its number
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
-    except FerBenchError as error:
-        print(f"fer-bench: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        print(
+            f"fer-bench: {error.filename or 'a file'}: cannot be written ({error.strerror}); make room, or name a "
+            "folder on another disk.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    except FerBenchError as error:
+        print(f"fer-bench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 @app.callback(invoke_without_command=True)

@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Literal, TypedDict
 
 import pandas as pd
@@ -121,15 +121,23 @@ class Result:
             raise InvalidFile(path, "is not a result of this version", "Run the cell again with --overwrite.") from None
 
 
-def provenance(root: Path) -> str:
-    """Where the data under a root comes from: `as distributed`, or `twin-r1-procedural-0a1b2c3d4e5f-s0-n20`.
+def provenance(root: Path, files: Iterable[str] = ()) -> str:
+    """Where data comes from: `as distributed`, or `twin-r1-procedural-0a1b2c3d4e5f-s0-n20`.
+
+    A twin's marker holds for all that is below it, wherever the root was set: in a folder above, below, or behind a
+    link.
+
+    Args:
+        root: The dataset's folder.
+        files: Files of its samples, relative to it.
 
     Raises:
         InvalidFile: the twin's marker is damaged.
     """
-    path = root / TWIN_MARKER
-    if not is_twin(root):
+    folder = twin_folder(root, files)
+    if folder is None:
         return "as distributed"
+    path = folder / TWIN_MARKER
     marker = read_json(path)
     try:
         return "twin-r{recipe}-{face_model}-s{seed}-n{subjects}".format_map(marker)
@@ -137,9 +145,19 @@ def provenance(root: Path) -> str:
         raise InvalidFile(path, f"lacks the key {missing}", "Make the twin again with `fer-bench data twin`.") from None
 
 
-def is_twin(root: Path) -> bool:
-    """Whether a folder holds synthetic faces; no, where it may not be looked into."""
-    return os.path.isfile(root / TWIN_MARKER)  # noqa: PTH113 - the method of a path raises where it may not look
+def twin_folder(root: Path, files: Iterable[str] = ()) -> Path | None:
+    """The folder with a twin's marker that a root, or one of the files below it, lies in; None if there is none."""
+    places = {root, *(root / PurePosixPath(folder) for folder in {name.rpartition("/")[0] for name in files})}
+    seen: set[Path] = set()
+    for place in sorted(place.resolve() for place in places):
+        for folder in (place, *place.parents):
+            if folder in seen:
+                break
+            seen.add(folder)
+            # The method of a path raises where it may not look.
+            if os.path.isfile(folder / TWIN_MARKER):  # noqa: PTH113
+                return folder
+    return None
 
 
 def digest(content: Any, length: int = 12) -> str:

@@ -77,6 +77,9 @@ def test_lists_need_no_torch() -> None:
         (["data", "check", "bosphrus"], "unknown dataset 'bosphrus'"),
         (["data", "twin", "bu3dfe", "--out", "x", "--face-model", "none.npz"], "none.npz"),
         (["data", "prepare", "bu3dfe", "--representation", "view"], "unknown representation 'view'; did you mean"),
+        (["data", "prepare", "bu3dfe", "--representation", "points:count=abc"], "a value is of the wrong kind"),
+        (["data", "twin", "coma", "--out", "x", "--preview", "y.txt"], "y.txt: is not the name of an image"),
+        (["data", "check", "bu3dfe", "--root", __file__], "is a file; --root takes the folder"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_two(call_here: Here, arguments: list[str], says: str) -> None:

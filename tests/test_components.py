@@ -166,6 +166,20 @@ def test_the_doctor_finds_every_fault_of_a_twin(name: str, twin_roots: dict[str,
     assert list(page(diagnosis))
 
 
+@pytest.mark.parametrize("name", ["bu3dfe", "rafdb"])
+def test_a_twin_is_never_taken_for_the_dataset_wherever_the_root_is(
+    name: str, twin_roots: dict[str, Path], tmp_path: Path
+) -> None:
+    dataset, root = registry.load_dataset(name), twin_roots[name]
+    known = dataset.source(root).provenance
+    (tmp_path / "wrapper" / "inside").mkdir(parents=True)
+    (tmp_path / "wrapper" / "inside" / "a link").symlink_to(root)
+    below = root / ("F0001" if name == "bu3dfe" else "basic")
+    for place in (tmp_path / "wrapper", below):
+        assert dataset.source(place).provenance == known
+        assert diagnose(dataset, place, read=False).provenance == known
+
+
 @pytest.mark.parametrize("name", TWINS)
 def test_a_twin_says_what_it_offers(name: str) -> None:
     write_twin = registry.load_twin(name)

@@ -14,6 +14,7 @@ from fer_bench.bench import registry
 from fer_bench.bench.commands import console
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import FerBenchError
+from fer_bench.geometry.images import writable_image, write_image
 from fer_bench.processes import fork_server
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def prepare(
     """Extract representations of a dataset into the cache, and draw some of their rows where asked."""
     module, folder = registry.dataset_module(name), find_root(name, root)
     chosen = [registry.load_representation(text) for text in representations]
+    if preview is not None:
+        writable_image(preview)
     if workers > 1:
         fork_server(module)
     from fer_bench.bench.plan import Need
@@ -48,7 +51,6 @@ def prepare(
     for representation, entry in zip(wanted, entries, strict=True):
         console.print(f"{representation.label} of {name}: {entry.path}", highlight=False, soft_wrap=True)
     if preview is not None:
-        from fer_bench.geometry.images import write_image
         from fer_bench.geometry.sheet import sheet
 
         index = dataset.index(folder)

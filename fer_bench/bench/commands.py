@@ -239,11 +239,14 @@ def make_twin(
 ) -> None:
     """Write a twin, and a contact sheet of it where asked."""
     from fer_bench.bench import display
+    from fer_bench.geometry.images import writable_image
     from fer_bench.records import TWIN_MARKER, read_json
     from fer_bench.twins.face import load_face_model
     from fer_bench.twins.preview import contact_sheet
 
     write_twin = registry.load_twin(name)
+    if preview is not None:
+        writable_image(preview)
     model = load_face_model(face_model) if face_model else None
     with display.reported(console, f"writing a twin of {name}") as report:
         write_twin(out, subjects=subjects, seed=seed, face_model=model, layout=layout, workers=workers, progress=report)
@@ -257,7 +260,10 @@ def make_twin(
             soft_wrap=True,
         )
     if preview is not None:
-        drawn = contact_sheet(model, preview, seed=seed, dataset=name)
+        try:
+            drawn = contact_sheet(model, preview, seed=seed, dataset=name)
+        except KeyboardInterrupt:
+            raise FerBenchError(f"stopped before {preview} was drawn; the twin at {out} is complete.") from None
         console.print(f"wrote {preview}" if drawn else f"no contact sheet: {name} has none", highlight=False)
 
 

@@ -107,8 +107,8 @@ def load_representation(text: str) -> Representation:
         values[key] = tuple(read) if isinstance(read, list) else read
     try:
         built: Representation = chosen(**values)
-    except TypeError as error:
-        raise InvalidSuite(f"--representation {text}: {error}.") from None
+    except TypeError:  # a word where a number belongs
+        raise InvalidSuite(f"--representation {text}: a value is of the wrong kind; see the README.") from None
     return built
 
 

@@ -36,6 +36,8 @@ _TRAIN = {
     "contempt": 3750,
 }
 _VAL = {**dict.fromkeys(_TRAIN, 500), "contempt": 499}
+# Fewer ratings say little of a mean.
+_RATED = 50
 
 
 class AffectNet(FaceDataModule):
@@ -110,6 +112,14 @@ class AffectNet(FaceDataModule):
             f"{count.get('train', 0):,} training and {count.get('val', 0):,} validation photographs, the release of "
             f"{released} (the distribution: {nominal})",
         )
+        for split, rated in index[index["valence"].notna()].groupby("split"):
+            mean = rated.groupby("label")["valence"].mean()
+            if "happy" in mean and len(rated) >= _RATED and (above := sorted(mean.index[mean > mean["happy"]])):
+                found.add(
+                    "error",
+                    f"{split}: photographs read as {', '.join(above)} have a higher valence than those read as happy: "
+                    "the classes are in another order than the distribution's",
+                )
         lacking = [name for name in ("train", "val") if name not in count]
         found.add_if(lacking, "missing", "splits without any photograph")
 

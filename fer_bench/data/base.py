@@ -112,7 +112,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
     def source(cls, root: Path) -> Source:
         """The whole dataset as the cache sees it."""
         index = cls.index(root)
-        return Source(dataset_id(cls), root, provenance(root), tuple(index["id"]), tuple(index["files"]))
+        return Source(dataset_id(cls), root, _provenance(root, index), tuple(index["id"]), tuple(index["files"]))
 
     @classmethod
     def parameters(cls, root: Path, vector: str, missing: Literal["error", "zero"] = "error") -> ParameterSource:
@@ -156,6 +156,10 @@ class FaceDataModule(L.LightningDataModule, ABC):
             samples, replicas, rank, shuffle=shuffle, seed=self.seed
         )
         return batches(samples, sampler, self.batch_size, self.seed, training=shuffle)
+
+
+def _provenance(root: Path, index: pd.DataFrame) -> str:
+    return provenance(root, (name for files in index["files"] for name in files))
 
 
 def dataset_id(dataset: type[FaceDataModule]) -> str:

@@ -23,7 +23,7 @@ from fer_bench.geometry.scan import Scan
 from fer_bench.processes import map_processes
 from fer_bench.protocols import PROTOCOLS, Protocol
 from fer_bench.protocols.base import names
-from fer_bench.records import is_twin, provenance
+from fer_bench.records import provenance, twin_folder
 
 Readiness = Literal["ready", "ready with missing", "not possible", "needs another dataset"]
 Progress = Callable[[int, int], None]
@@ -71,7 +71,7 @@ class Diagnosis:
     def exit_code(self) -> int:
         """0 ready, 1 usable with warnings, 2 not usable."""
         kinds = {finding.kind for finding in self.findings}
-        if "error" in kinds or not any(v.state != "not possible" for v in self.protocols):
+        if "error" in kinds or not any(v.state.startswith("ready") for v in self.protocols):
             return 2
         return 1 if kinds & {"missing", "warning"} or self.broken else 0
 
@@ -106,10 +106,9 @@ def diagnose(
     if "photo" in dataset.modalities:
         findings += parameter_findings(root, index, read=read)
     protocols = [p for p in PROTOCOLS.values() if dataset_id(dataset) in p.datasets]
+    origin = provenance(root, (name for files in index["files"] for name in files))
     verdicts = tuple(_verdict(protocol, index, broken) for protocol in protocols)
-    return Diagnosis(
-        dataset_id(dataset), str(root), provenance(root), len(index), read, tuple(findings), broken, verdicts
-    )
+    return Diagnosis(dataset_id(dataset), str(root), origin, len(index), read, tuple(findings), broken, verdicts)
 
 
 def _labels(dataset: type[FaceDataModule], index: pd.DataFrame) -> list[Finding]:
@@ -135,7 +134,7 @@ def _read_all(
     files, ids = list(index["files"]), list(index["id"])
     broken: dict[str, str] = {}
     odd: dict[str, list[str]] = defaultdict(list)
-    sizes: Counter[tuple[int, int]] = Counter()
+    sizes: dict[tuple[int, int], list[str]] = defaultdict(list)
     for done, reading in enumerate(map_processes(_Read(dataset, root), files, workers), start=1):
         sample = ids[done - 1]
         if reading.problem:
@@ -143,19 +142,22 @@ def _read_all(
         if reading.oddity:
             odd[reading.oddity].append(sample)
         if reading.size:
-            sizes[reading.size] += 1
+            sizes[reading.size].append(sample)
         if progress:
             progress(done, len(files))
     findings = [Finding("warning", f"scans that seem {oddity}", tuple(who)) for oddity, who in sorted(odd.items())]
     if "topology" in dataset.modalities and sizes:
-        told = ", ".join(f"{v:,} vertices and {t:,} triangles ({n:,} meshes)" for (v, t), n in sizes.most_common())
+        common = sorted(sizes.items(), key=lambda item: -len(item[1]))
+        told = ", ".join(f"{v:,} vertices and {t:,} triangles ({len(who):,} meshes)" for (v, t), who in common[:4])
         if len(sizes) == 1:
             findings.append(Finding("found", f"one topology: {told}"))
         else:
-            findings.append(Finding("warning", f"meshes of several topologies, which cannot be compared: {told}"))
-        if dataset.vertices and not is_twin(root) and (odd_ones := {v for v, _ in sizes} - set(dataset.vertices)):
+            rare = tuple(sorted(name for _, who in common[1:] for name in who))
+            findings.append(Finding("warning", f"meshes of another topology than most ({told})", rare))
+        strange = {v for v, _ in sizes} - set(dataset.vertices) if dataset.vertices else set[int]()
+        if strange and twin_folder(root, index["files"].iloc[0]) is None:
             wanted = " or ".join(f"{count:,}" for count in dataset.vertices)
-            told = ", ".join(f"{count:,}" for count in sorted(odd_ones))
+            told = ", ".join(f"{count:,}" for count in sorted(strange))
             findings.append(Finding("warning", f"meshes of {told} vertices, where the distribution's have {wanted}"))
     return findings, broken
 
@@ -212,10 +214,21 @@ class _Read:
             sample = self.dataset.load(self.root, files)
             if not isinstance(sample, Clip):
                 return _look(sample)
-            readings = [_look(frame) for frame in sample]
         except BrokenScan as error:
             return _Reading(problem=str(error))
-        return readings[0] if readings else _Reading(problem=f"{self.root / files[0]}: has no frame that can be read.")
+        problems: list[BrokenScan] = []
+        readings: list[_Reading] = []
+        for number in range(len(sample)):
+            try:
+                readings.append(_look(sample[number]))
+            except BrokenScan as error:
+                problems.append(error)
+        if problems:
+            others = ", ".join(problem.path.name for problem in problems[1:])
+            return _Reading(problem=f"{problems[0]}{f' So are {len(problems) - 1} more: {others}.' if others else ''}")
+        if not readings:
+            return _Reading(problem=f"{self.root / files[0]}: has no frame that can be read.")
+        return next((reading for reading in readings if reading.oddity), readings[0])
 
 
 def _look(sample: Scan | Photo) -> _Reading:

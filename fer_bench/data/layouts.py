@@ -6,12 +6,13 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from fer_bench.data.survey import Findings
 from fer_bench.errors import FerBenchError, InvalidFile
 from fer_bench.geometry.files import open_regular
-from fer_bench.records import TWIN_MARKER, is_twin, read_json
+from fer_bench.records import TWIN_MARKER, read_json, twin_folder
 
 NOISE = frozenset({"__MACOSX", "BU_WrlViewer_V2", "lost+found", "$RECYCLE.BIN", ".DS_Store", "Thumbs.db"})
 """Files and folders that extraction tools, disks and distributions leave beside the data."""
@@ -41,7 +42,8 @@ def find_root(name: str, root: Path | None = None) -> Path:
     """
     if root is not None:
         if not root.is_dir():
-            raise FerBenchError(f"{root}: there is no such folder; --root takes the folder of the {name} dataset.")
+            what = "is a file" if root.exists() else "there is no such folder"
+            raise FerBenchError(f"{root}: {what}; --root takes the folder of the {name} dataset.")
         return root
     return Path(os.environ.get("FER_BENCH_DATA") or "data") / name
 
@@ -99,10 +101,10 @@ class Tree:
             text = content.decode("latin-1")
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
-    @property
+    @cached_property
     def is_twin(self) -> bool:
         """Whether the folder holds synthetic faces; a twin is not blamed for being small."""
-        return is_twin(self.root)
+        return twin_folder(self.root, self.files) is not None
 
     def _walk(self, root: Path, prefix: str = "") -> Iterator[str]:
         odd = _Oddities()
@@ -192,7 +194,7 @@ def below_root(name: str) -> str | None:
 
 def describe_other(root: Path, name: str) -> str | None:
     """What the folder holds if it is some other dataset, or a twin of one, in words."""
-    if is_twin(root):
+    if (root / TWIN_MARKER).is_file():
         try:
             twin_of = read_json(root / TWIN_MARKER).get("dataset")
         except FerBenchError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from fer_bench.errors import BrokenScan, DatasetNotFound, InvalidFile
 from fer_bench.geometry.morphable import VECTORS
 from fer_bench.geometry.parameter_source import ParameterSource, find_parameters
 
+_TRIED = 20
 _KINDS = {"json": "JSON beside the photographs", "parts": "one .npy a part", "table": "one table"}
 
 
@@ -48,7 +50,7 @@ def parameter_findings(root: Path, index: pd.DataFrame, *, read: bool) -> list[F
 
 
 def _longest(root: Path, samples: list[tuple[str, str]], regressor: str) -> ParameterSource | None:
-    """The source of the regressor's longest vector that the first sample with parameters has all parts of."""
+    """The source of the regressor's longest vector that any of the first samples with parameters has all parts of."""
     images = [image for _, image in samples]
     damaged: InvalidFile | None = None
     source: ParameterSource | None = None
@@ -61,8 +63,8 @@ def _longest(root: Path, samples: list[tuple[str, str]], regressor: str) -> Para
         except InvalidFile as error:  # a table that lacks the longer vector's columns may have the shorter one's
             damaged = damaged or error
             continue
-        first = next((sample for sample in samples if source.has(*sample)), None)
-        if first and not _problem(source, *first):
+        given = itertools.islice((sample for sample in samples if source.has(*sample)), _TRIED)
+        if any(not _problem(source, *sample) for sample in given):
             return source
     if source is None and damaged is not None:
         raise damaged

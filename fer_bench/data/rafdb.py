@@ -84,6 +84,8 @@ class RAFDB(FaceDataModule):
         chosen = min(lists, key=lambda path: ("compound/" in path.lower(), path.count("/"), path), default=None)
         rows = _listed(tree, chosen, lists[chosen]) if chosen else _foldered(tree)
         index = make_index(rows)
+        if chosen and not rows:
+            raise cls.not_found(tree.root, f"{chosen} gives no photograph that is there a label")
         if len(index):
             count = index["split"].value_counts()
             tree.findings.add(
@@ -192,7 +194,7 @@ def _labels(tree: Tree, path: str) -> dict[str, int]:
         elif labels.setdefault(name, code) != code:
             told["twice"].append(where)
     found = tree.findings
-    if codes & set(_COMPOUND_CODES):
+    if len(told["unknown"]) > 0.05 * len(labels) and codes & set(_COMPOUND_CODES):
         found.add("error", f"{path} has labels above 7: it is the list of compound expressions; name the basic folder")
     found.add_if(told["malformed"], "warning", f"lines of {path} that are not a name and a number, left out")
     found.add_if(told["unknown"], "warning", f"lines of {path} whose label is not 1 to 7, left out")

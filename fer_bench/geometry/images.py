@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from fer_bench.errors import BrokenScan
+from fer_bench.errors import BrokenScan, FerBenchError
 from fer_bench.geometry.files import REMEDY, read_bytes
 from fer_bench.records import atomic_write
 
@@ -45,6 +46,19 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
     except Exception as error:
         raise BrokenScan(path, f"is not a complete image ({_one_line(error)})", REMEDY) from None
     raise BrokenScan(path, f"claims {width} x {height} pixels, more than the {MAX_PIXELS} allowed", REMEDY)
+
+
+def writable_image(path: Path) -> Path:
+    """The path of an image that is to be written later, its folder made; raises `FerBenchError` where it cannot be."""
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".bmp"):
+        raise FerBenchError(f"{path}: is not the name of an image; end it with .png.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FerBenchError(f"{path.parent}: cannot be made ({error.strerror}); name another place.") from None
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise FerBenchError(f"{path}: cannot be written; name another place.")
+    return path
 
 
 def write_image(path: Path | str, image: NDArray[np.uint8]) -> None:

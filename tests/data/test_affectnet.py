@@ -275,6 +275,18 @@ def test_a_copy_in_alphabetical_order_is_an_error(tmp_path: Path) -> None:
     assert "fear has the share of happy" in errors[0]
 
 
+def test_a_flat_split_in_another_order_is_told_by_its_valence(tmp_path: Path) -> None:
+    valence = [0.0, 0.7, -0.6, 0.1, -0.2, -0.5, -0.4, -0.3]  # of the eight classes, as rated
+    for name, order in (("right", range(8)), ("alphabetical", (4, 3, 7, 6, 5, 2, 0, 1))):
+        root = tmp_path / name
+        for number in range(64):
+            code, rated = order[number % 8], valence[number % 8]
+            write(root, sample("val_set", number, text(str(code)), text(str(rated)), text("0")))
+        errors = told(root, "error")
+        assert bool(errors) == (name == "alphabetical"), errors
+    assert "have a higher valence than those read as happy" in next(iter(errors))
+
+
 def test_the_list_of_2017(tmp_path: Path) -> None:
     training = [row("1/abc.jpg", 3, -0.5, 1), row("2/d e.PNG", 8, -2, -2, "-1,-1,-1,-1"), row("1/gone.jpg")]
     validation = [row("3/x.jpg", 10, -2, -2, "NaN,1,2,3"), row("3/y.jpeg", 9, 0, 0)]

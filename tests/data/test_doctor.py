@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_bench.bench.doctor_page import page
+from fer_bench.data.bp4d import BP4D
 from fer_bench.data.bu3dfe import BU3DFE
 from fer_bench.data.class_order import permuted_classes
 from fer_bench.data.doctor import Diagnosis, diagnose
@@ -151,6 +152,37 @@ def test_scans_in_metres_turned_and_copied_are_told(make_bu3dfe: Make) -> None:
     (copies,) = told["groups of files with equal content"]
     assert copies == "F0001/F0001_HA01WH_F3D.wrl = F0001/F0001_HA02WH_F3D.wrl"
     assert "F0001_SU01WH" in diagnosis.broken
+
+
+def test_every_broken_frame_of_a_sequence_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "bp4d"
+    good = "".join(f"v {x} {y} {100 - x * x / 90}\n" for y in range(-90, 91, 10) for x in range(-60, 61, 10))
+    faces = [(13 * r + c, 13 * r + c + 1, 13 * r + c + 14) for r in range(18) for c in range(12)]
+    good += "".join(f"f {a + 1} {b + 1} {c + 1}\n" for a, b, c in faces)
+    for number in range(4):
+        path = root / "F001" / "T1" / f"{number:04d}.obj"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("" if number in (1, 3) else good)
+    (problem,) = diagnose(BP4D, root).broken.values()
+    assert "0001.obj: is empty" in problem
+    assert problem.endswith(" So are 1 more: 0003.obj.")
+    (root / "F001" / "T1" / "0001.obj").write_text(good)
+    vertices = [line.split()[1:] for line in good.split("\n") if line[:1] == "v"]
+    scaled = "".join(f"v {float(x) * 50} {float(y) * 50} {float(z) * 50}\n" for x, y, z in vertices)
+    (root / "F001" / "T1" / "0003.obj").write_text(scaled + good[good.index("f ") :])
+    diagnosis = diagnose(BP4D, root)
+    assert not diagnosis.broken
+    assert any("scans that seem" in f.text and f.names == ("F001_T1",) for f in diagnosis.findings), "of any frame"
+
+
+def test_where_nothing_but_a_joint_protocol_is_left_the_folder_is_not_usable(tmp_path: Path) -> None:
+    for task in ("T1", "T2"):
+        path = tmp_path / "bp4d" / "F001" / task / "0000.obj"
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+    diagnosis = diagnose(BP4D, tmp_path / "bp4d")
+    assert {v.state for v in diagnosis.protocols} == {"not possible", "needs another dataset"}
+    assert diagnosis.exit_code == 2
 
 
 def test_a_page_stays_a_page(make_bu3dfe: Make) -> None:

@@ -295,5 +295,22 @@ def test_no_list_makes_the_reader_crash(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = basic(Path(folder), names=["train_00001.jpg"])
         write(root, f"basic/{LIST}", content + b"\ntest_0003.jpg 7\n")
-        index: Any = RAFDB.examine(Tree(root))
-        assert set(index["id"]) <= {"train_00001"}
+        try:
+            index: Any = RAFDB.examine(Tree(root))
+        except DatasetNotFound as error:
+            assert f"basic/{LIST} gives no photograph that is there a label" in str(error)
+            return
+        assert set(index["id"]) == {"train_00001"}
+
+
+def test_a_few_labels_out_of_range_are_no_list_of_compound_expressions(tmp_path: Path) -> None:
+    names = [f"train_{number:05d}.jpg" for number in range(1, 41)]
+    root = basic(tmp_path / "a", names=names)
+    write(
+        root,
+        f"basic/{LIST}",
+        "".join(f"{name} {9 if k == 0 else 1 + k % 7}\n" for k, name in enumerate(names)).encode(),
+    )
+    assert len(RAFDB.index(root)) == 39
+    assert not told(root, "error")
+    assert one(told(root, "warning"), "whose label is not 1 to 7") == ("line 1 (train_00001.jpg 9)",)
