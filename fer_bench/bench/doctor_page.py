@@ -40,12 +40,13 @@ def _sentence(finding: Finding) -> str:
         return finding.text
     more = len(finding.names) - _SHOWN
     named = ", ".join(finding.names[:_SHOWN]) + (f" and {more:,} more (--json names all)" if more > 0 else "")
-    return f"{len(finding.names):,} {finding.text}: {named}"
+    return f"{finding.text} ({len(finding.names):,}): {named}"
 
 
 def _state(verdict: Verdict, provenance: str) -> str:
     if verdict.state in ("not possible", "needs another dataset"):
-        return f"{verdict.state}: {verdict.why}"
+        why = verdict.why.removeprefix(verdict.protocol).removeprefix(":").lstrip()  # it stands before already
+        return f"{verdict.state}: {why}"
     if provenance != "as distributed":
         return f"ready: {verdict.samples:,} samples (the dataset has {verdict.expected:,})"
     if verdict.state == "ready":

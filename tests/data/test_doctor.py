@@ -119,7 +119,7 @@ def test_missing_scans_are_a_warning_and_counted_a_protocol(bu3dfe_root: Path) -
     diagnosis = diagnose(BU3DFE, bu3dfe_root, read=False)
     assert diagnosis.exit_code == 1
     assert "ready with 1,080 missing: 120 of 1,200" in text(diagnosis)
-    assert "90 subjects without any scan: F0006, F0007" in text(diagnosis)
+    assert "subjects without any scan (90): F0006, F0007" in text(diagnosis)
     assert "and 82 more (--json names all)" in text(diagnosis)
     found = json.loads(json.dumps(diagnosis.to_json()))
     assert found["exit_code"] == 1
