@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import get_type_hints
@@ -20,6 +21,9 @@ from fer_bench.bench.plan import describe
 from fer_bench.bench.suite import read_suite, resolve_arguments
 from fer_bench.data.doctor import diagnose
 from fer_bench.errors import DatasetNotFound, FerBenchError
+from fer_bench.geometry.alignment import align
+from fer_bench.geometry.render import render_views
+from fer_bench.geometry.scan import Scan
 from fer_bench.methods.base import Method
 from fer_bench.protocols import PROTOCOLS as ALL_PROTOCOLS
 from fer_bench.records import INDEX_COLUMNS, TWIN_MARKER, Batch, read_json
@@ -29,6 +33,7 @@ from fer_bench.representations.source import Source
 
 METHODS, DATASETS, TWINS = registry.methods(), registry.datasets(), registry.twins()
 PROTOCOLS, SUITES = sorted(ALL_PROTOCOLS), sorted(registry.suites())
+SCANNED = [name for name in TWINS if registry.load_dataset(name).modalities & {"mesh", "sequence"}]
 REPRESENTATIONS = registry.representations()
 CLASSES = 5
 PEOPLE = 2
@@ -241,6 +246,22 @@ def test_a_representation_is_extracted_from_a_twin_or_refused(
     picture = representation.picture(array[0])
     assert picture.dtype == np.uint8 and picture.shape[2] == 3 and picture.std() > 0
     assert not np.array_equal(array[0], array[-1])
+
+
+@pytest.mark.parametrize("twin", SCANNED)
+def test_a_positive_yaw_shows_the_left_cheek_of_a_face_that_is_not_mirrored(
+    twin: str, twin_roots: dict[str, Path]
+) -> None:
+    dataset, root = registry.load_dataset(twin), twin_roots[twin]
+    sample = dataset.load(root, dataset.source(root).files[-1])
+    scan = align(sample if isinstance(sample, Scan) else sample[0])
+    corners = scan.vertices[scan.triangles]
+    front = np.abs(corners[:, :, :2].mean(axis=1) - [0, 10]).max(axis=1) < 40
+    facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[front, 2]
+    assert (facing > 0).mean() > 0.9, "a mirrored face shows its triangles from behind"
+    left = replace(scan, triangles=scan.triangles[(corners[:, :, 0] > 0).all(axis=1)])
+    seen = render_views(left, size=64, field_mm=220, channels=["depth"], angles=[(50, 0), (-50, 0)]) > 0
+    assert seen[0].sum() > 2 * seen[1].sum()
 
 
 @pytest.mark.parametrize("protocol_id", PROTOCOLS)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import FerBenchError
+from fer_bench.geometry.pose import find_pose
 from fer_bench.geometry.scan import Scan
 
 
@@ -40,6 +41,7 @@ _EYES = ("left_eye_outer", "left_eye_inner", "right_eye_inner", "right_eye_outer
 # they serve only where the nose is unknown.
 _STABLE = (*_EYES, "left_alare", "right_alare", "subnasale")
 _MOUTH = ("left_mouth_corner", "right_mouth_corner")
+_NO_FACE_MM = 10.0  # from the mean face; the worst of the twins' faces is 3 mm from it
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,11 @@ def find_motion(scan: Scan) -> Motion:
     """The motion that brings a scan into the canonical frame.
 
     With the four eye corners and the subnasale, or else both mouth corners, it is the least-squares rotation and
-    translation of the known landmarks onto `CANONICAL` (Kabsch, Acta Cryst. A32, 1976). Without them the scan is taken
-    to face the camera and is only shifted: the median x to 0, the nose tip to `NOSE_TIP`.
+    translation of the known landmarks onto `CANONICAL` (Kabsch, Acta Cryst. A32, 1976). Without them it is the one that
+    fits the surface to the mean face (`pose.find_pose`).
 
     Raises:
-        UnusableScan: there are no vertices, or some are not finite.
+        UnusableScan: there are no vertices, some are not finite, or the surface is no face.
     """
     if len(scan.vertices) == 0 or not np.isfinite(scan.vertices).all():
         raise UnusableScan("the scan has no vertices, or some are not finite")
@@ -95,7 +97,13 @@ def find_motion(scan: Scan) -> Motion:
     if known.issuperset(_EYES) and ("subnasale" in known or known.issuperset(_MOUTH)):
         source = np.array([scan.landmarks[name] for name in names], dtype=np.float64)
         return Motion(*rigid_fit(source, np.array([CANONICAL[name] for name in names])), by_landmarks=True)
-    return Motion(np.eye(3), _frontal_shift(scan.vertices.astype(np.float64)), by_landmarks=False)
+    pose = find_pose(scan.vertices, scan.triangles)
+    if pose.distance > _NO_FACE_MM:
+        raise UnusableScan(
+            f"the scan has no landmarks, and its surface stays {pose.distance:.3g} mm from a face's, so it shows no "
+            "face, or is not in millimetres"
+        )
+    return Motion(pose.rotation, pose.translation, by_landmarks=False)
 
 
 def rigid_fit(
@@ -110,16 +118,3 @@ def rigid_fit(
     handedness = np.sign(np.linalg.det(left @ right))  # -1 where the best orthogonal matrix would be a mirror
     rotation = left @ np.diag([1.0, 1.0, handedness]) @ right
     return rotation, target_mean - rotation @ source_mean
-
-
-def _frontal_shift(vertices: NDArray[np.float64]) -> NDArray[np.float64]:
-    middle = np.median(vertices[:, 0])
-    low, high = np.percentile(vertices[:, 1], [20, 80])  # leaves out hair, collar and a chin pushed forward
-    x, y = vertices[:, 0], vertices[:, 1]
-    band = vertices[(np.abs(x - middle) <= 25) & (y >= low) & (y <= high)]
-    if len(band) == 0:
-        band = vertices
-    # The median of the foremost points, not the foremost one: a single stray vertex must not move the face.
-    foremost = band[band[:, 2] >= np.percentile(band[:, 2], 99.5)]
-    nose = np.median(foremost, axis=0)
-    return np.array([-middle, NOSE_TIP[1] - nose[1], NOSE_TIP[2] - nose[2]])

@@ -42,7 +42,7 @@ class DynamicViews(Views, Representation):
     """
 
     name: ClassVar[str] = "dynamic_views"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     takes: ClassVar[tuple[str, ...]] = ("sequence", "video")
     many: ClassVar[bool] = True
 

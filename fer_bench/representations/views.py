@@ -35,7 +35,7 @@ class Views(Representation):
     """
 
     name: ClassVar[str] = "views"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     yaws: tuple[float, ...] = (-20.0, 0.0, 20.0)
     pitches: tuple[float, ...] = ()

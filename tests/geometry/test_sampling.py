@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fer_bench.geometry.sampling import farthest_point_sample, unit_sphere
+from fer_bench.geometry.sampling import farthest_point_sample, resample, unit_sphere
 
 
 def by_definition(points: np.ndarray, count: int, start: int) -> list[int]:
@@ -57,3 +57,26 @@ def test_unit_sphere() -> None:
     ratio = np.linalg.norm(scaled[1:] - scaled[:-1], axis=1) / np.linalg.norm(points[1:] - points[:-1], axis=1)
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
     assert not unit_sphere(np.ones((4, 3), dtype=np.float32)).any()
+
+
+def test_resampled_points_lie_on_the_surface_as_densely_everywhere() -> None:
+    # Two coplanar strips of one width, the second cut into many triangles; a triangle without area between them.
+    x = np.concatenate([[0, 6], np.linspace(6, 10, 41)])
+    vertices = np.float32([[a, b, 2 * a] for a in x for b in (0, 1)])
+    quads = np.array([[2 * k, 2 * k + 2, 2 * k + 3, 2 * k + 1] for k in range(len(x) - 1)])
+    triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int32)
+    points = resample(vertices, triangles, 10_000)
+    assert points.shape == (10_000, 3) and points.dtype == np.float32
+    np.testing.assert_allclose(points[:, 2], 2 * points[:, 0], atol=1e-5)
+    counts, _, _ = np.histogram2d(points[:, 0], points[:, 1], bins=(10, 4), range=[[0, 10], [0, 1]])
+    assert counts.sum() == 10_000 and counts.min() > 230 and counts.max() < 270  # 250 by area, 203..297 by chance
+    np.testing.assert_array_equal(resample(vertices, triangles, 10_000), points)
+
+
+def test_more_triangles_than_points_are_stepped_over() -> None:
+    vertices = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
+    triangles = np.arange(300, dtype=np.int32).reshape(100, 3)
+    points = resample(vertices, triangles, 3)
+    normals = np.cross(*(vertices[triangles[:, k]] - vertices[triangles[:, 0]] for k in (1, 2)))
+    off = np.einsum("pti,ti->pt", points[:, None] - vertices[triangles[:, 0]], normals)
+    assert (np.abs(off).min(axis=1) < 1e-4).all()
