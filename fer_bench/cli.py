@@ -240,8 +240,8 @@ def prepare(
         list[str] | None,
         typer.Option(
             "--representation",
-            help="views, points, dynamic_views, image, morphable; or with parameters: points:count=1024. By default "
-            "what the dataset's modality allows.",
+            help="views, points, vertices, dynamic_views, image, morphable; or with parameters: points:count=1024. By "
+            "default all that the dataset allows but vertices (a second a scan) and morphable.",
         ),
     ] = None,
     preview: Annotated[

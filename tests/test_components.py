@@ -238,7 +238,7 @@ def test_a_representation_is_extracted_from_a_twin_or_refused(
     source = Source(whole.dataset, root, whole.provenance, ids, files)
     (entry,) = prepare(tmp_path, source, [representation], dataset.load)
     array = entry.open()
-    assert array.shape[1:] == representation.shape
+    assert array.shape[1:] == representation.bind(source, dataset.load).shape
     assert array.dtype == representation.dtype
     assert np.isfinite(array.astype(float)).all()
     assert array[0].std() > 0

@@ -50,6 +50,10 @@ def prepare(
     entries = extract(need, workers, skip_broken)
     for representation, entry in zip(wanted, entries, strict=True):
         console.print(f"{representation.label} of {name}: {entry.path}", highlight=False, soft_wrap=True)
+        for measure in representation.measures:
+            values = entry.index[measure]
+            told = f"median {values.median():.3g}, from {values.min():.3g} to {values.max():.3g}"
+            console.print(f"  {measure}: {told}", highlight=False)
     if preview is not None:
         from fer_bench.geometry.sheet import sheet
 
@@ -92,6 +96,10 @@ def extract(need: Need, workers: int, skip_broken: bool) -> list[CacheEntry]:
     for entry in entries:
         if entry.broken:
             console.print(f"[yellow]{len(entry.broken)} samples are left out[/] (see {entry.path / 'manifest.json'})")
+        if flagged := entry.manifest.get("flagged"):
+            name, doubt = next(iter(flagged.items()))
+            told = f"[yellow]{len(flagged)} samples are doubtful[/], the first {name}: {escape(doubt)}"
+            console.print(f"{told} (see {entry.path / 'manifest.json'})", highlight=False, soft_wrap=True)
         if zeros := entry.manifest.get("zeros"):
             console.print(f"[yellow]{len(zeros)} samples are zeros[/] (see {entry.path / 'manifest.json'})")
     return entries
@@ -143,7 +151,8 @@ def check_cache(name: str) -> int:
 
 def prune(everything: bool, dry_run: bool) -> None:
     """Delete what is no longer of use from the cache."""
-    from fer_bench.representations.cache import default_cache, prune, remnants
+    from fer_bench.representations.cache import default_cache
+    from fer_bench.representations.pruning import prune, remnants
 
     freed = 0
     for remnant in remnants(default_cache(), _current, everything):

@@ -41,3 +41,15 @@ def _cell(title: str, image: Images, pixels: int) -> Images:
     cell.paste(shown.resize((size[0], size[1]), Image.Resampling.LANCZOS), ((pixels - size[0]) // 2, _MARGIN))
     ImageDraw.Draw(cell).text((4, 3), title, fill="black")
     return np.array(cell)
+
+
+def dots(points: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """(200, 400, 3) points of [-1, 1] from the front, near ones bright, and from +x."""
+    size = 200
+    image = np.zeros((2, size, size), dtype=np.uint8)
+    near = (105 + 75 * (points[:, 2] + 1)).astype(np.uint8)
+    rows = np.clip((1 - points[:, 1]) / 2 * size, 0, size - 1).astype(int)
+    for side, across in enumerate((points[:, 0], -points[:, 2])):
+        columns = np.clip((across + 1) / 2 * size, 0, size - 1).astype(int)
+        np.maximum.at(image[side], (rows, columns), near)
+    return np.repeat(np.hstack(list(image))[:, :, None], 3, axis=2)

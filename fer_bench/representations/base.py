@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,22 @@ from numpy.typing import NDArray
 from fer_bench.errors import InvalidSuite
 from fer_bench.representations.source import Load, Source
 
-Extract = Callable[[int, Any], NDArray[Any]]
-"""(position of a sample in its source, the sample) -> (rows, *shape). Pickled into worker processes."""
+Extract = Callable[[int, Any], tuple[NDArray[Any], tuple[float, ...]]]
+"""(position of a sample in its source, the sample) -> ((rows, *shape), `measures`). Pickled into worker processes."""
+
+
+class Bound(NamedTuple):
+    """A representation of the samples of one copy of one dataset.
+
+    Attributes:
+        extract: What extracts them.
+        shape: Of one row.
+        shared: Arrays that belong to all rows, by name; the entry holds each as `<name>.npy`.
+    """
+
+    extract: Extract
+    shape: tuple[int, ...]
+    shared: dict[str, NDArray[Any]] = {}  # noqa: RUF012  never changed
 
 
 @dataclass(frozen=True)
@@ -32,12 +46,14 @@ class Representation(ABC):
         version: raised whenever the algorithm, here or in `geometry`, gives other arrays for the same parameters.
         takes: the modalities it can be extracted from, one of which a dataset must offer.
         many: whether a sample may have several rows; see `rows`.
+        measures: names of the numbers that tell how well a sample was extracted; columns of the entry's index.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     takes: ClassVar[tuple[str, ...]] = ("mesh",)
     many: ClassVar[bool] = False
+    measures: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def extract(self, sample: Any) -> NDArray[Any]:
@@ -84,9 +100,9 @@ class Representation(ABC):
         """How many rows a sample has, told without reading its frames."""
         return 1
 
-    def bind(self, source: Source, load: Load) -> Extract:
+    def bind(self, source: Source, load: Load) -> Bound:
         """What extracts one dataset's samples, with what it takes from all of them; called once, before the first."""
-        return partial(_extract, self)
+        return Bound(partial(_extract, self), self.shape)
 
     def state(self, source: Source) -> Any:
         """What else than the samples' own files the arrays depend on, JSON-able; a change makes another entry."""
@@ -103,6 +119,10 @@ class Representation(ABC):
         """What else the manifest of an entry should tell."""
         return {}
 
+    def flag(self, measured: dict[str, float]) -> str | None:
+        """What is doubtful about a sample, told by its `measures`; None if nothing is."""
+        return None
 
-def _extract(representation: Representation, position: int, sample: Any) -> NDArray[Any]:
-    return representation.extract(sample)
+
+def _extract(representation: Representation, position: int, sample: Any) -> tuple[NDArray[Any], tuple[float, ...]]:
+    return representation.extract(sample), ()

@@ -1,19 +1,18 @@
 """The cache of extracted representations: one memory map an entry, written once, read by any number of processes.
 
 An entry is a folder `<dataset>/<source>/<representation>/` holding `array.npy`, `checksums.npy` (one a sample of the
-source), `index.parquet` (of every usable sample its `id`, first `row`, `count` of rows, and `place` in the source) and
-`manifest.json`. It is written under another name by one process, others waiting, and renamed when whole: a folder with
-the final name is always complete. What a process that was killed had done is taken up by the next
-(`fer_bench.representations.partial`).
+source), `index.parquet` (of every usable sample its `id`, first `row`, `count` of rows, `place` in the source, and the
+representation's measures), `manifest.json`, and arrays that belong to all rows, as a mesh's triangles. It is written
+under another name by one process, others waiting, and renamed when whole: a folder with the final name is always
+complete. What a process that was killed had done is taken up by the next (`fer_bench.representations.partial`).
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -22,14 +21,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from fer_bench import __version__
 from fer_bench.errors import BrokenScan, FerBenchError, InvalidFile
 from fer_bench.processes import map_processes
 from fer_bench.records import digest, read_json, write_json
-from fer_bench.representations.base import Extract, Representation
+from fer_bench.representations.base import Bound, Extract, Representation
 from fer_bench.representations.partial import Partial, checksum
 from fer_bench.representations.source import Load, Source
 
@@ -62,7 +61,7 @@ class CacheEntry:
 
     @cached_property
     def index(self) -> pd.DataFrame:
-        """Of each usable sample its `id`, first `row`, `count` of rows, and `place` in the source."""
+        """Of each usable sample its `id`, first `row`, `count` of rows, `place` in the source, and the measures."""
         return pd.read_parquet(self.path / "index.parquet")
 
     @cached_property
@@ -75,11 +74,17 @@ class CacheEntry:
         """The array (N, *shape) as a read-only memory map, shared between processes by the operating system."""
         return self._map("array.npy")
 
+    def shared(self, name: str) -> NDArray[Any]:
+        """An array that belongs to all rows; see `Bound.shared`."""
+        return self._map(f"{name}.npy")
+
     def problem(self) -> str | None:
         """What is wrong with the entry, told from the sizes of its files; None if nothing is."""
         try:
             shape, dtype = self.manifest["shape"], np.dtype(self.manifest["dtype"])
             array, samples = self.open(), self._map("checksums.npy")
+            for name in self.manifest.get("shared", []):
+                self.shared(name)
             if list(array.shape) != shape or array.dtype != dtype:
                 return f"array.npy is {array.shape} of {array.dtype} and not {tuple(shape)} of {dtype}"
             if len(samples) != self.manifest["samples"] or len(self.index) != len(samples) - len(self.broken):
@@ -92,8 +97,10 @@ class CacheEntry:
         """Ids of the samples whose rows are not what was written, read from end to end; empty if all are."""
         array, sums = self.open(), self._map("checksums.npy")
         damaged = []
-        for done, (sample, row, count, place) in enumerate(self.index.itertuples(index=False), start=1):
-            if sums[place] != checksum(array[row : row + count]):
+        named = self.index[["id", "row", "count", "place"]].itertuples(index=False)
+        measures = self.index[self.manifest.get("measures", [])].to_numpy(np.float64)
+        for done, ((sample, row, count, place), told) in enumerate(zip(named, measures, strict=True), start=1):
+            if sums[place] != checksum(array[row : row + count], told):
                 damaged.append(sample)
             if progress:
                 progress(done, len(self.index))
@@ -153,7 +160,7 @@ def prepare(
                 continue  # there, or made while this process waited
             if path.exists():
                 tell(f"{path}: damaged ({problem.rstrip('.')}); it is extracted again.")
-                _discard(path)
+                discard(path)
             absent.append(path)
         if absent:
             _extract({path: paths[path] for path in absent}, source, load, workers, skip_broken, progress, tell)
@@ -169,17 +176,18 @@ def _extract(
     progress: Progress | None,
     tell: Callable[[str], None],
 ) -> None:
-    partials, extracts = [], []
+    partials, bounds = [], []
     for path, representation in targets.items():
-        counts = _counts(representation, source, load)
-        partials.append(Partial.open(path, counts, representation.shape, representation.dtype))
-        extracts.append(representation.bind(source, load))
+        counts, bound = _counts(representation, source, load), representation.bind(source, load)
+        measures = len(representation.measures)
+        partials.append(Partial.open(path, counts, bound.shape, representation.dtype, measures))
+        bounds.append(bound)
     done = [partial.done() for partial in partials]
     left = np.flatnonzero(~np.all(done, axis=0)).tolist()
     begun = len(source.ids) - len(left)
     if begun:
         tell(f"{source.dataset}: {begun:,} of {len(source.ids):,} samples were extracted before; going on.")
-    work = _Work(source, tuple(partials), tuple(extracts), load)
+    work = _Work(source, tuple(partials), tuple(bound.extract for bound in bounds), load)
     broken: dict[str, str] = {}
     for number, error in enumerate(map_processes(work, left, workers), start=1):
         if error and not skip_broken:
@@ -197,8 +205,8 @@ def _extract(
         raise BrokenScan(
             source.root, f"none of its {len(broken)} samples can be read", "Run `fer-bench data check` on it."
         )
-    for partial, (path, representation) in zip(partials, targets.items(), strict=True):
-        _finish(partial, path, representation, source, broken)
+    for partial, bound, (path, representation) in zip(partials, bounds, targets.items(), strict=True):
+        _finish(partial, bound, path, representation, source, broken)
 
 
 def _counts(representation: Representation, source: Source, load: Load) -> NDArray[np.int64]:
@@ -209,18 +217,23 @@ def _counts(representation: Representation, source: Source, load: Load) -> NDArr
 
 
 def _finish(
-    partial: Partial, path: Path, representation: Representation, source: Source, broken: dict[str, str]
+    partial: Partial,
+    bound: Bound,
+    path: Path,
+    representation: Representation,
+    source: Source,
+    broken: dict[str, str],
 ) -> None:
     usable = [place for place, name in enumerate(source.ids) if name not in broken]
-    index = pd.DataFrame(
-        {
-            "id": [source.ids[place] for place in usable],
-            "row": partial.starts[usable],
-            "count": partial.counts[usable],
-            "place": usable,
-        }
-    )
-    index.to_parquet(partial.folder / "index.parquet", index=False)
+    ids = [source.ids[place] for place in usable]
+    told = dict(zip(representation.measures, np.asarray(partial.measures)[usable].T, strict=True))
+    rows = {"id": ids, "row": partial.starts[usable], "count": partial.counts[usable], "place": usable}
+    pd.DataFrame(rows | told).to_parquet(partial.folder / "index.parquet", index=False)
+    for name, array in bound.shared.items():
+        np.save(partial.folder / f"{name}.npy", array, allow_pickle=False)
+    (partial.folder / "measures.npy").unlink()
+    each = pd.DataFrame(told).to_dict("records") if told else []
+    doubts = {name: representation.flag(measured) for name, measured in zip(ids, each, strict=False)}
     write_json(
         partial.folder / "manifest.json",
         {
@@ -232,10 +245,13 @@ def _finish(
             "version": representation.version,
             "parameters": asdict(representation),
             "digest": representation.digest,
-            "shape": [int(partial.counts.sum()), *representation.shape],
+            "shape": [int(partial.counts.sum()), *bound.shape],
             "dtype": representation.dtype.str,
             "samples": len(source.ids),
             "broken": broken,
+            "measures": list(representation.measures),
+            "shared": sorted(bound.shared),
+            "flagged": {name: doubt for name, doubt in doubts.items() if doubt},
             **representation.notes(source),
             "fer_bench": __version__,
         },
@@ -259,7 +275,7 @@ class _Work:
             sample = self.load(self.source.root, files)
             for partial, extract in zip(self.partials, self.extracts, strict=True):
                 if not partial.has(position):
-                    partial.write(position, extract(position, sample))
+                    partial.write(position, *extract(position, sample))
         except BrokenScan as error:
             return error
         except FerBenchError as error:  # from the representation, which does not know whose scan it was given
@@ -276,71 +292,8 @@ def _writable(folder: Path) -> None:
         ) from None
 
 
-def _discard(path: Path) -> None:
+def discard(path: Path) -> None:
     """Delete a folder so that nobody sees half of it under its name."""
     away = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.discarded")
     path.rename(away)
     shutil.rmtree(away, ignore_errors=True)
-
-
-@dataclass(frozen=True)
-class Remnant:
-    """Something in the cache that can go.
-
-    Attributes:
-        path: The folder.
-        why: In words.
-        size: Bytes.
-    """
-
-    path: Path
-    why: str
-    size: int
-
-
-def remnants(cache: Path, current: Callable[[str, Path], str | None], everything: bool = False) -> list[Remnant]:
-    """What can be deleted from the cache: entries of files that have changed or gone, and what killed processes left.
-
-    Args:
-        cache: The cache's folder.
-        current: (dataset, root) -> the digest of its source as it is now, None if it is not there any more.
-        everything: All entries, whatever they were made from.
-    """
-    found = []
-    for folder in sorted(path for path in cache.glob("*/*/*") if path.is_dir()):
-        if folder.name.startswith("."):
-            found.append((folder, "left by a process that was stopped"))
-        elif everything:
-            found.append((folder, "as asked"))
-        elif (problem := CacheEntry(folder).problem()) is not None:
-            found.append((folder, f"damaged: {problem}"))
-        else:
-            manifest = CacheEntry(folder).manifest
-            now = current(manifest["dataset"], Path(manifest["root"]))
-            if now != manifest["source"]:
-                found.append((folder, f"{manifest['root']} {'is gone' if now is None else 'has changed since'}"))
-    return [Remnant(path, why, _size(path.rglob("*"))) for path, why in found]
-
-
-def prune(remnant: Remnant) -> bool:
-    """Delete it, unless a process is just making it; tells whether it did."""
-    name = re.sub(r"^\.(.*)\.(partial|[0-9a-f]{8}\.discarded)$", r"\1", remnant.path.name)
-    lock = remnant.path.with_name(f"{name}.lock")
-    taken = FileLock(lock, timeout=0)
-    try:
-        taken.acquire()
-    except Timeout:
-        return False
-    try:
-        _discard(remnant.path)
-    finally:
-        taken.release()
-        lock.unlink(missing_ok=True)
-    for folder in (remnant.path.parent, remnant.path.parent.parent):
-        if not any(folder.iterdir()):
-            folder.rmdir()
-    return True
-
-
-def _size(paths: Iterable[Path]) -> int:
-    return sum(path.stat().st_blocks * 512 for path in paths if path.is_file())

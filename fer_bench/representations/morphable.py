@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fer_bench.errors import InvalidSuite
 from fer_bench.geometry.morphable import VECTORS, parts_of
 from fer_bench.geometry.parameter_source import ParameterSource, find_parameters
-from fer_bench.representations.base import Extract, Representation
+from fer_bench.representations.base import Bound, Representation
 from fer_bench.representations.source import Load, Source, file_state
 
 
@@ -41,8 +41,8 @@ class Morphable(Representation):
     def extract(self, sample: Any) -> NDArray[np.float32]:
         raise TypeError("parameters are not in the photograph; bind finds them for a whole dataset")
 
-    def bind(self, source: Source, load: Load) -> Extract:
-        return _Read(self._found(source), source.ids, _images(source))
+    def bind(self, source: Source, load: Load) -> Bound:
+        return Bound(_Read(self._found(source), source.ids, _images(source)), self.shape)
 
     def state(self, source: Source) -> Any:
         found = self._found(source)
@@ -83,8 +83,8 @@ class _Read:
     ids: tuple[str, ...]
     images: list[str]
 
-    def __call__(self, position: int, sample: Any) -> NDArray[np.float32]:
-        return self.parameters.read(self.ids[position], self.images[position])
+    def __call__(self, position: int, sample: Any) -> tuple[NDArray[np.float32], tuple[float, ...]]:
+        return self.parameters.read(self.ids[position], self.images[position]), ()
 
 
 def _images(source: Source) -> list[str]:

@@ -1,8 +1,8 @@
 """An entry in the making: workers write their rows in place, and what is done outlives whoever did it.
 
-Beside the final folder lies `.<name>.partial` with the array at its full size and a checksum a sample, which is written
-after the sample's rows. A killed process leaves rows without a checksum; after a power cut there may also be checksums
-of rows that never reached the disk. So what is taken up is compared with its checksum first.
+Beside the final folder lies `.<name>.partial` with the array at its full size, the samples' measures, and a checksum a
+sample, which is written after them. A killed process leaves rows without a checksum; after a power cut there may also
+be checksums of rows that never reached the disk. So what is taken up is compared with its checksum first.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from fer_bench.errors import FerBenchError
 _DONE = np.uint64(1 << 32)  # added to a checksum, so that 0 stands for a sample that is not there
 
 
-def checksum(rows: NDArray[Any]) -> np.uint64:
-    """CRC-32 of a sample's rows, never 0."""
-    return _DONE + np.uint64(zlib.crc32(np.ascontiguousarray(rows).data))
+def checksum(rows: NDArray[Any], measures: NDArray[np.float64]) -> np.uint64:
+    """CRC-32 of a sample's rows and then its measures, never 0."""
+    begun = zlib.crc32(np.ascontiguousarray(rows).data)
+    return _DONE + np.uint64(zlib.crc32(np.ascontiguousarray(measures).data, begun))
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,16 @@ class Partial:
         return Partial, (self.folder, self.counts)  # not the maps, which would travel as copies of their contents
 
     @classmethod
-    def open(cls, entry: Path, counts: NDArray[np.int64], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Partial:
+    def open(
+        cls, entry: Path, counts: NDArray[np.int64], shape: tuple[int, ...], dtype: np.dtype[Any], measures: int = 0
+    ) -> Partial:
         """Take up what was begun, or begin.
 
         Args:
             entry: The final folder, whose lock the caller holds.
             counts: (S,) rows of each sample.
             shape, dtype: Of one row.
+            measures: Numbers that are told of a sample.
 
         Raises:
             FerBenchError: the disk is too small, or cannot be written.
@@ -58,12 +62,13 @@ class Partial:
         partial = cls(entry.with_name(f".{entry.name}.partial"), counts)
         wanted = (int(counts.sum()), *shape)
         try:
-            if partial._fits(wanted, dtype):
+            if partial._fits(wanted, dtype, measures):
                 partial._recheck()
             else:
                 shutil.rmtree(partial.folder, ignore_errors=True)
                 partial.folder.mkdir()
                 _create(partial.folder / "array.npy", wanted, dtype)
+                _create(partial.folder / "measures.npy", (len(counts), measures), np.dtype(np.float64))
                 _create(partial.folder / "checksums.npy", (len(counts),), np.dtype(np.uint64))
         except OSError as error:
             shutil.rmtree(partial.folder, ignore_errors=True)
@@ -87,11 +92,12 @@ class Partial:
         """Whether a sample is there."""
         return bool(self._checksums[place])
 
-    def write(self, place: int, rows: NDArray[Any]) -> None:
-        """Write a sample's rows, and then that they are there."""
+    def write(self, place: int, rows: NDArray[Any], measures: tuple[float, ...] = ()) -> None:
+        """Write a sample's rows and measures, and then that they are there."""
         target = self._rows(place)
         target[...] = rows.reshape(target.shape)
-        self._checksums[place] = checksum(target)
+        self.measures[place] = measures
+        self._checksums[place] = checksum(target, self.measures[place])
 
     def settle(self) -> None:
         """Return when everything is on the disk."""
@@ -107,18 +113,25 @@ class Partial:
         return np.lib.format.open_memmap(self.folder / "array.npy", mode="r+")
 
     @cached_property
+    def measures(self) -> NDArray[np.float64]:
+        """(S, M) what was told of each sample."""
+        return np.lib.format.open_memmap(self.folder / "measures.npy", mode="r+")
+
+    @cached_property
     def _checksums(self) -> NDArray[np.uint64]:
         return np.lib.format.open_memmap(self.folder / "checksums.npy", mode="r+")
 
     def _rows(self, place: int) -> NDArray[Any]:
         return self._array[self.starts[place] : self.starts[place] + self.counts[place]]
 
-    def _fits(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    def _fits(self, shape: tuple[int, ...], dtype: np.dtype[Any], measures: int) -> bool:
         """Whether what is there was begun for the same array."""
         try:
             return (
                 self._array.shape == shape
                 and self._array.dtype == dtype
+                and self.measures.shape == (len(self.counts), measures)
+                and self.measures.dtype == np.float64
                 and self._checksums.shape == self.counts.shape
                 and self._checksums.dtype == np.uint64
             )
@@ -127,7 +140,7 @@ class Partial:
 
     def _recheck(self) -> None:
         for place in np.flatnonzero(self.done()).tolist():
-            if self._checksums[place] != checksum(self._rows(place)):
+            if self._checksums[place] != checksum(self._rows(place), self.measures[place]):
                 self._checksums[place] = 0
 
 

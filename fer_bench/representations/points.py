@@ -13,6 +13,7 @@ from fer_bench.errors import InvalidSuite
 from fer_bench.geometry.alignment import NOSE_TIP, UnusableScan, align
 from fer_bench.geometry.sampling import farthest_point_sample, resample, unit_sphere
 from fer_bench.geometry.scan import Scan
+from fer_bench.geometry.sheet import dots
 from fer_bench.representations.base import Representation
 
 _MOST_POINTS = 10_000_000
@@ -67,15 +68,8 @@ class Points(Representation):
         return unit_sphere(cloud[farthest_point_sample(cloud, self.count, start)])
 
     def picture(self, row: NDArray[Any]) -> NDArray[np.uint8]:
-        """The points from the front, near ones bright, and from the subject's left."""
-        size = 200
-        image = np.zeros((2, size, size), dtype=np.uint8)
-        near = 105 + 75 * (row[:, 2] + 1)
-        rows = np.clip((1 - row[:, 1]) / 2 * size, 0, size - 1).astype(int)
-        for side, across in enumerate((row[:, 0], -row[:, 2])):
-            columns = np.clip((across + 1) / 2 * size, 0, size - 1).astype(int)
-            np.maximum.at(image[side], (rows, columns), near.astype(np.uint8))
-        return np.repeat(np.hstack(list(image))[:, :, None], 3, axis=2)
+        """The points from the front and from the subject's left."""
+        return dots(row)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 
 from fer_bench.data.bu3dfe import BU3DFE
 from fer_bench.errors import BrokenScan, FerBenchError, InvalidFile
+from fer_bench.geometry.scan import Scan
 from fer_bench.representations import partial
-from fer_bench.representations.base import Representation
-from fer_bench.representations.cache import CacheEntry, entry_path, prepare, prune, remnants
+from fer_bench.representations.base import Bound, Representation
+from fer_bench.representations.cache import CacheEntry, entry_path, prepare
 from fer_bench.representations.points import Points
 from fer_bench.representations.source import Source
 from fer_bench.representations.views import Views
@@ -273,6 +273,49 @@ class Repeated(Representation):
     label = property(lambda self: "repeated")
 
 
+@dataclass(frozen=True)
+class Judged(Representation):
+    """Tells how wide the scan is, and keeps an array for all."""
+
+    name, version, measures = "judged", 1, ("wide", "high")
+
+    def extract(self, sample: object) -> np.ndarray:
+        raise NotImplementedError
+
+    def bind(self, source: Source, load: Callable) -> Bound:
+        return Bound(_judge, (2,), {"triangles": np.int32([[0, 1, 2]])})
+
+    def flag(self, measured: dict[str, float]) -> str | None:
+        return f"{measured['wide']:.1f} wide" if measured["wide"] > 180 else None
+
+    shape = property(lambda self: (1,))  # what bind says goes before it
+    dtype = property(lambda self: np.dtype(np.float32))
+    label = property(lambda self: "judged")
+
+
+def _judge(position: int, sample: Scan) -> tuple[np.ndarray, tuple[float, float]]:
+    wide, high, _ = np.ptp(sample.vertices, axis=0).astype(float)
+    return np.full(2, position, dtype=np.float32), (wide, high)
+
+
+def test_measures_flags_and_shared_arrays_are_kept(tmp_path: Path, make_bu3dfe: Callable[[int], Path]) -> None:
+    root = make_bu3dfe(1)
+    source = BU3DFE.source(root)
+    (entry,) = prepare(tmp_path, source, [Judged()], BU3DFE.load)
+    np.testing.assert_array_equal(entry.open()[:, 0], np.arange(25))
+    expected = [np.ptp(BU3DFE.load(root, files).vertices, axis=0) for files in source.files]
+    np.testing.assert_allclose(entry.index[["wide", "high"]], np.array(expected)[:, :2])
+    over = {name: f"{size[0]:.1f} wide" for name, size in zip(source.ids, expected, strict=True) if size[0] > 180}
+    assert entry.manifest["flagged"] == over
+    np.testing.assert_array_equal(entry.shared("triangles"), [[0, 1, 2]])
+    assert entry.verify() == []
+    index = entry.index.assign(wide=entry.index["wide"] + (entry.index["id"] == source.ids[4]))
+    index.to_parquet(entry.path / "index.parquet", index=False)
+    assert CacheEntry(entry.path).verify() == [source.ids[4]], "the checksum is of the measures too"
+    (entry.path / "triangles.npy").unlink()
+    assert "triangles.npy" in CacheEntry(entry.path).problem()
+
+
 def test_a_sample_may_have_several_rows(tmp_path: Path, make_bu3dfe: Callable[[int], Path]) -> None:
     root = make_bu3dfe(1)
     source = BU3DFE.source(root)
@@ -287,30 +330,3 @@ def test_a_sample_may_have_several_rows(tmp_path: Path, make_bu3dfe: Callable[[i
     assert total == len(array) > 0
     assert entry.verify() == []
     assert broken.exists()
-
-
-def test_what_is_no_longer_of_use_can_be_pruned(tmp_path: Path, make_bu3dfe: Callable[[int], Path]) -> None:
-    root = make_bu3dfe(1)
-    entry = fill(tmp_path / "cache", root)
-    digest = BU3DFE.source(root).digest
-
-    def told(now: str | None, everything: bool = False) -> list[str]:
-        return [r.why for r in remnants(tmp_path / "cache", lambda name, folder: now, everything)]
-
-    assert told(digest) == []
-    assert told(digest, everything=True) == ["as asked"]
-    assert told("other") == [f"{root} has changed since"]
-    assert told(None) == [f"{root} is gone"]
-    left = entry.path.with_name(f".{entry.path.name}.partial")
-    left.mkdir()
-    (remnant,) = remnants(tmp_path / "cache", lambda name, folder: digest)
-    assert (remnant.path, remnant.why) == (left, "left by a process that was stopped")
-    with FileLock(entry.path.with_name(f"{entry.path.name}.lock")):
-        assert not prune(remnant), "somebody is at it"
-    assert left.exists()
-    assert prune(remnant)
-    assert not left.exists() and entry.problem() is None
-    (remnant,) = remnants(tmp_path / "cache", lambda name, folder: None)
-    assert remnant.size > 0
-    assert prune(remnant)
-    assert not entry.path.parent.exists(), "an empty folder goes with it"
