@@ -58,8 +58,9 @@ lock: ## Write requirements.lock from pyproject.toml: versions and hashes, no ad
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --all-extras \
 		--no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 
-perf: install ## Time what the suite does often against named peers, and write leaderboards/perf.csv
+perf: install ## Time what the suite does often against named peers, and write leaderboards/perf*
 	$(BIN)/python benchmarks/perf.py
+	$(BIN)/python benchmarks/perf_representations.py
 
 clean: ## Delete the environment, the twins, the cache and the runs
 	rm -rf $(VENV) data/twins .cache runs

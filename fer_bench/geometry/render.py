@@ -99,28 +99,27 @@ def render_views(
         normals = vertex_normals(scan.vertices, scan.triangles)
     if "curvature" in channels:
         curvature = mean_curvature(scan.vertices, scan.triangles, normals)
-    views = []
+    views = np.zeros((len(axes), sum(PLANES[channel] for channel in channels), size, size), dtype=np.uint8)
     for view, (depth, triangle, weights) in enumerate(zip(*seen, strict=True)):
-        covered = triangle >= 0
         facing = np.empty(0)
         if any(channel == "shaded" or channel.startswith("normal") for channel in channels):
             turned = normals @ axes[view].T.astype(np.float32)
             facing = _interpolate_normals(triangle, weights, triangles, turned, columns[view], rows[view])
-        planes = []
+        plane = 0
         for channel in channels:
+            image = views[view, plane]
             if channel == "texture":
-                planes.append(_sample_texture(triangle, weights, scan.uv_triangles, scan.uv, scan.texture))
+                _sample_texture(triangle, weights, scan.uv_triangles, scan.uv, scan.texture, views[view, plane:])
             elif channel == "depth":
-                planes.append(_to_bytes((depth - DEPTH_FAR) / (DEPTH_NEAR - DEPTH_FAR), covered))
+                _to_bytes(depth, DEPTH_FAR, DEPTH_NEAR, triangle, image)
             elif channel == "curvature":
-                bent = (weights * curvature[triangles[triangle]]).sum(axis=2)
-                planes.append(_to_bytes((bent / CURVATURE + 1) / 2, covered))
+                _to_bytes(_interpolate(triangle, weights, triangles, curvature), -CURVATURE, CURVATURE, triangle, image)
             elif channel == "shaded":
-                planes.append(_to_bytes(np.abs(facing[2]), covered))
+                _to_bytes(np.abs(facing[2]), 0.0, 1.0, triangle, image)
             else:
-                planes.append(_to_bytes((facing["xyz".index(channel[-1])] + 1) / 2, covered))
-        views.append(np.concatenate([plane.reshape(-1, size, size) for plane in planes]))
-    return np.stack(views)
+                _to_bytes(facing["xyz".index(channel[-1])], -1.0, 1.0, triangle, image)
+            plane += PLANES[channel]
+    return views
 
 
 def _project(
@@ -167,8 +166,28 @@ def _check(scan: Scan, textured: bool) -> None:
         raise UnusableScan(f"the scan has {counts}")
 
 
-def _to_bytes(values: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    return np.where(seen, np.rint(1 + 254 * np.clip(values, 0, 1)), 0).astype(np.uint8)
+@njit(cache=True, nogil=True)
+def _to_bytes(values, low, high, triangle, image):  # type: ignore[no-untyped-def]
+    """Fill an (H, W) uint8 image: `low` to `high` as 1 to 255, and 0 where no triangle is seen."""
+    low, scale = np.float32(low), np.float32(254.0 / (high - low))
+    for row in range(len(image)):
+        for column in range(len(image)):
+            if triangle[row, column] >= 0:
+                value = (values[row, column] - low) * scale
+                image[row, column] = np.uint8(np.rint(np.float32(1) + min(max(value, np.float32(0)), np.float32(254))))
+
+
+@njit(cache=True, nogil=True)
+def _interpolate(triangle, weights, triangles, values):  # type: ignore[no-untyped-def]
+    """(H, W) float32 of a value a vertex."""
+    image = np.zeros(triangle.shape, dtype=np.float32)
+    for row in range(len(image)):
+        for column in range(len(image)):
+            t = triangle[row, column]
+            if t >= 0:
+                for corner in range(3):
+                    image[row, column] += weights[row, column, corner] * values[triangles[t, corner]]
+    return image
 
 
 @njit(cache=True, nogil=True)
@@ -198,11 +217,11 @@ def _interpolate_normals(triangle, weights, triangles, normals, x, y):  # type: 
 
 
 @njit(cache=True, nogil=True)
-def _sample_texture(triangle, weights, uv_triangles, uv, texture):  # type: ignore[no-untyped-def]
-    """(3, H, W) uint8 colours, bilinear between texel centres; beyond the texture's border its edge goes on."""
+def _sample_texture(triangle, weights, uv_triangles, uv, texture, image):  # type: ignore[no-untyped-def]
+    """Fill three planes (H, W) uint8 with colours, bilinear between texel centres; beyond the texture's border its edge
+    goes on."""
     size = len(triangle)
     height, width = texture.shape[:2]
-    image = np.zeros((3, size, size), dtype=np.uint8)
     for row in range(size):
         for column in range(size):
             t = triangle[row, column]
@@ -222,4 +241,3 @@ def _sample_texture(triangle, weights, uv_triangles, uv, texture):  # type: igno
                 above = texture[top, left, i] * (1 - across) + texture[top, right, i] * across
                 below = texture[bottom, left, i] * (1 - across) + texture[bottom, right, i] * across
                 image[i, row, column] = np.uint8(above * (1 - down) + below * down + 0.5)
-    return image

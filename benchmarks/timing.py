@@ -1,0 +1,64 @@
+"""What the scripts of `make perf` share: timing, a scan to time with, and the tables they write."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fer_bench.geometry.scan import Scan
+from fer_bench.records import atomic_write
+
+
+def seconds(work: Callable[[], object], rounds: int = 15, warm: int = 2) -> float:
+    """Median time of a call, after some calls to compile and warm up."""
+    times = []
+    for number in range(rounds + warm):
+        start = time.perf_counter()
+        work()
+        if number >= warm:
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def height_field(vertices: int) -> Scan:
+    """A domed, rough surface of a square number of vertices, twice as many triangles, and texture coordinates."""
+    side = round(vertices**0.5)
+    axis = np.linspace(-90, 90, side)
+    x, y = (grid.ravel() for grid in np.meshgrid(axis, axis))
+    z = 40 - (x**2 + y**2) / 250 + np.random.default_rng(0).normal(0, 0.5, x.size)
+    corner = np.arange(side * side).reshape(side, side)
+    a, b, c, d = (part.ravel() for part in (corner[:-1, :-1], corner[:-1, 1:], corner[1:, 1:], corner[1:, :-1]))
+    triangles = np.concatenate([np.column_stack([a, b, c]), np.column_stack([a, c, d])]).astype(np.int32)
+    uv = np.column_stack([x, y]).astype(np.float32) / 180 + 0.5
+    return Scan(np.column_stack([x, y, z]).astype(np.float32), triangles, uv=uv)
+
+
+def machine() -> str:
+    """What it was measured on."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in (Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else [])
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table under a temporary name first."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    with atomic_write(path) as file:
+        file.write(table.getvalue().encode())
