@@ -7,13 +7,13 @@ import os
 os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"  # before anything that reads them is imported
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import trimesh
-from timing import height_field, machine, seconds, write_csv
+from timing import against, height_field, machine, write_csv
 
 from fer_bench.geometry.bnt import grid_scan, read_bnt, write_bnt
 from fer_bench.geometry.obj import read_obj, write_obj
@@ -41,8 +41,9 @@ def parsing(folder: Path) -> Iterator[Timing]:
     format that says as much; nor for .bnt, so there it reads the same mesh as binary .ply.
     """
 
-    def theirs(path: Path) -> float:
-        return seconds(lambda: trimesh.load(path, process=False, maintain_order=True))
+    def timing(what: str, ours: Callable[[], object], peer: str, path: Path) -> Timing:
+        mine, theirs = against(ours, lambda: trimesh.load(path, process=False, maintain_order=True))
+        return Timing(what, mine, peer, theirs)
 
     scan = height_field(8_100)
     wrl, obj = folder / "bu3dfe.wrl", folder / "bu3dfe.obj"
@@ -50,26 +51,26 @@ def parsing(folder: Path) -> Iterator[Timing]:
     write_vrml(wrl, scan.vertices, triangles, scan.uv, triangles, "face.bmp")
     write_obj(obj, scan.vertices, triangles, scan.uv, triangles)
     what = "read a BU-3DFE .wrl, 8,100 vertices"
-    yield Timing(what, seconds(lambda: read_vrml(wrl)), "trimesh, the same as .obj", theirs(obj))
+    yield timing(what, lambda wrl=wrl: read_vrml(wrl), "trimesh, the same as .obj", obj)
 
     scan = height_field(29_929)
     wrl, obj = folder / "bu4dfe.wrl", folder / "bu4dfe.obj"
     write_vrml_sequence_frame(wrl, scan.vertices, scan.triangles, scan.uv, "000.jpg")
     write_obj(obj, scan.vertices, scan.triangles, scan.uv, scan.triangles)
     what = "read a BU-4DFE .wrl, 29,929 vertices"
-    yield Timing(what, seconds(lambda: read_vrml(wrl)), "trimesh, the same as .obj", theirs(obj))
+    yield timing(what, lambda wrl=wrl: read_vrml(wrl), "trimesh, the same as .obj", obj)
 
     scan = height_field(26_244)
     obj = folder / "facescape.obj"
     write_obj(obj, scan.vertices, scan.triangles, scan.uv, scan.triangles)
-    yield Timing("read a FaceScape .obj, 26,244 vertices", seconds(lambda: read_obj(obj)), "trimesh", theirs(obj))
+    yield timing("read a FaceScape .obj, 26,244 vertices", lambda: read_obj(obj), "trimesh", obj)
 
     scan = height_field(5_041)
     for format in FORMATS:
         ply = folder / f"coma_{format}.ply"
         write_ply(ply, scan.vertices, scan.triangles, format=format)
         what = f"read a CoMA .ply, 5,041 vertices, {format}"
-        yield Timing(what, seconds(lambda ply=ply: read_ply(ply)), "trimesh", theirs(ply))
+        yield timing(what, lambda ply=ply: read_ply(ply), "trimesh", ply)
 
     scan = height_field(43_264)
     bnt, ply = folder / "bosphorus.bnt", folder / "bosphorus.ply"
@@ -77,11 +78,9 @@ def parsing(folder: Path) -> Iterator[Timing]:
     fields = np.column_stack([scan.vertices, scan.uv]).reshape(side, side, 5)
     write_bnt(bnt, fields, np.ones((side, side), dtype=bool), "face.png")
     write_ply(ply, scan.vertices, scan.triangles)
-    peer = theirs(ply)
-    what = "read a Bosphorus .bnt, 43,264 points"
-    yield Timing(what, seconds(lambda: read_bnt(bnt)), "trimesh, the same as binary .ply", peer)
-    whole = seconds(lambda: grid_scan(read_bnt(bnt)))
-    yield Timing("read a Bosphorus .bnt and triangulate it", whole, "trimesh, the same as binary .ply", peer)
+    peer = "trimesh, the same as binary .ply"
+    yield timing("read a Bosphorus .bnt, 43,264 points", lambda: read_bnt(bnt), peer, ply)
+    yield timing("read a Bosphorus .bnt and triangulate it", lambda: grid_scan(read_bnt(bnt)), peer, ply)
 
 
 def main() -> None:

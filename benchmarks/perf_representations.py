@@ -9,7 +9,6 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import importlib.util
 import itertools
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 import trimesh
 from numpy.typing import NDArray
-from timing import height_field, machine, seconds, write_csv
+from timing import against, height_field, machine, seconds, write_csv
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from trimesh.registration import nricp_amberg, nricp_sumner
 
@@ -66,6 +65,14 @@ class Row(NamedTuple):
     peer: str = ""
     theirs: float = float("nan")
 
+    @classmethod
+    def timed(
+        cls, what: str, ours: Callable[[], object], peer: str, theirs: Callable[[], object], rounds: int = 9
+    ) -> Row:
+        """Ours and the peer in turn."""
+        mine, other = against(ours, theirs, rounds)
+        return cls(what, "ms", 1000 * mine, peer, 1000 * other)
+
     def cells(self) -> tuple[str, ...]:
         """As written: the ratio says how many times better ours is."""
         ratio = self.theirs / self.ours if self.unit in ("ms", "mm") else self.ours / self.theirs
@@ -79,21 +86,20 @@ def rendering() -> Iterator[Row]:
     """Three views of a face of 22,050 triangles: which triangle is seen at each pixel, and all that a view holds."""
     scan = height_field(11_236)
     size = f"three {SIZE} x {SIZE} views, {len(scan.triangles):,} triangles"
-    ours = 1000 * seconds(lambda: visible(scan))
     expected = visible(scan)
     for peer, draw in renderers(scan):
         assert (draw() == expected).mean() > 0.99, f"{peer} must answer the same question"
-        yield Row(f"{size}: the nearest triangle", "ms", ours, peer, 1000 * seconds(draw, rounds=7))
-    normals = ("depth", "normal_x", "normal_y", "normal_z")
-    whole = seconds(lambda: drawn(scan, normals))
-    embree = seconds(dict(renderers(scan))["embree (trimesh)"], rounds=7)
+        yield Row.timed(f"{size}: the nearest triangle", lambda: visible(scan), peer, draw)
+    channels = ("depth", "normal_x", "normal_y", "normal_z")
     what = f"{size}: ours with depth and normals as bytes, theirs without"
-    yield Row(what, "ms", 1000 * whole, "embree (trimesh)", 1000 * embree)
-    yield Row("depth and normals on one core", "views/s", len(YAWS) / whole)
+    whole = Row.timed(what, lambda: drawn(scan, channels), *next(renderers(scan)))
+    yield whole
+    yield Row("depth and normals on one core", "views/s", 1000 * len(YAWS) / whole.ours)
     if torch.cuda.is_available():
         os.environ[VARIABLE] = "torch"
+        on_gpu = 1000 * seconds(lambda: drawn(scan, channels))
         name = f"our CPU; ours here is {torch.cuda.get_device_name()}"
-        yield Row(f"{size}: depth and normals", "ms", 1000 * seconds(lambda: drawn(scan, normals)), name, 1000 * whole)
+        yield Row(f"{size}: depth and normals", "ms", on_gpu, name, whole.ours)
         del os.environ[VARIABLE]
 
 
@@ -155,6 +161,7 @@ def renderers(scan: Scan) -> Iterator[tuple[str, Callable[[], NDArray[np.integer
             return (image[..., 0] << 16 | image[..., 1] << 8 | image[..., 2]) - 1
 
         yield "VTK off-screen (pyvista)", vtk
+        plotter.close()
     if importlib.util.find_spec("pytorch3d"):
 
         def pytorch3d() -> NDArray[np.integer]:
@@ -172,7 +179,6 @@ def sampling() -> Iterator[Row]:
     face = mean_face()
     cloud = resample(face.vertices, face.triangles, 39_923)
     expected = farthest_point_sample(cloud, 2048)
-    ours = 1000 * seconds(lambda: farthest_point_sample(cloud, 2048))
     tensor = torch.from_numpy(cloud)
 
     def loop() -> list[int]:
@@ -189,7 +195,8 @@ def sampling() -> Iterator[Row]:
         "fpsample (bucket, another start)": lambda: fpsample.bucket_fps_kdline_sampling(cloud, 2048, h=7, start_idx=0),
     }
     for peer, work in peers.items():
-        yield Row("farthest-point sampling, 39,923 to 2,048", "ms", ours, peer, 1000 * seconds(work, rounds=5))
+        what = "farthest-point sampling, 39,923 to 2,048"
+        yield Row.timed(what, lambda: farthest_point_sample(cloud, 2048), peer, work, rounds=5)
 
 
 def registering() -> Iterator[Row]:
@@ -245,7 +252,7 @@ def scanned(person: int) -> tuple[Scan, NDArray[np.int64]]:
 
 def extraction(folder: Path) -> Iterator[Row]:
     """From `.wrl` on disk to three views and 2,048 points in the cache."""
-    write_twin(folder / "bu3dfe", subjects=4, seed=0)
+    write_twin(folder / "bu3dfe", subjects=12, seed=0)
     source = BU3DFE.source(folder / "bu3dfe")
     wanted = [Views(yaws=YAWS, channels=("depth", "normal_x", "normal_y")), Points()]
     fork_server("fer_bench.data.bu3dfe")
@@ -256,21 +263,21 @@ def extraction(folder: Path) -> Iterator[Row]:
         prepare(folder / cache, part, wanted, BU3DFE.load, workers=workers)
         return time.perf_counter() - start
 
-    def took(workers: int, ids: int) -> float:
-        return statistics.median(fill(f"{workers} {ids} {k}", workers, ids) for k in range(3))
-
     fill("warm", 1, 4)
     fill("warm 2", 2, 8)
     # A process's start is paid once a dataset and not once a scan, so it is taken out by the difference of two lengths.
     few, many = 20, len(source.ids)
-    rates = {}
-    for workers in (1, 2)[: available_cores()]:
-        rates[workers] = (many - few) / (took(workers, many) - took(workers, few))
-        yield Row(
-            f"BU-3DFE .wrl to three views and 2,048 points in the cache, {workers} processes", "scans/s", rates[workers]
-        )
-    if 2 in rates:
-        yield Row("the same, two processes against one", "scans/s", rates[2], "one process", rates[1])
+    processes = (1, 2)[: available_cores()]
+    rates = np.empty((3, len(processes)))
+    for turn, place in np.ndindex(rates.shape):
+        times = [fill(f"{turn} {place} {ids}", processes[place], ids) for ids in (few, many)]
+        rates[turn, place] = (many - few) / (times[1] - times[0])
+    what = "BU-3DFE .wrl to three views and 2,048 points in the cache"
+    for place, count in enumerate(processes):
+        yield Row(f"{what}, {count} process{'es' * (count > 1)}", "scans/s", float(np.median(rates[:, place])))
+    if len(processes) > 1:
+        scaling = float(np.median(rates[:, 1] / rates[:, 0]))
+        yield Row("the same, two processes against one, median of three turns", "times", scaling)
 
 
 class Plain(Dataset[dict[str, torch.Tensor]]):
@@ -292,14 +299,15 @@ def loading(folder: Path) -> Iterator[Row]:
     views = Views(yaws=YAWS, channels=("depth", "normal_x", "normal_y"))
     for representation in (Points(), views):
         (entry,) = prepare(folder / f"loader {representation.name}", source, [representation], BU3DFE.load)
-        ids = tuple(entry.rows) * 10
+        ids = tuple(entry.rows) * 4
         samples = Samples(entry, ids, np.zeros(len(ids), dtype=np.int64))
         sampler: DistributedSampler[object] = DistributedSampler(samples, 1, 0, shuffle=True)
         ours = batches(samples, sampler, BATCH, 0, training=True)  # type: ignore[arg-type]
-        repeated = torch.utils.data.ConcatDataset([Plain(entry)] * 10)
+        repeated = torch.utils.data.ConcatDataset([Plain(entry)] * 4)
         plain: DataLoader[object] = DataLoader(repeated, batch_size=BATCH, shuffle=True)
-        rates = [len(ids) / seconds(lambda loader=loader: sum(1 for _ in loader), 5, 1) for loader in (ours, plain)]
-        yield Row(f"training loader, {representation.label}", "samples/s", rates[0], "DataLoader that stacks", rates[1])
+        times = against(lambda: sum(1 for _ in ours), lambda: sum(1 for _ in plain), 5)  # noqa: B023
+        what = f"training loader, {representation.label}"
+        yield Row(what, "samples/s", len(ids) / times[0], "DataLoader that stacks", len(ids) / times[1])
 
 
 def main() -> None:

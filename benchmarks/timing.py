@@ -28,6 +28,12 @@ def seconds(work: Callable[[], object], rounds: int = 15, warm: int = 2) -> floa
     return statistics.median(times)
 
 
+def against(ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 15) -> tuple[float, float]:
+    """Median times of two calls made in turn, so that whatever slows the machine meanwhile slows both."""
+    times = [(seconds(ours, 1, 0), seconds(theirs, 1, 0)) for _ in range(rounds + 1)][1:]
+    return statistics.median(mine for mine, _ in times), statistics.median(other for _, other in times)
+
+
 def height_field(vertices: int) -> Scan:
     """A domed, rough surface of a square number of vertices, twice as many triangles, and texture coordinates."""
     side = round(vertices**0.5)
