@@ -94,7 +94,9 @@ def register(scan: Scan) -> Registration:
         moved = _conjugate_gradients(product, alike, right, moved)
     registered = start + moved
     *_, found = surface.match(registered, face.triangles, _REACH_MM[-1])
-    return Registration(registered.astype(np.float32), surface.distance(registered, face.triangles), found.mean())
+    return Registration(
+        registered.astype(np.float32), surface.distance(registered, face.triangles), float(found.mean())
+    )
 
 
 class _Surface:

@@ -69,6 +69,15 @@ def mean_face_row(scan: Scan, place: tuple[float, float]) -> int:
     return int(np.linalg.norm(scan.vertices[:, :2] - place, axis=1).argmin())
 
 
+def test_nothing_beyond_the_edge_of_a_scan_is_taken_for_found() -> None:
+    scan, rows = scanned(0)
+    half = replace(scan, triangles=scan.triangles[scan.vertices[scan.triangles][:, :, 0].mean(axis=1) < 25])
+    there = np.isin(rows, half.triangles)
+    found = register(half)
+    assert 0.8 * there.mean() < found.matched < there.mean()
+    assert errors(found.vertices, scan, np.where(there, rows, -1)).mean() < 1.5
+
+
 def test_a_scan_of_something_else_stands_out() -> None:
     scan, _ = scanned(0)
     ball = np.random.default_rng(0).normal(size=(3000, 3))
