@@ -22,7 +22,7 @@ from fer_bench.geometry.alignment import UnusableScan
 from fer_bench.geometry.mean_face import mean_face
 from fer_bench.geometry.sampling import resample
 from fer_bench.geometry.scan import Scan
-from fer_bench.geometry.surface import vertex_normals
+from fer_bench.geometry.surface import border_edges, vertex_normals
 
 Floats = NDArray[np.float64]
 
@@ -78,20 +78,7 @@ def register(scan: Scan) -> Registration:
         at_rest = _SLIDING * weights + 1e-6  # which keeps the system regular where nothing is found
         right = drawn * ((points - start) * normals).sum(axis=1)[:, None] + at_rest[:, None] * moved
         right[marked] += _LANDMARK * (wanted - start[marked])
-        diagonal = at_rest + held
-
-        def product(
-            x: Floats,
-            drawn: Floats = drawn,
-            normals: Floats = normals,
-            diagonal: Floats = diagonal,
-            resists: csc_array = stiffness * bending,
-        ) -> Floats:
-            return drawn * (normals * x).sum(axis=1)[:, None] + diagonal[:, None] * x + resists @ x
-
-        # A third of each plane's pull goes along each axis in the mean, and then the axes do not know each other.
-        alike = _factorised(diags_array(weights / 3 + diagonal) + stiffness * bending)
-        moved = _conjugate_gradients(product, alike, right, moved)
+        moved = _solved(stiffness * bending, weights, normals, at_rest + held, right, moved)
     registered = start + moved
     *_, found = surface.match(registered, face.triangles, _REACH_MM[-1])
     return Registration(
@@ -104,8 +91,7 @@ class _Surface:
 
     def __init__(self, scan: Scan) -> None:
         normals = vertex_normals(scan.vertices, scan.triangles)
-        edge = np.zeros(len(scan.vertices), dtype=bool)
-        edge[_border(scan.triangles)] = True
+        edge = _on_border(scan.triangles, len(scan.vertices))
         self.points = resample(scan.vertices, scan.triangles, _SURFACE_POINTS).astype(np.float64)
         nearest = cKDTree(scan.vertices).query(self.points)[1]
         self.normals, self.edge = normals[nearest].astype(np.float64), edge[nearest]
@@ -127,7 +113,7 @@ class _Surface:
         """`Registration.residual_mm`."""
         judged = self.points[:: len(self.points) // _JUDGED_POINTS]
         nearest = cKDTree(vertices).query(judged)[1]
-        covered = ~np.isin(nearest, _border(triangles))
+        covered = ~_on_border(triangles, len(vertices))[nearest]
         gaps = (judged - vertices[nearest]) * vertex_normals(vertices, triangles)[nearest]
         return float(np.abs(gaps.sum(axis=1)[covered]).mean()) if covered.any() else float("inf")
 
@@ -167,6 +153,20 @@ def _bending() -> tuple[Floats, csc_array]:
     return areas / areas.mean(), (laplacian.T @ diags_array(1 / areas) @ laplacian).tocsc()
 
 
+def _solved(
+    resists: csc_array, weights: Floats, normals: Floats, diagonal: Floats, right: Floats, start: Floats
+) -> Floats:
+    """(V, 3) the displacements at which the planes' pull, by weight, and all that resists it are in balance."""
+
+    def product(x: Floats) -> Floats:
+        pull = weights[:, None] * normals * (normals * x).sum(axis=1)[:, None]
+        return pull + diagonal[:, None] * x + resists @ x
+
+    # A third of each plane's pull goes along each axis in the mean, and then the axes do not know each other.
+    alike = _factorised(diags_array(weights / 3 + diagonal) + resists)
+    return _conjugate_gradients(product, alike, right, start)
+
+
 def _factorised(matrix: csc_array) -> SuperLU:
     """Of a symmetric positive definite matrix."""
     symmetric = {"SymmetricMode": True}
@@ -192,8 +192,9 @@ def _conjugate_gradients(product, alike, right, start):  # type: ignore[no-untyp
     return x
 
 
-def _border(triangles: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Vertices on edges that only one triangle has."""
-    edges = np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64), axis=1)
-    _, first, users = np.unique(edges[:, 0] << 32 | edges[:, 1], return_index=True, return_counts=True)
-    return np.unique(edges[first[users == 1]])
+def _on_border(triangles: NDArray[np.int32], count: int) -> NDArray[np.bool_]:
+    """(V,) vertices on edges that only one triangle has."""
+    alone = border_edges(triangles, count)
+    found = np.zeros(count, dtype=bool)
+    found[triangles[alone]] = found[np.roll(triangles, -1, axis=1)[alone]] = True
+    return found

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fer_bench.errors import FerBenchError
 from fer_bench.geometry.alignment import UnusableScan
+from fer_bench.geometry.surface import border_edges
 
 # Against moving the border. The paper asks for "a large penalty factor" and names none. This one holds a border ten
 # times as close as the surface; with 1000 a curved border keeps all its vertices, which the surface then lacks.
@@ -74,7 +75,7 @@ def simplify(vertices: NDArray[np.floating], triangles: NDArray[np.int32], count
     points = vertices.astype(np.float64)
     points /= max(np.abs(points).max(), np.finfo(np.float64).tiny)  # squares neither overflow nor vanish
     corners = _distinct(triangles.astype(np.int64))
-    alive = _simplify(points, corners, _border(corners, len(points)), count)
+    alive = _simplify(points, corners, border_edges(corners, len(points)), count)
     kept = np.flatnonzero(alive)
     renumbered = np.cumsum(alive) - 1
     return Simplification(kept, renumbered[corners[corners[:, 0] >= 0]].astype(np.int32))
@@ -86,13 +87,6 @@ def _distinct(triangles: NDArray[np.int64]) -> NDArray[np.int64]:
     proper = (ordered[:, 0] < ordered[:, 1]) & (ordered[:, 1] < ordered[:, 2])
     _, first = np.unique(ordered[proper], axis=0, return_index=True)
     return triangles[proper][np.sort(first)]
-
-
-def _border(triangles: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
-    """(F, 3) whether no other triangle has the edge from this corner to the next."""
-    ends = np.stack([triangles, np.roll(triangles, -1, axis=1)])
-    _, edge, users = np.unique(ends.min(axis=0) * count + ends.max(axis=0), return_inverse=True, return_counts=True)
-    return users[edge].reshape(-1, 3) == 1
 
 
 class _Mesh(NamedTuple):

@@ -41,6 +41,14 @@ def _vertex_normals(vertices, triangles):  # type: ignore[no-untyped-def]
     return normals
 
 
+def border_edges(triangles: NDArray[np.integer], count: int) -> NDArray[np.bool_]:
+    """(F, 3) whether no other triangle has the edge from this corner to the next; `count` vertices there are."""
+    corners = triangles.astype(np.int64)
+    ends = np.stack([corners, np.roll(corners, -1, axis=1)])
+    _, edge, users = np.unique(ends.min(axis=0) * count + ends.max(axis=0), return_inverse=True, return_counts=True)
+    return users[edge].reshape(-1, 3) == 1
+
+
 def mean_curvature(
     vertices: NDArray[np.floating], triangles: NDArray[np.int32], normals: NDArray[np.float32]
 ) -> NDArray[np.float32]:

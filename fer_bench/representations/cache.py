@@ -231,8 +231,7 @@ def _finish(
     pd.DataFrame(rows | told).to_parquet(partial.folder / "index.parquet", index=False)
     for name, array in bound.shared.items():
         np.save(partial.folder / f"{name}.npy", array, allow_pickle=False)
-    (partial.folder / "measures.npy").unlink()
-    each = pd.DataFrame(told).to_dict("records") if told else []
+    each = pd.DataFrame(told).to_dict("records")
     doubts = {name: representation.flag(measured) for name, measured in zip(ids, each, strict=False)}
     write_json(
         partial.folder / "manifest.json",
@@ -257,6 +256,8 @@ def _finish(
         },
     )
     partial.settle()
+    # Last, because without it a process that is killed before the renaming would have to be begun anew.
+    (partial.folder / "measures.npy").unlink()
     partial.folder.rename(path)
 
 
