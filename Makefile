@@ -40,7 +40,7 @@ ifeq ($(DATA),data/twins)
 endif
 
 test: install ## Run the tests (minutes)
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not slow and not gpu"
 
 test-all: install ## Run all tests, the slow and machine-bound ones too
 	$(BIN)/python -m pytest

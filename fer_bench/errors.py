@@ -39,6 +39,10 @@ class DatasetNotFound(FerBenchError):
     """A dataset that is not where it was looked for."""
 
 
+class WeightsNotFound(FerBenchError):
+    """Published weights that are not on this machine and cannot be fetched."""
+
+
 class BrokenScan(InvalidFile):
     """One sample of a dataset that cannot be read; `--skip-broken` leaves such samples out and counts them."""
 

@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 
 Task = Literal["classification", "valence_arousal", "disentanglement", "multilabel"]
 
+
+@dataclass(frozen=True)
+class Target:
+    """What a method is to predict.
+
+    Attributes:
+        task: The kind of question.
+        outputs: Names of the numbers it gives for a sample, in order: the classes, or valence and arousal.
+    """
+
+    task: Task
+    outputs: tuple[str, ...]
+
+
 INDEX_COLUMNS = ("id", "subject", "label", "level", "valence", "arousal", "split", "files")
 """One row a unit that is classified (a scan, a sequence, an image).
 
@@ -91,7 +105,7 @@ class Result:
         representation_digest: What the method saw.
         provenance: `as distributed`, or which twin.
         parameters: Trainable parameters of the method.
-        epochs: Epochs trained, and `selected_epoch` the one scored, counted from 0.
+        epochs: Epochs trained, and `selected_epoch` the one scored, counted from 0; -1 untrained.
         fit_seconds: Wall time of training, all attempts together.
     """
 

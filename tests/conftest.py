@@ -76,6 +76,7 @@ def make_bu3dfe(tmp_path: Path) -> Callable[[int], Path]:
     return lambda subjects: write_bu3dfe(tmp_path / "bu3dfe", subjects)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Processes that tests start are forked from one that has torch and Lightning imported already."""
-    fork_server(*PRELOAD)
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        fork_server(*PRELOAD)  # not in the process that only hands out tests

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 from dataclasses import replace
 from functools import cache
@@ -13,20 +14,22 @@ from typing import get_type_hints
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from fer_bench.bench import registry
 from fer_bench.bench.describe import KINDS, listing
 from fer_bench.bench.doctor_page import page
-from fer_bench.bench.plan import describe
+from fer_bench.bench.plan import Unsuitable, describe
 from fer_bench.bench.suite import read_suite, resolve_arguments
 from fer_bench.data.doctor import diagnose
 from fer_bench.errors import DatasetNotFound, FerBenchError
+from fer_bench.expressions import BASIC_SIX, FOURDME_EMOTIONS
 from fer_bench.geometry.alignment import align
 from fer_bench.geometry.render import render_views
 from fer_bench.geometry.scan import Scan
 from fer_bench.methods.base import Method
 from fer_bench.protocols import PROTOCOLS as ALL_PROTOCOLS
-from fer_bench.records import INDEX_COLUMNS, TWIN_MARKER, Batch, read_json
+from fer_bench.records import INDEX_COLUMNS, TWIN_MARKER, Batch, Target, read_json
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import prepare
 from fer_bench.representations.source import Source
@@ -35,31 +38,44 @@ METHODS, DATASETS, TWINS = registry.methods(), registry.datasets(), registry.twi
 PROTOCOLS, SUITES = sorted(ALL_PROTOCOLS), sorted(registry.suites())
 SCANNED = [name for name in TWINS if registry.load_dataset(name).modalities & {"mesh", "sequence"}]
 REPRESENTATIONS = registry.representations()
-CLASSES = 5
 PEOPLE = 2
+TARGETS = {
+    "classification": Target("classification", BASIC_SIX[:5]),
+    "multilabel": Target("multilabel", FOURDME_EMOTIONS),
+}
+MADE_FOR = [(name, task) for name in METHODS for task in registry.load_method(name).tasks]
+OFFERS = (frozenset({"mesh", "texture", "landmarks"}), frozenset({"sequence", "texture"}), frozenset({"photo"}))
 
 
 def small(name: str) -> dict[str, object]:
-    """Arguments that make a method small enough for a test: its smallest size, where it has sizes."""
+    """Arguments that make a method small enough for a test: its smallest size, where it has sizes, without weights
+    from elsewhere."""
     constructor = registry.load_method(name).__init__
     hints = get_type_hints(constructor)
-    return {"size": "nano"} if "nano" in getattr(hints.get("size"), "__args__", ()) else {}
+    chosen: dict[str, object] = {"size": "nano"} if "nano" in getattr(hints.get("size"), "__args__", ()) else {}
+    return chosen | ({"pretrained": False} if "pretrained" in hints else {})
 
 
 @cache
-def build(name: str) -> Method:
+def build(name: str, task: str) -> Method:
     torch.manual_seed(0)
-    return registry.load_method(name)(CLASSES, **small(name))
+    return registry.load_method(name)(TARGETS[task], **small(name))
 
 
 def batch_for(method: Method, size: int) -> Batch:
     generator = torch.Generator().manual_seed(1)
-    shape = (size, *method.representation.resolve(frozenset({"mesh", "texture", "landmarks"})).shape)
-    if method.representation.dtype == np.uint8:
+    first = method.representations[0]
+    offered = next(offer for offer in OFFERS if offer.intersection(first.takes))
+    shape = (size, *first.resolve(offered).shape)
+    if first.dtype == np.uint8:
         inputs = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     else:
         inputs = torch.randn(shape, generator=generator)
-    labels = torch.randint(0, CLASSES, (size,), generator=generator)
+    classes = len(method.target.outputs)
+    if method.target.task == "multilabel":
+        labels = torch.randint(0, 2, (size, classes), generator=generator).float()
+    else:
+        labels = torch.randint(0, classes, (size,), generator=generator)
     return {"id": [f"s{i}" for i in range(size)], "input": inputs, "label": labels}
 
 
@@ -71,7 +87,7 @@ def test_there_is_something_of_every_kind() -> None:
 def test_a_methods_constructor_is_its_configuration(name: str) -> None:
     method = registry.load_method(name)
     parameters = list(inspect.signature(method.__init__).parameters.values())
-    assert parameters[1].name == "num_classes"
+    assert parameters[1].name == "target"
     for parameter in parameters[2:]:
         assert parameter.default is not parameter.empty, f"{parameter.name} needs the paper's value as its default"
         assert parameter.annotation is not parameter.empty
@@ -79,40 +95,46 @@ def test_a_methods_constructor_is_its_configuration(name: str) -> None:
     assert registry.card("methods", name) == inspect.getdoc(method)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_method_at_the_papers_size_can_be_described(name: str) -> None:
+@pytest.mark.parametrize(("name", "task"), MADE_FOR)
+def test_a_method_at_the_papers_size_can_be_described(name: str, task: str) -> None:
     _, arguments = resolve_arguments(name, {"method": name}, "")
-    representation, parameters = describe(name, arguments, CLASSES)
-    assert isinstance(representation, Representation)
-    assert parameters > 0
+    taken = {kind for r in build(name, task).representations for kind in r.takes}
+    offered = next(offer for offer in OFFERS if offer & taken)
+    described = describe(name, arguments, TARGETS[task], [offered])
+    assert isinstance(described.representation, Representation)
+    assert (described.parameters > 0) == (arguments["epochs"] > 0)
+    assert not described.unsound, "no default may be unsound"
+    with pytest.raises(Unsuitable, match=f"^{name} takes a .* and the data offer smell$"):
+        describe(name, arguments, TARGETS[task], [frozenset({"smell"})])
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_method_learns_and_predicts(name: str) -> None:
-    method = build(name)
+@pytest.mark.parametrize(("name", "task"), MADE_FOR)
+def test_a_method_learns_and_predicts(name: str, task: str) -> None:
+    method = build(name, task)
     batch = batch_for(method, 4)
-    method.train()
-    loss = method.loss(batch)
-    assert loss.shape == ()
-    loss.backward()
-    without = [key for key, p in method.named_parameters() if p.requires_grad and p.grad is None]
-    assert without == [], "parameters that no gradient reaches break training on several devices"
-    method.zero_grad()
+    if method.epochs:
+        method.train()
+        loss = method.loss(batch)
+        assert loss.shape == ()
+        loss.backward()
+        without = [key for key, p in method.named_parameters() if p.requires_grad and p.grad is None]
+        assert without == [], "parameters that no gradient reaches break training on several devices"
+        method.zero_grad()
     method.eval()
     with torch.inference_mode():
         together = method(batch["input"])
         alone = torch.cat([method(batch["input"][i : i + 1]) for i in range(4)])
-    assert together.shape == (4, CLASSES)
+    assert together.shape == (4, len(method.target.outputs))
     assert torch.isfinite(together).all()
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_methods_weights_are_read_back_as_plain_tensors(name: str, tmp_path: Path) -> None:
-    method = build(name)
+@pytest.mark.parametrize(("name", "task"), MADE_FOR)
+def test_a_methods_weights_are_read_back_as_plain_tensors(name: str, task: str, tmp_path: Path) -> None:
+    method = build(name, task)
     torch.save(method.state_dict(), tmp_path / "weights.pt")
     state = torch.load(tmp_path / "weights.pt", weights_only=True)
-    again = registry.load_method(name)(CLASSES, **small(name))
+    again = registry.load_method(name)(TARGETS[task], **small(name))
     again.load_state_dict(state)
     for key, value in method.state_dict().items():
         assert torch.equal(value, again.state_dict()[key]), key
@@ -138,12 +160,27 @@ def test_a_dataset_that_is_not_there_says_what_to_do(name: str, tmp_path: Path) 
         assert f"fer-bench data twin {name}" in message
 
 
+class TwinRoots(dict[str, Path]):
+    """Twin -> its folder, written when it is first asked for, by whichever test process asks first."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def __missing__(self, name: str) -> Path:
+        with FileLock(self.folder / f"{name}.lock"):
+            if not (self.folder / name).exists():
+                registry.load_twin(name)(self.folder / name, subjects=PEOPLE, seed=1)
+        self[name] = self.folder / name
+        return self[name]
+
+
 @pytest.fixture(scope="session")
-def twin_roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("twins")
-    for name in TWINS:
-        registry.load_twin(name)(folder / name, subjects=PEOPLE, seed=1)
-    return {name: folder / name for name in TWINS}
+def twin_roots(tmp_path_factory: pytest.TempPathFactory) -> TwinRoots:
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "twins"
+    folder.mkdir(exist_ok=True)
+    return TwinRoots(folder)
 
 
 @pytest.mark.parametrize("name", TWINS)
@@ -203,15 +240,16 @@ def test_a_methods_representation_is_extracted_from_a_twin_or_refused(
     name: str, twin: str, twin_roots: dict[str, Path]
 ) -> None:
     dataset = registry.load_dataset(twin)
+    _, arguments = resolve_arguments(name, {"method": name, **small(name)}, "")
+    target = TARGETS[registry.load_method(name).tasks[0]]
     try:
-        representation = build(name).representation.resolve(dataset.modalities)
-    except FerBenchError as error:
-        assert "needs a dataset with" in str(error)
+        representation = describe(name, arguments, target, [dataset.offers(twin_roots[twin])]).representation
+    except Unsuitable:
         return
     index = dataset.index(twin_roots[twin])
     items = [representation.extract(dataset.load(twin_roots[twin], files)) for files in index["files"].iloc[[0, -1]]]
     for item in items:
-        assert item.shape == representation.shape
+        assert (item.shape[1:] if representation.many else item.shape) == representation.shape
         assert item.dtype == representation.dtype
         assert np.isfinite(item.astype(float)).all()
         assert item.std() > 0

@@ -19,7 +19,6 @@ from fer_bench.processes import fork_server
 
 if TYPE_CHECKING:
     from fer_bench.bench.plan import Need
-    from fer_bench.data.base import FaceDataModule
     from fer_bench.representations.base import Representation
     from fer_bench.representations.cache import CacheEntry
 
@@ -45,7 +44,8 @@ def prepare(
     from fer_bench.bench.plan import Need
 
     dataset = registry.load_dataset(name)
-    wanted = tuple(r.resolve(dataset.modalities) for r in chosen) or tuple(_usual(dataset))
+    offered = dataset.offers(folder)
+    wanted = tuple(r.resolve(offered) for r in chosen) or tuple(_usual(offered))
     need = Need(dataset, dataset.source(folder), wanted)
     entries = extract(need, workers, skip_broken)
     for representation, entry in zip(wanted, entries, strict=True):
@@ -63,17 +63,17 @@ def prepare(
         console.print(f"wrote {preview}: look at it before trusting what was extracted", highlight=False)
 
 
-def _usual(dataset: type[FaceDataModule]) -> Iterator[Representation]:
-    """What a dataset can be extracted to without further choice."""
-    offered = ", ".join(sorted(dataset.modalities))
+def _usual(offered: frozenset[str]) -> Iterator[Representation]:
+    """What a dataset that offers these modalities can be extracted to without further choice."""
     found = False
     for name in _USUAL:
         representation = registry.load_representation(name)
-        if dataset.modalities.intersection(representation.takes):
+        if offered.intersection(representation.takes):
             found = True
-            yield representation.resolve(dataset.modalities)
+            yield representation.resolve(offered)
     if not found:
-        raise FerBenchError(f"no representation is made of {offered}; name one with --representation.")
+        named = ", ".join(sorted(offered))
+        raise FerBenchError(f"no representation is made of {named}; name one with --representation.")
 
 
 def extract(need: Need, workers: int, skip_broken: bool) -> list[CacheEntry]:

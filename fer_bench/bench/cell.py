@@ -21,6 +21,15 @@ RETRIABLE = ("failed", "oom", "timeout")
 
 
 @dataclass(frozen=True)
+class Part:
+    """What a cell reads of one dataset: whose it is, the folder it lies in, and the cache entry made of it."""
+
+    dataset: str
+    root: str
+    cache: str
+
+
+@dataclass(frozen=True)
 class Cell:
     """Everything that decides a cell's result, resolved; `cell.json`.
 
@@ -28,11 +37,12 @@ class Cell:
         suite, protocol, entry, fold, seed: The identity, and the path.
         method, arguments: The method and every argument of its constructor.
         trainer: Options of the trainer.
-        dataset, root: Where the samples are; the root is not part of the result's identity.
+        parts: Where the samples are, a dataset each; the folders are not part of the result's identity.
         provenance: As distributed, or which twin.
         protocol_digest: See `Protocol.digest`.
         representation: `name`, `label`, `digest`.
-        cache: Folder of the cache entry; not part of the identity either.
+        weights: What the method starts from, see `Method.weights`.
+        unsound: Why its numbers may not be compared, see `Method.unsound`.
         folder: Where the cell lives.
     """
 
@@ -44,13 +54,13 @@ class Cell:
     method: str
     arguments: dict[str, Any]
     trainer: dict[str, Any]
-    dataset: str
-    root: str
+    parts: tuple[Part, ...]
     provenance: str
     protocol_digest: str
     representation: dict[str, str]
-    cache: str
     parameters: int
+    weights: str
+    unsound: str
     folder: Path = field(compare=False)
 
     @property
@@ -63,9 +73,12 @@ class Cell:
         mine, theirs = (json.loads(json.dumps(asdict(cell), default=str)) for cell in (self, other))
         names = []
         for key, value in mine.items():
-            if key in ("folder", "root", "cache"):
+            if key == "folder":
                 continue
-            if isinstance(value, dict):
+            if key == "parts":
+                if [part["dataset"] for part in value] != [part["dataset"] for part in theirs[key]]:
+                    names.append("datasets")
+            elif isinstance(value, dict):
                 changed = {k for k in value.keys() | theirs[key].keys() if value.get(k) != theirs[key].get(k)}
                 names += [f"{key}.{k}" for k in sorted(changed)]
             elif value != theirs[key]:
@@ -83,8 +96,9 @@ class Cell:
         """Read `cell.json`; raises `InvalidFile`."""
         content = read_json(folder / "cell.json")
         try:
-            return cls(**content, folder=folder)
-        except TypeError:
+            parts = tuple(Part(**part) for part in content.pop("parts"))
+            return cls(**content, parts=parts, folder=folder)
+        except (KeyError, TypeError):
             raise InvalidFile(
                 folder / "cell.json", "was written by another version", "Run the suite with --overwrite."
             ) from None

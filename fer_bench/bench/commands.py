@@ -65,8 +65,9 @@ def run(
     plan = make_plan(name, suite, runs, only)  # what turned out broken is known only now
     cells = pending(plan.cells, options.retry, options.overwrite)
     total, done = len(plan.cells), sum(cell.status().state == "done" for cell in plan.cells)
-    gpus = 0 if suite.trainer.accelerator == "cpu" else torch.cuda.device_count()
-    slots = make_slots(options.jobs, len(cells), suite.trainer.devices, gpus)
+    trainers = [cell.trainer for cell in plan.cells]
+    gpus = 0 if all(trainer["accelerator"] == "cpu" for trainer in trainers) else torch.cuda.device_count()
+    slots = make_slots(options.jobs, len(cells), max(trainer["devices"] for trainer in trainers), gpus)
     if cells:
         where = f"{len(slots)} at a time, " + (f"{gpus} GPUs" if gpus else f"{slots[0].threads} CPU threads each")
         console.print(
@@ -200,10 +201,15 @@ def _index_of(protocol: Protocol, root: Path | None) -> pd.DataFrame:
 def _left_out(paths: Sequence[Path]) -> set[str]:
     """Samples that the cells which wrote the predictions could not read; other files have to name every sample."""
     from fer_bench.representations.cache import CacheEntry
+    from fer_bench.representations.joined import JoinedEntry
 
     cells = [Cell.read(path.parent) for path in paths if (path.parent / "cell.json").is_file()]
-    entries = [CacheEntry(Path(cell.cache)) for cell in cells]
-    return {sample for entry in entries if entry.path.exists() for sample in entry.broken}
+    left_out: set[str] = set()
+    for cell in cells:
+        entries = {part.dataset: CacheEntry(Path(part.cache)) for part in cell.parts}
+        made = {name: entry for name, entry in entries.items() if entry.path.exists()}
+        left_out |= set(JoinedEntry(made).broken) if len(entries) > 1 else {i for e in made.values() for i in e.broken}
+    return left_out
 
 
 def check(name: str, root: Path | None, names_only: bool, workers: int, as_json: bool) -> int:

@@ -16,24 +16,33 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.suite import resolve_arguments
-from fer_bench.data.base import FaceDataModule
+from fer_bench.data.fold import FoldDataModule
 from fer_bench.methods.base import Method
-from fer_bench.records import digest
+from fer_bench.protocols.base import join
+from fer_bench.records import atomic_write, digest
 from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.joined import JoinedEntry
 
 
-def build(cell: Cell) -> tuple[FaceDataModule, Method]:
+def open_fold(cell: Cell) -> FoldDataModule:
+    """The cell's datamodule, of one dataset or of several joined."""
+    protocol, batch_size = registry.find_protocol(cell.protocol), int(cell.arguments["batch_size"])
+    entries = {part.dataset: CacheEntry(Path(part.cache)) for part in cell.parts}
+    if len(cell.parts) == 1:
+        part = cell.parts[0]
+        dataset = registry.load_dataset(part.dataset)
+        return dataset(Path(part.root), protocol, cell.fold, entries[part.dataset], batch_size, cell.seed)
+    index = join({part.dataset: registry.load_dataset(part.dataset).index(Path(part.root)) for part in cell.parts})
+    return FoldDataModule(index, protocol, cell.fold, JoinedEntry(entries), batch_size, cell.seed)
+
+
+def build(cell: Cell) -> tuple[FoldDataModule, Method]:
     """The cell's datamodule and method, in that order, after seeding."""
     L.seed_everything(cell.seed, verbose=False)
-    protocol = registry.find_protocol(cell.protocol)
-    method_class = registry.load_method(cell.method)
-    batch_size = int(cell.arguments["batch_size"])
-    data = registry.load_dataset(cell.dataset)(
-        Path(cell.root), protocol, cell.fold, CacheEntry(Path(cell.cache)), batch_size, cell.seed
-    )
+    data = open_fold(cell)
     # JSON has no tuples: the arguments go through the constructor's own types again.
     _, arguments = resolve_arguments(cell.entry, {"method": cell.method, **cell.arguments}, cell.id)
-    return data, method_class(len(protocol.classes), **arguments)
+    return data, registry.load_method(cell.method)(data.protocol.target, **arguments)
 
 
 def fit(cell: Cell) -> None:
@@ -41,6 +50,12 @@ def fit(cell: Cell) -> None:
     data, method = build(cell)
     last = cell.checkpoints / "last.ckpt"
     resumed = last.exists()
+    if not resumed:
+        method.initialise()
+    if not method.epochs:
+        with atomic_write(cell.checkpoints / "best.ckpt") as file:
+            torch.save({"state_dict": method.state_dict(), "epoch": -1}, file)
+        return
     attempt = sum(1 for _ in (cell.folder / "csv").glob("attempt*"))
     trainer = make_trainer(
         cell,

@@ -236,7 +236,7 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
         if suite.folds:
             total = registry.find_protocol(protocol).num_folds
             page.write(f"Only folds {', '.join(map(str, suite.folds))} of {total}. ")
-        if data.startswith("twin"):
+        if "twin" in data:
             page.write("**Synthetic faces: these numbers compare methods with one another, not with published ones.**")
         page.write(f"\n\n| {' | '.join(HEADER)} |\n|{'|'.join(['---'] + ['---:'] * (len(HEADER) - 2) + ['---'])}|\n")
         for row in members:

@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 
 from fer_bench.bench import registry
-from fer_bench.bench.cell import Cell
+from fer_bench.bench.cell import Cell, Part
 from fer_bench.bench.suite import Suite, resolve_arguments
 from fer_bench.data.base import FaceDataModule
 from fer_bench.data.layouts import find_root
-from fer_bench.errors import DatasetNotFound, InvalidSuite
+from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite
+from fer_bench.protocols.base import join
+from fer_bench.records import Target
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import CacheEntry, default_cache, entry_path
+from fer_bench.representations.joined import JoinedEntry
 from fer_bench.representations.source import Source
 
 
@@ -71,27 +74,33 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = ()) -> 
     absent: list[DatasetNotFound] = []
     for protocol_id in suite.protocols:
         protocol = registry.find_protocol(protocol_id)
-        if len(protocol.datasets) > 1:
-            why = f"joins {' and '.join(protocol.datasets)}, and a cell reads one dataset"
-            skipped |= {(protocol_id, entry): why for entry in suite.methods}
-            continue
         try:
-            data = _open(protocol.datasets[0])
+            copies = [_open(dataset) for dataset in protocol.datasets]
         except DatasetNotFound as error:
             absent.append(error)
-            skipped |= {
-                (protocol_id, entry): str(error).partition(";")[0].partition(". ")[0] for entry in suite.methods
-            }
+            why = str(error).partition(";")[0].partition(". ")[0]
+            skipped |= {(protocol_id, entry): why for entry in suite.methods}
             continue
+        index = copies[0].index if len(copies) == 1 else join({copy.source.dataset: copy.index for copy in copies})
         for entry, options in suite.methods.items():
             method, arguments = resolve_arguments(entry, options, name)
-            representation, parameters = describe(method, arguments, len(protocol.classes))
-            representation = representation.resolve(data.dataset.modalities)
-            path = entry_path(default_cache(), data.source, representation).resolve()
-            needs.setdefault(protocol.datasets[0], {})[str(path)] = representation
-            # Samples found broken when the entry was made leave the folds, and so the digest.
-            broken = CacheEntry(path).broken if path.exists() else {}
-            digest = protocol.digest(data.index, data.source.provenance, broken)
+            try:
+                described = describe(method, arguments, protocol.target, [copy.offers for copy in copies])
+            except Unsuitable as error:
+                skipped[protocol_id, entry] = str(error)
+                continue
+            representation = described.representation
+            entries = {
+                copy.source.dataset: CacheEntry(entry_path(default_cache(), copy.source, representation).resolve())
+                for copy in copies
+            }
+            for dataset, cached in entries.items():
+                needs.setdefault(dataset, {})[str(cached.path)] = representation
+            # Samples found broken when an entry was made leave the folds, and so the digest.
+            made = {dataset: cached for dataset, cached in entries.items() if cached.path.exists()}
+            broken = JoinedEntry(made).broken if len(copies) > 1 else [i for e in made.values() for i in e.broken]
+            provenance = " and ".join(dict.fromkeys(copy.source.provenance for copy in copies))
+            digest = protocol.digest(index, provenance, broken)
             cells += [
                 Cell(
                     suite=name,
@@ -101,18 +110,21 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = ()) -> 
                     seed=seed,
                     method=method,
                     arguments=arguments,
-                    trainer=suite.trainer.model_dump(),
-                    dataset=protocol.datasets[0],
-                    root=str(data.source.root.resolve()),
-                    provenance=data.source.provenance,
+                    trainer=suite.trainer_of(entry).model_dump(),
+                    parts=tuple(
+                        Part(dataset, str(copy.source.root.resolve()), str(entries[dataset].path))
+                        for dataset, copy in zip(entries, copies, strict=True)
+                    ),
+                    provenance=provenance,
                     protocol_digest=digest,
                     representation={
                         "name": representation.name,
                         "label": representation.label,
                         "digest": representation.digest,
                     },
-                    cache=str(path),
-                    parameters=parameters,
+                    parameters=described.parameters,
+                    weights=described.weights,
+                    unsound=described.unsound,
                     folder=runs / name / protocol_id / entry / f"fold{fold:02d}" / f"seed{seed}",
                 )
                 for fold in suite.folds or range(protocol.num_folds)
@@ -123,17 +135,57 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = ()) -> 
     kept = [cell for cell in cells if all(str(getattr(cell, key)) in values for key, values in chosen.items())]
     if not kept:
         raise InvalidSuite(f"--only {','.join(only)}: no cell of {name} fits; see `fer-bench plan {name}`.")
-    used = {cell.cache for cell in kept}
+    used = {part.cache for cell in kept for part in cell.parts}
     wanted = {name: tuple(r for path, r in each.items() if path in used) for name, each in needs.items()}
     opened = {name: _open(name) for name, representations in wanted.items() if representations}
     return Plan(name, suite, kept, [Need(o.dataset, o.source, wanted[n]) for n, o in opened.items()], skipped)
 
 
-def describe(method: str, arguments: dict[str, Any], num_classes: int) -> tuple[Representation, int]:
-    """(representation, trainable parameters) of a method, without allocating its weights."""
+class Unsuitable(FerBenchError):
+    """A method and data that do not go together; nothing is wrong with either, and the rest of a suite can run."""
+
+
+class Description(NamedTuple):
+    """What is known of a method entry on some data before anything runs.
+
+    Attributes:
+        representation: What it sees, with nothing left open.
+        parameters: Trainable ones.
+        weights, unsound: See `Method`.
+    """
+
+    representation: Representation
+    parameters: int
+    weights: str
+    unsound: str
+
+
+def describe(method: str, arguments: dict[str, Any], target: Target, offers: Sequence[frozenset[str]]) -> Description:
+    """Describe a method without allocating its weights.
+
+    Args:
+        offers: Modalities of each dataset that it is to be run on.
+
+    Raises:
+        Unsuitable: none of its representations can be extracted from all of them, or it cannot use what can.
+    """
     with torch.device("meta"):
-        built = registry.load_method(method)(num_classes, **arguments)
-    return built.representation, built.num_parameters
+        built = registry.load_method(method)(target, **arguments)
+    suitable = [r for r in built.representations if all(offered.intersection(r.takes) for offered in offers)]
+    if not suitable:
+        taken = " or a ".join(dict.fromkeys(kind for r in built.representations for kind in r.takes))
+        offered = " and ".join(", ".join(sorted(each)) for each in offers)
+        raise Unsuitable(f"{method} takes a {taken}, and the data offer {offered}")
+    try:
+        found = {suitable[0].resolve(offered) for offered in offers}
+    except InvalidSuite as error:
+        raise Unsuitable(str(error).removesuffix(".")) from None
+    if len(found) > 1:
+        raise Unsuitable(f"the datasets would be seen differently: {' and '.join(sorted(r.label for r in found))}")
+    (representation,) = found
+    if why := built.refuses(representation.shape):
+        raise Unsuitable(f"{method} {why}")
+    return Description(representation, built.num_parameters, built.weights, built.unsound)
 
 
 @dataclass(frozen=True)
@@ -141,13 +193,14 @@ class _Opened:
     dataset: type[FaceDataModule]
     index: pd.DataFrame
     source: Source
+    offers: frozenset[str]
 
 
 @cache
 def _open(name: str) -> _Opened:
     dataset = registry.load_dataset(name)
     root = find_root(name)
-    return _Opened(dataset, dataset.index(root), dataset.source(root))
+    return _Opened(dataset, dataset.index(root), dataset.source(root), dataset.offers(root))
 
 
 def _parse_filters(only: Sequence[str]) -> dict[str, set[str]]:

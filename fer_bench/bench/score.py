@@ -11,17 +11,21 @@ import pandas as pd
 import torch
 
 from fer_bench import __version__
-from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.fit import build, make_trainer
+from fer_bench.data.fold import FoldDataModule
 from fer_bench.errors import InvalidFile
 from fer_bench.metrics import score as measure
+from fer_bench.protocols import Protocol
 from fer_bench.records import OUTPUT, Result, atomic_write
-from fer_bench.representations.cache import CacheEntry
 
 
 def score(cell: Cell) -> Result:
     """Write `predictions.parquet` and `result.json` of a trained cell.
+
+    A sample is what the protocol's index has a row of. Where the representation makes several items of one, as of the
+    windows of a sequence, the sample's scores are the mean of its items' raw scores; each item counts for itself in
+    `items.parquet` and in the metrics `item_*`, which is how MiT's authors scored BU-4DFE.
 
     Raises:
         InvalidFile: the checkpoint is missing or damaged.
@@ -33,18 +37,24 @@ def score(cell: Cell) -> Result:
     trainer = make_trainer(cell, devices=1, num_nodes=1, logger=False, enable_checkpointing=False)
     batches: list[Any] = trainer.predict(method, data) or []
     outputs = torch.cat([batch["output"] for batch in batches]).numpy()
-    ids, outputs = _one_each([i for batch in batches for i in batch["id"]], outputs)
+    items = [i for batch in batches for i in batch["id"]]
+    ids, means = _one_each(items, outputs)
     if sorted(ids) != sorted(data.fold.test):
         raise RuntimeError(
             f"{cell.id}: predicted {len(ids)} samples that are not the {len(data.fold.test)} of the fold"
         )
     path = cell.folder / "predictions.parquet"
-    _write_predictions(path, cell, data.index(data.root), ids, outputs)
+    _write_predictions(path, data, ids, means)
+    metrics = _measure_file(path, data.protocol)
+    if len(items) > len(ids):
+        path = cell.folder / "items.parquet"
+        _write_predictions(path, data, items, outputs)
+        metrics |= {f"item_{name}": value for name, value in _measure_file(path, data.protocol).items()}
     status = cell.status()
     result = Result(
-        metrics=_measure_file(path, cell),
+        metrics=metrics,
         n=len(ids),
-        broken=_broken_in_fold(cell),
+        broken=_broken_in_fold(data, cell.fold),
         protocol_digest=cell.protocol_digest,
         representation_digest=cell.representation["digest"],
         provenance=cell.provenance,
@@ -80,22 +90,20 @@ def _load_checkpoint(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _write_predictions(path: Path, cell: Cell, index: pd.DataFrame, ids: list[str], outputs: np.ndarray) -> None:
+def _write_predictions(path: Path, data: FoldDataModule, ids: list[str], outputs: np.ndarray) -> None:
     """Columns `id`, `subject` (the id where nobody knows it), the truth (`label`, or `valence` and `arousal`) and raw
     scores, one an output, sorted by id."""
-    protocol = registry.find_protocol(cell.protocol)
-    names = protocol.outputs
-    truth = ["valence", "arousal"] if protocol.task == "valence_arousal" else ["label"]
-    table = pd.DataFrame(outputs, columns=[f"{OUTPUT}{name}" for name in names])
+    truth = ["valence", "arousal"] if data.protocol.task == "valence_arousal" else ["label"]
+    table = pd.DataFrame(outputs, columns=[f"{OUTPUT}{name}" for name in data.protocol.outputs])
     table.insert(0, "id", pd.array(ids, dtype="string"))
-    known = index[["id", "subject", *truth]].assign(subject=index["subject"].fillna(index["id"]))
-    table = known.merge(table, on="id", validate="one_to_one")
+    samples = data.samples
+    known = samples[["id", "subject", *truth]].assign(subject=samples["subject"].fillna(samples["id"]))
+    table = known.merge(table, on="id", validate="one_to_many")
     with atomic_write(path) as file:
-        table.sort_values("id").to_parquet(file, index=False)
+        table.sort_values("id", kind="stable").to_parquet(file, index=False)
 
 
-def _measure_file(path: Path, cell: Cell) -> dict[str, float]:
-    protocol = registry.find_protocol(cell.protocol)
+def _measure_file(path: Path, protocol: Protocol) -> dict[str, float]:
     table = pd.read_parquet(path)
     outputs = table[[f"{OUTPUT}{name}" for name in protocol.outputs]].to_numpy(dtype=np.float64)
     dtype = float if protocol.task == "valence_arousal" else object
@@ -103,11 +111,7 @@ def _measure_file(path: Path, cell: Cell) -> dict[str, float]:
     return measure(protocol.task, outputs, truth, protocol.classes, protocol.tested)
 
 
-def _broken_in_fold(cell: Cell) -> int:
+def _broken_in_fold(data: FoldDataModule, fold: int) -> int:
     """Test samples of the fold that were left out because their files cannot be read."""
-    protocol = registry.find_protocol(cell.protocol)
-    broken = CacheEntry(Path(cell.cache)).broken
-    if not broken:
-        return 0
-    whole = protocol.folds(registry.load_dataset(cell.dataset).index(Path(cell.root)))[cell.fold]
-    return sum(i in broken for i in whole.test)
+    broken = data.entry.broken
+    return sum(i in broken for i in data.protocol.folds(data.samples)[fold].test) if broken else 0

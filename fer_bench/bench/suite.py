@@ -42,7 +42,9 @@ class Suite(pydantic.BaseModel):
         title: One line for the table's head.
         paper, table: What the suite reproduces, if anything.
         protocols: Protocol ids.
-        methods: Entry name -> {method: id, and any argument of its constructor}.
+        methods: Entry name -> {method: id, any argument of its constructor, and `trainer`, in which it differs from
+            the others}.
+        reference: The entry that tables compare the others with.
         folds: Numbers of the folds to run; all of them by default.
         seeds: Training seeds.
         trainer: Differences from the trainer's defaults.
@@ -55,9 +57,14 @@ class Suite(pydantic.BaseModel):
     table: str | None = None
     protocols: list[str] = pydantic.Field(min_length=1)
     methods: dict[str, dict[str, Any]] = pydantic.Field(min_length=1)
+    reference: str | None = None
     folds: list[pydantic.NonNegativeInt] | None = pydantic.Field(default=None, min_length=1)
     seeds: list[pydantic.NonNegativeInt] = pydantic.Field(default=[0], min_length=1)
     trainer: TrainerOptions = TrainerOptions()
+
+    def trainer_of(self, entry: str) -> TrainerOptions:
+        """The trainer's options of one method entry."""
+        return TrainerOptions.model_validate({**self.trainer.model_dump(), **self.methods[entry].get("trainer", {})})
 
     def identities(self) -> Iterator[tuple[str, str, int, int]]:
         """(protocol, entry, fold, seed) of every cell, in the order they are tabulated."""
@@ -102,7 +109,7 @@ def read_suite(path: Path, settings: Sequence[str] = ()) -> Suite:
 def resolve_arguments(entry: str, options: dict[str, Any], where: str) -> tuple[str, dict[str, Any]]:
     """(method id, all its arguments with defaults filled in) of one method entry; raises as `read_suite`."""
     where = f"{where}: {entry}"
-    options = dict(options)
+    options = {key: value for key, value in options.items() if key != "trainer"}
     name = options.pop("method", None)
     if not isinstance(name, str):
         raise InvalidSuite(f"{where}: needs `method:`, one of {', '.join(registry.methods())}.")
@@ -121,7 +128,7 @@ def _arguments_model(name: str, where: str) -> type[pydantic.BaseModel]:
     constructor = registry.load_method(name, where).__init__
     hints = get_type_hints(constructor)
     fields: dict[str, Any] = {}
-    for parameter in list(inspect.signature(constructor).parameters.values())[2:]:  # past self and num_classes
+    for parameter in list(inspect.signature(constructor).parameters.values())[2:]:  # past self and target
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)
     # Not strict: YAML has no tuples, and `learning_rate: 1` means 1.0. Text is still never taken for a number.
@@ -142,6 +149,8 @@ def _resolve(suite: Suite, where: str) -> Suite:
         for fold in suite.folds or ():
             if fold >= protocol.num_folds:
                 raise InvalidSuite(f"{where}: folds: {name} has folds 0 to {protocol.num_folds - 1}, not {fold}.")
+    if suite.reference is not None and suite.reference not in suite.methods:
+        raise UnknownName("method entry", suite.reference, suite.methods, f"{where}: reference")
     for key in ("protocols", "folds", "seeds"):
         values = getattr(suite, key) or []
         if len(set(values)) != len(values):
@@ -152,10 +161,18 @@ def _resolve(suite: Suite, where: str) -> Suite:
                 f"{where}: {entry!r} names a folder: use small letters, digits, '-', '_', '+' and '.' only."
             )
         name, _ = resolve_arguments(entry, options, where)
-        task = registry.load_method(name).task
+        if not isinstance(own := options.get("trainer", {}), dict):
+            raise InvalidSuite(f"{where}: {entry}: trainer: give options, as in {{devices: 2}}, not {own!r}.")
+        _refuse_unknown_keys(own, TrainerOptions, f"{where}: {entry}: trainer")
+        try:
+            suite.trainer_of(entry)
+        except pydantic.ValidationError as error:
+            raise InvalidSuite(f"{where}: {entry}: trainer: {_first(error)}.") from None
+        tasks = registry.load_method(name).tasks
         for protocol_id in suite.protocols:
-            if (asked := registry.find_protocol(protocol_id).task) != task:
-                raise InvalidSuite(f"{where}: {entry}: {name} is made for {task}, and {protocol_id} asks for {asked}.")
+            if (asked := registry.find_protocol(protocol_id).task) not in tasks:
+                made = " and ".join(tasks)
+                raise InvalidSuite(f"{where}: {entry}: {name} is made for {made}, and {protocol_id} asks for {asked}.")
     return suite
 
 

@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import lightning.pytorch as L
 import pandas as pd
-from torch.utils.data import DataLoader, DistributedSampler
 
 from fer_bench.data import index_store
-from fer_bench.data.batches import Samples, batches, targets
+from fer_bench.data.fold import FoldDataModule
 from fer_bench.data.layouts import Tree, describe_other
 from fer_bench.data.survey import Survey
 from fer_bench.errors import DatasetNotFound
@@ -22,22 +20,18 @@ from fer_bench.geometry.parameter_source import ParameterSource, find_parameters
 from fer_bench.geometry.photo import Photo
 from fer_bench.geometry.scan import Scan
 from fer_bench.protocols import Protocol
-from fer_bench.records import Batch, Fold, provenance
+from fer_bench.records import provenance
 from fer_bench.representations.cache import CacheEntry
 from fer_bench.representations.source import Source
 
 
-class FaceDataModule(L.LightningDataModule, ABC):
+class FaceDataModule(FoldDataModule, ABC):
     """One fold of one protocol on one dataset, in one representation.
 
     A dataset writes `examine` and `load`, and the class attributes. The docstring of a dataset is its card.
 
     Args:
-        root: The dataset's folder.
-        protocol, fold: Which samples, and which of its divisions.
-        entry: The cache entry that holds the samples' representation.
-        batch_size: Samples a batch and device.
-        seed: Seed of the training order; the order of an epoch depends on it and on the epoch alone.
+        root: The dataset's folder. The other arguments are those of `FoldDataModule`.
 
     Attributes:
         modalities: What `load` gives: `mesh`, `sequence` (of meshes), `photo` or `video` (of photographs); and with
@@ -60,12 +54,8 @@ class FaceDataModule(L.LightningDataModule, ABC):
     def __init__(
         self, root: Path, protocol: Protocol, fold: int, entry: CacheEntry, batch_size: int, seed: int = 0
     ) -> None:
-        super().__init__()
-        self.root, self.protocol, self.entry = root, protocol, entry
-        self.batch_size, self.seed = batch_size, seed
-        index = self.index(root)
-        self.fold: Fold = protocol.folds(index, entry.broken)[fold]
-        self._truth = dict(zip(index["id"], protocol.truth(index), strict=True))
+        super().__init__(self.index(root), protocol, fold, entry, batch_size, seed)
+        self.root = root
 
     @classmethod
     @abstractmethod
@@ -115,6 +105,11 @@ class FaceDataModule(L.LightningDataModule, ABC):
         return Source(dataset_id(cls), root, _provenance(root, index), tuple(index["id"]), tuple(index["files"]))
 
     @classmethod
+    def offers(cls, root: Path) -> frozenset[str]:
+        """The modalities of this copy, where copies differ in them."""
+        return cls.modalities
+
+    @classmethod
     def parameters(cls, root: Path, vector: str, missing: Literal["error", "zero"] = "error") -> ParameterSource:
         """The 3D morphable model parameters of the photographs, by a key of `morphable.VECTORS`.
 
@@ -137,25 +132,6 @@ class FaceDataModule(L.LightningDataModule, ABC):
             f"Pass the folder with --root, or set FER_BENCH_DATA to the folder that holds {name}/. {cls.obtain} "
             f"To go on without it: fer-bench data twin {name} --out {Path('data') / 'twins' / name}"
         )
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self.fold.train, labelled=True, shuffle=True)
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self.fold.val, labelled=True)
-
-    def predict_dataloader(self) -> DataLoader[Batch]:
-        """The test samples, without their labels."""
-        return self._loader(self.fold.test, labelled=False)
-
-    def _loader(self, ids: tuple[str, ...], *, labelled: bool, shuffle: bool = False) -> DataLoader[Batch]:
-        truth = [self._truth[i] for i in ids] if labelled else [None] * len(ids)
-        samples = Samples(self.entry, ids, targets(self.protocol, truth))
-        replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        sampler: DistributedSampler[Batch] = DistributedSampler(
-            samples, replicas, rank, shuffle=shuffle, seed=self.seed
-        )
-        return batches(samples, sampler, self.batch_size, self.seed, training=shuffle)
 
 
 def _provenance(root: Path, index: pd.DataFrame) -> str:

@@ -13,6 +13,7 @@ from fer_bench.protocols import Protocol
 from fer_bench.protocols.base import names
 from fer_bench.records import Batch
 from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.joined import JoinedEntry
 
 
 def targets(protocol: Protocol, truth: list[Any]) -> NDArray[Any]:
@@ -30,7 +31,7 @@ def targets(protocol: Protocol, truth: list[Any]) -> NDArray[Any]:
 class Samples(Dataset[Batch]):
     """Rows of a cache entry, fetched a batch at a time; a sample that has several rows comes several times."""
 
-    def __init__(self, entry: CacheEntry, ids: tuple[str, ...], labels: NDArray[Any]) -> None:
+    def __init__(self, entry: CacheEntry | JoinedEntry, ids: tuple[str, ...], labels: NDArray[Any]) -> None:
         first, count = np.array([entry.rows[i] for i in ids], dtype=np.int64).reshape(-1, 2).T
         owner = np.repeat(np.arange(len(ids)), count)
         self.rows = first[owner] + np.arange(len(owner)) - (np.cumsum(count) - count)[owner]

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import copy
-from typing import Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, cast
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fer_bench.errors import InvalidSuite
-from fer_bench.methods.base import Method, cosine_with_warmup
-from fer_bench.nn.vit import Size, deit
-from fer_bench.records import Batch
+from fer_bench.errors import InvalidFile, InvalidSuite
+from fer_bench.methods.base import Method
+from fer_bench.methods.objectives import cosine_with_warmup, decayed
+from fer_bench.nn.vit import IMAGENET, Size, deit, load_deit
+from fer_bench.nn.weights import read_weights
+from fer_bench.records import Batch, Target
+from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views
 
-Mixture = Literal["logits", "probs"]
+Mixture = Literal["logits", "probs", "independent"]
 
 
 class MiT(Method):
     """One DeiT a view, joined by a loss on the weighted mixture of the views.
-
-    Weights start at random unless they are loaded; the paper's numbers start from DeiT's ImageNet weights.
 
     Equation 1 writes one patch embedding for all views; the code shares nothing between them, and the printed widths
     (576, 1152, 2304) and heads (9, 18, 36) are three times DeiT's, as there. We follow the code. The printed 15, 63 and
@@ -33,18 +37,31 @@ class MiT(Method):
     softmax of the views' losses. Taken as printed, which the code confirms, that gives the *worse* view more weight,
     where the text promises more to the view that helps more; `weight_sign=-1` does what the text says.
 
+    A view of a sequence is its dynamic image. The papers do not say how many images a sequence gives; by default it is
+    one, of all frames.
+
     Args:
-        num_classes: Expressions.
+        target: The expressions.
         size: Of each view's network; `nano` is not the paper's but ours, for CPUs.
+        pretrained: True starts from DeiT's ImageNet weights, as the paper does, and False at random. A path starts from
+            a file: DeiT's own, or a checkpoint of the public MiT code (`modelRA0`, `modelRA20`, `modelRA_20`), whose
+            classes are folders in alphabetical order, as ours are. A head of other classes is not taken.
         yaws: Camera angles in degrees, one a view and network. The paper's "20 left, 0 right, -20 front" is a slip.
         image_size: Pixels across, a multiple of `patch_size`.
         patch_size: Pixels across; the paper's "14 patches" are 14 x 14 of these.
+        window: Frames a dynamic image; None takes the whole sequence as one.
+        stride: Frames between the starts of two windows; None for `window`.
+        frames: So many frames of a sequence are used, evenly spread; None uses all.
         mixture: What is mixed, see `mix`. `logits` is the code's, `probs` eq. 4 as printed. The gradient that the paper
             derives (eq. 8) belongs to the first, up to the view's weight, and does not follow from the second.
+            `independent` is the baseline of Figure 3: a loss for each view, and equal logits at test time.
+        shared: One network for all views, which is not MiT but an ablation of ours.
         weight_sign: Of the losses in eq. 9.
         reset_each_epoch: Begin every epoch with equal weights, as the code does; the paper does not say.
         eval_weights: `uniform` fuses the views equally at test time, as the code does; `learned` uses the weights of
             the last training step. The paper does not say.
+        ema_decay: Score an exponential moving average of all weights instead. The code keeps one (0.99996) and never
+            evaluates it, so that here it is kept only where it is asked for.
         drop_path: Rate of stochastic depth in the last block.
         learning_rate: For 512 scans a step; the rate used is proportional to `batch_size` times the devices.
         weight_decay: Of all matrices.
@@ -57,22 +74,28 @@ class MiT(Method):
         batch_size: Scans a step and device.
 
     Raises:
-        InvalidSuite: the image does not divide into whole patches.
+        InvalidSuite: the image does not divide into whole patches, or there are no published weights of such networks.
     """
 
     view_weights: Tensor
 
     def __init__(
         self,
-        num_classes: int,
+        target: Target,
         size: Size = "base",
+        pretrained: bool | str = True,
         yaws: tuple[float, ...] = (-20.0, 0.0, 20.0),
         image_size: int = 224,
         patch_size: int = 16,
+        window: int | None = None,
+        stride: int | None = None,
+        frames: int | None = None,
         mixture: Mixture = "logits",
+        shared: bool = False,
         weight_sign: Literal[1, -1] = 1,
         reset_each_epoch: bool = True,
         eval_weights: Literal["uniform", "learned"] = "uniform",
+        ema_decay: float | None = None,
         drop_path: float = 0.1,
         learning_rate: float = 5e-4,
         weight_decay: float = 0.05,
@@ -82,30 +105,70 @@ class MiT(Method):
         epochs: int = 200,
         batch_size: int = 64,
     ) -> None:
-        super().__init__(num_classes, Views(yaws=yaws, size=image_size), epochs, batch_size)
+        views = Views(yaws=yaws, size=image_size)
+        moving = DynamicViews(yaws=yaws, size=image_size, window=window, stride=stride, frames=frames)
+        super().__init__(target, (views, moving), epochs, batch_size)
         if image_size % patch_size:
             raise InvalidSuite(f"mit: image_size is {image_size}; give a multiple of patch_size, {patch_size}.")
-        self.mixture, self.weight_sign = mixture, weight_sign
+        if pretrained is True and (size not in IMAGENET or patch_size != 16):
+            raise InvalidSuite(
+                f"mit: no weights are published for size {size} with patches of {patch_size} pixels; "
+                "set pretrained to false."
+            )
+        if ema_decay is not None and not 0 < ema_decay < 1:
+            raise InvalidSuite(f"mit: ema_decay is {ema_decay}; give a number between 0 and 1, or leave it out.")
+        self.size, self.pretrained, self.yaws = size, pretrained, yaws
+        self.mixture, self.shared, self.weight_sign = mixture, shared, weight_sign
         self.reset_each_epoch, self.eval_weights = reset_each_epoch, eval_weights
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.warmup_epochs, self.warmup_learning_rate = warmup_epochs, warmup_learning_rate
         self.minimum_learning_rate = minimum_learning_rate
         # Made once and copied, as the code does: the views start equal, heads included.
-        first = deit(size, num_classes, image_size, patch_size, drop_path)
-        self.backbones = nn.ModuleList([first, *(copy.deepcopy(first) for _ in yaws[1:])])
+        first = deit(size, len(target.outputs), image_size, patch_size, drop_path)
+        copies = 0 if shared else len(yaws) - 1
+        self.backbones = nn.ModuleList([first, *(copy.deepcopy(first) for _ in range(copies))])
+        self.average = None if ema_decay is None else averaged(self.backbones, ema_decay)
         self.register_buffer("view_weights", torch.full((len(yaws),), 1 / len(yaws)))
+        if pretrained:
+            self.weights = IMAGENET[size].label if pretrained is True else Path(str(pretrained)).name
+
+    def initialise(self) -> None:
+        if not self.pretrained:
+            return
+        path = IMAGENET[self.size].fetch() if self.pretrained is True else Path(str(self.pretrained))
+        content = read_weights(path)
+        if any(key.startswith("modelRA") for key in content):
+            for yaw, network in zip(self.yaws, self.backbones, strict=False):
+                key = f"modelRA{yaw:g}".replace("-", "_")
+                if not isinstance(content.get(key), Mapping):
+                    raise InvalidFile(path, f"has no view {key}", "Give a checkpoint of the views that `yaws` names.")
+                load_deit(network, content[key], path)
+        else:
+            state = content.get("model", content)
+            for network in self.backbones:
+                load_deit(network, state, path)
+        if self.average is not None:
+            self.average.module.load_state_dict(self.backbones.state_dict())
+
+    def refuses(self, shape: tuple[int, ...]) -> str:
+        views = len(self.yaws)
+        return "" if shape[0] == views else f"takes {views} views, and the data show {shape[0]}"
 
     def view_logits(self, x: Tensor) -> Tensor:
-        """Logits of each view (B, V, num_classes) of uint8 images (B, V, 3, H, W).
+        """Logits of each view (B, V, C) of uint8 images (B, V, 3, H, W).
 
         Pixels go to [0, 1] and no further: the code normalises with no mean, and defines augmentations but never
         applies them. Nor do we flip: a mirrored left view is a right view, and would need the other network.
         """
-        views = (x.to(self.dtype) / 255).unbind(1)  # V x (B, 3, H, W)
-        return torch.stack([net(view) for net, view in zip(self.backbones, views, strict=True)], 1).float()
+        networks = self.backbones if self.training or self.average is None else cast(nn.ModuleList, self.average.module)
+        pixels = x.to(self.dtype) / 255
+        if self.shared:
+            B, V = pixels.shape[:2]
+            return networks[0](pixels.flatten(0, 1)).float().view(B, V, -1)
+        return torch.stack([net(view) for net, view in zip(networks, pixels.unbind(1), strict=True)], 1).float()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (B, num_classes) of uint8 images (B, V, 3, H, W): fused logits, or log-probabilities with `probs`."""
+        """Scores (B, C) of uint8 images (B, V, 3, H, W): fused logits, or log-probabilities with `probs`."""
         weights = self.view_weights
         if self.eval_weights == "uniform":
             weights = torch.full_like(weights, 1 / len(weights))
@@ -117,34 +180,34 @@ class MiT(Method):
         "We update the existing value" says no more than that there is an existing value. The code begins every epoch
         with 1/3, which would have no effect if a batch were weighted by its own losses.
         """
-        logits = self.view_logits(batch["input"])  # (B, V, C)
+        logits, label = self.view_logits(batch["input"]), batch["label"]  # (B, V, C)
+        if self.mixture == "independent":
+            return sum(
+                (F.cross_entropy(view, label) for view in logits.unbind(1)), torch.zeros((), device=label.device)
+            )
         # A copy, for autograd needs the weights as they were here after they have been replaced.
         scores = mix(logits, self.view_weights.clone(), self.mixture)
         if self.training:
-            self.view_weights.copy_(weigh(logits.detach(), batch["label"], self.weight_sign))
-        return F.cross_entropy(scores, batch["label"])
+            self.view_weights.copy_(weigh(logits.detach(), label, self.weight_sign))
+        return F.cross_entropy(scores, label)
 
     def on_train_epoch_start(self) -> None:
         if self.reset_each_epoch:
             self.view_weights.fill_(1 / len(self.view_weights))
 
+    def on_train_batch_end(self, *_: object) -> None:
+        # Only a step changes the weights, and with accumulated gradients not every batch ends with one.
+        if self.average is not None and self.trainer.global_step > int(self.average.n_averaged):
+            self.average.update_parameters(self.backbones)
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         # One optimiser where the code has one a view: AdamW treats every number alone, so it is the same.
         # DeiT, from which the code is forked, decays neither biases and norms nor the class token and positions.
-        spared = {"cls_token", "pos_embed"}
-        decayed: list[nn.Parameter] = []
-        others: list[nn.Parameter] = []
-        for name, parameter in self.named_parameters():
-            plain = parameter.ndim > 1 and name.rpartition(".")[2] not in spared
-            (decayed if plain else others).append(parameter)
+        groups = decayed(self.backbones.named_parameters(), self.weight_decay, {"cls_token", "pos_embed"})
         try:
             devices = self.trainer.world_size
         except RuntimeError:  # not attached to a trainer
             devices = 1
-        groups = [
-            {"params": decayed, "weight_decay": self.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate * self.batch_size * devices / 512, eps=1e-8)
         schedule = cosine_with_warmup(
             optimizer, self.epochs, self.warmup_epochs, self.warmup_learning_rate, self.minimum_learning_rate
@@ -158,15 +221,21 @@ def mix(logits: Tensor, weights: Tensor, mixture: Mixture) -> Tensor:
     Args:
         logits: z of each view (B, V, C).
         weights: w of each view (V,), summing to one.
-        mixture: `logits` gives sum_v w_v z_v, with the gradient w_v (softmax - onehot) to z_v (eq. 8);
+        mixture: `logits` and `independent` give sum_v w_v z_v, with the gradient w_v (softmax - onehot) to z_v (eq. 8);
             `probs` gives ln sum_v w_v softmax(z_v), so that cross-entropy is eq. 4 as printed.
 
     Returns:
         Scores (B, C).
     """
-    if mixture == "logits":
+    if mixture != "probs":
         return (weights[:, None] * logits).sum(1)
     return torch.logsumexp(weights.log()[:, None] + F.log_softmax(logits, -1), 1)
+
+
+def averaged(networks: nn.ModuleList, decay: float) -> AveragedModel:
+    """An exponential moving average of networks, which no gradient reaches."""
+    average = AveragedModel(networks, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    return average.requires_grad_(False)
 
 
 def weigh(logits: Tensor, label: Tensor, sign: Literal[1, -1]) -> Tensor:

@@ -11,7 +11,7 @@ from fer_bench.errors import InvalidSuite
 from fer_bench.methods.base import Method
 from fer_bench.nn.point_augmentation import drop_points, scale_points
 from fer_bench.nn.pointnet2 import PointNet2Encoder, PointNet2Head, Size
-from fer_bench.records import Batch
+from fer_bench.records import Batch, Target
 from fer_bench.representations.points import Points
 
 
@@ -27,7 +27,7 @@ class PointNet2(Method):
     the classifier, 200 epochs, the weight decay, and the rate's decay by 0.7 every 20 epochs.
 
     Args:
-        num_classes: Expressions.
+        target: The expressions.
         size: `ssg` is the published network; `nano` is ours, for CPUs and quick trials.
         points: Points a scan, at least 512 (nano: 128).
         dropout: Of both hidden layers of the classifier.
@@ -46,7 +46,7 @@ class PointNet2(Method):
 
     def __init__(
         self,
-        num_classes: int,
+        target: Target,
         size: Size = "ssg",
         points: int = 2048,
         dropout: float = 0.4,
@@ -59,17 +59,17 @@ class PointNet2(Method):
         epochs: int = 200,
         batch_size: int = 24,
     ) -> None:
-        super().__init__(num_classes, Points(count=points), epochs, batch_size)
+        super().__init__(target, (Points(count=points),), epochs, batch_size)
         self.encoder = PointNet2Encoder(size)
         if points < self.encoder.fewest:
             raise InvalidSuite(f"pointnet2: points is {points}; give {self.encoder.fewest} or more.")
-        self.head = PointNet2Head(num_classes, dropout, self.encoder.features)
+        self.head = PointNet2Head(len(target.outputs), dropout, self.encoder.features)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.step_epochs, self.gamma = step_epochs, gamma
         self.max_point_dropout, self.scale = max_point_dropout, scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, num_classes) of clouds (B, N, 3)."""
+        """Logits (B, C) of clouds (B, N, 3)."""
         logits: Tensor = self.head(self.encoder(x))
         return logits
 

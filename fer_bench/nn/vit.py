@@ -1,12 +1,17 @@
-"""Vision transformers of DeiT's sizes (Touvron et al., ICML 2021), the backbones of MiT."""
+"""Vision transformers of DeiT's sizes (Touvron et al., ICML 2021), the backbones of MiT, and their weights."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
 
+from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
 
 from fer_bench.errors import UnknownName
+from fer_bench.nn.weights import Published, fit_weights
 
 Size = Literal["tiny", "small", "base", "nano"]
 
@@ -17,6 +22,11 @@ SIZES: dict[str, tuple[int, int, int]] = {
     "base": (768, 12, 12),
     "nano": (64, 4, 2),
 }
+
+IMAGENET: dict[str, Published] = {
+    size: Published(f"timm/deit_{size}_patch16_224.fb_in1k") for size in ("tiny", "small", "base")
+}
+"""DeiT's own weights, trained on ImageNet-1k with patches of 16 pixels."""
 
 
 def deit(
@@ -49,3 +59,23 @@ def deit(
         num_heads=heads,
         drop_path_rate=drop_path,
     )
+
+
+def load_deit(network: VisionTransformer, state: Mapping[str, Any], path: Path) -> None:
+    """Copy published weights into a network; its head stays as it is where theirs has other classes.
+
+    Positions learned on another grid of patches are interpolated, as DeiT does for other resolutions.
+
+    Args:
+        state: Under timm's keys.
+        path: Where they come from, for errors.
+
+    Raises:
+        InvalidFile: they are of another architecture.
+    """
+    fitted = dict(state)
+    positions = fitted.get("pos_embed")
+    if isinstance(positions, Tensor) and positions.ndim == 3 and positions.shape[1] != network.pos_embed.shape[1]:
+        grid = list(network.patch_embed.grid_size)
+        fitted["pos_embed"] = resample_abs_pos_embed(positions, new_size=grid, num_prefix_tokens=1)
+    fit_weights(network, fitted, path, spared=("head.",))

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from fer_bench.errors import ProtocolError
-from fer_bench.records import Fold, Task, digest
+from fer_bench.records import Fold, Target, Task, digest
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,11 @@ class Protocol:
     def outputs(self) -> tuple[str, ...]:
         """Names of a method's outputs: the classes, or valence and arousal; none for meshes."""
         return ("valence", "arousal") if self.task == "valence_arousal" else self.classes
+
+    @property
+    def target(self) -> Target:
+        """What a method has to predict."""
+        return Target(self.task, self.outputs)
 
     def select(self, index: pd.DataFrame) -> pd.DataFrame:
         """The rows that take part, sorted by id.

@@ -10,7 +10,7 @@ from fer_bench.errors import FerBenchError, InvalidSuite, UnknownName
 GOOD = """
 protocols: [bu3dfe-s1-cv10@1]
 methods:
-  small: {method: mit, size: nano, image_size: 32, patch_size: 8}
+  small: {method: mit, size: nano, pretrained: false, image_size: 32, patch_size: 8}
   points: {method: pointnet2}
 """
 

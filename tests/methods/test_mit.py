@@ -1,3 +1,4 @@
+import argparse
 import itertools
 import math
 import multiprocessing
@@ -14,11 +15,15 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from fer_bench.errors import InvalidSuite
+from fer_bench.errors import InvalidFile, InvalidSuite
+from fer_bench.expressions import BASIC_SIX
 from fer_bench.methods.mit import MiT, mix, weigh
-from fer_bench.nn.vit import Size
-from fer_bench.records import Batch
+from fer_bench.nn.vit import Size, deit
+from fer_bench.records import Batch, Target
+from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views
+
+THREE, SIX = Target("classification", BASIC_SIX[:3]), Target("classification", BASIC_SIX)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -32,7 +37,8 @@ def one_thread() -> Iterator[None]:
 
 def nano(**options: Any) -> MiT:
     torch.manual_seed(0)
-    return MiT(num_classes=3, size="nano", **{"image_size": 32, "drop_path": 0.0, "batch_size": 6, **options})
+    settings = {"pretrained": False, "image_size": 32, "drop_path": 0.0, "batch_size": 6, **options}
+    return MiT(THREE, size="nano", **settings)
 
 
 def make_batch(size: int = 6, views: int = 3, seed: int = 0) -> Batch:
@@ -57,12 +63,12 @@ def optimizer_and_schedule(method: MiT) -> tuple[torch.optim.Optimizer, torch.op
 @pytest.mark.parametrize(("size", "total"), [("tiny", 16_576_722), ("small", 65_003_922), ("base", 257_409_810)])
 def test_totals_with_six_classes(size: Size, total: int) -> None:
     with torch.device("meta"):
-        assert MiT(num_classes=6, size=size).num_parameters == total
+        assert MiT(SIX, size=size).num_parameters == total
 
 
 def test_three_views_start_equal_and_share_nothing() -> None:
     method = nano()
-    assert method.representation == Views(yaws=(-20, 0, 20), size=32)
+    assert method.representations == (Views(yaws=(-20, 0, 20), size=32), DynamicViews(yaws=(-20, 0, 20), size=32))
     first, *others = [dict(network.named_parameters()) for network in method.backbones]
     for other in others:
         for name, parameter in first.items():
@@ -243,6 +249,116 @@ def test_predictions_do_not_depend_on_the_batch() -> None:
         together = method(images)
         torch.testing.assert_close(together, torch.cat([method(image[None]) for image in images]))
         assert torch.equal(together, method(images))
+
+
+def test_independent_views_have_a_loss_each_and_are_fused_equally() -> None:
+    method, batch = nano(mixture="independent"), make_batch()
+    logits = method.view_logits(batch["input"])
+    expected = sum(F.cross_entropy(logits[:, v], batch["label"]) for v in range(3))
+    torch.testing.assert_close(method.loss(batch), expected)
+    assert method.view_weights.tolist() == pytest.approx([1 / 3] * 3)
+    torch.testing.assert_close(method.eval()(batch["input"]), logits.mean(1))
+
+
+def test_a_shared_network_sees_every_view() -> None:
+    method, batch = nano(shared=True).eval(), make_batch()
+    assert len(method.backbones) == 1 and len(method.view_weights) == 3
+    with torch.no_grad():
+        each = torch.stack([method.backbones[0](batch["input"][:, v].float() / 255) for v in range(3)], 1)
+        torch.testing.assert_close(method.view_logits(batch["input"]), each)
+
+
+def test_the_average_follows_the_weights_and_is_what_is_scored(tmp_path: Path) -> None:
+    method = nano(ema_decay=0.9, batch_size=6, learning_rate=0.1, warmup_epochs=0)
+    states: list[Tensor] = []
+
+    class Watch(L.Callback):
+        def on_train_batch_end(self, *_: Any) -> None:
+            states.append(method.backbones[0].head.weight.detach().clone())
+
+    samples = make_batch()
+    loader: Any = DataLoader([samples] * 3, batch_size=None)  # type: ignore[arg-type]
+    trainer = L.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[Watch()],
+    )
+    trainer.fit(method, loader)
+    expected = states[0]
+    for state in states[1:]:
+        expected = 0.9 * expected + 0.1 * state
+    assert method.average is not None
+    averaged = method.average.module[0].head.weight
+    torch.testing.assert_close(averaged, expected)
+    assert not averaged.requires_grad
+    assert method.num_parameters == nano().num_parameters
+    method.eval()
+    with torch.no_grad():
+        logits = torch.stack([net(samples["input"][:, v].float() / 255) for v, net in enumerate(method.average.module)])
+        torch.testing.assert_close(method(samples["input"]), logits.mean(0))
+    other = nano(ema_decay=0.9)
+    other.load_state_dict(method.state_dict())
+    torch.testing.assert_close(other.eval()(samples["input"]), method(samples["input"]))
+
+
+def test_weights_of_deit_start_every_view_without_their_head(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    state = deit("nano", num_classes=1000, image_size=32).state_dict()
+    torch.save({"model": state}, tmp_path / "deit.pth")
+    method = nano(pretrained=str(tmp_path / "deit.pth"))
+    head = method.backbones[0].head.weight.clone()
+    assert method.weights == "deit.pth"
+    method.initialise()
+    for network in method.backbones:
+        own = network.state_dict()
+        assert all(torch.equal(own[key], value) for key, value in state.items() if not key.startswith("head."))
+        assert torch.equal(own["head.weight"], head)
+
+
+def test_positions_are_interpolated_to_another_grid(tmp_path: Path) -> None:
+    state = deit("nano", num_classes=3, image_size=32).state_dict()
+    torch.save(state, tmp_path / "deit.pt")
+    method = nano(pretrained=str(tmp_path / "deit.pt"), image_size=64)
+    method.initialise()
+    positions = method.backbones[2].pos_embed
+    assert positions.shape == (1, 17, 64)
+    assert torch.equal(positions[:, 0], state["pos_embed"][:, 0])
+    assert torch.equal(method.backbones[2].head.weight, state["head.weight"])  # of as many classes: taken
+
+
+def test_checkpoints_of_the_public_code_load(tmp_path: Path) -> None:
+    states = {}
+    for number, view in enumerate(("modelRA_20", "modelRA0", "modelRA20")):
+        torch.manual_seed(number)
+        states[view] = deit("nano", num_classes=3, image_size=32).state_dict()
+    training = {"epoch": 199, "args": argparse.Namespace(lr=5e-4), "optimizerRA0": {"state": {}, "param_groups": []}}
+    torch.save({**states, **training}, tmp_path / "checkpoint.pth")
+    method = nano(pretrained=str(tmp_path / "checkpoint.pth"))
+    method.initialise()
+    for network, state in zip(method.backbones, states.values(), strict=True):
+        assert all(torch.equal(network.state_dict()[key], value) for key, value in state.items())
+    wide = nano(pretrained=str(tmp_path / "checkpoint.pth"), yaws=(-30.0, 0.0, 30.0))
+    with pytest.raises(InvalidFile, match=r"checkpoint\.pth: has no view modelRA_30"):
+        wide.initialise()
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSuite, match="no weights are published for size nano with patches of 16"):
+        nano(pretrained=True)
+    torch.save(deit("nano", num_classes=3, image_size=32, patch_size=8).state_dict(), tmp_path / "other.pt")
+    with pytest.raises(InvalidFile, match=r"patch_embed.proj.weight is \(64, 3, 8, 8\) where the network has"):
+        nano(pretrained=str(tmp_path / "other.pt")).initialise()
+    with pytest.raises(InvalidSuite, match=r"ema_decay is 1\.5"):
+        nano(ema_decay=1.5)
+
+
+def test_as_many_views_as_networks() -> None:
+    assert nano().refuses((3, 3, 32, 32)) == ""
+    assert nano().refuses((1, 3, 32, 32)) == "takes 3 views, and the data show 1"
 
 
 @pytest.mark.parametrize("mixture", ["logits", "probs"])

@@ -7,9 +7,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fer_bench.errors import InvalidSuite
+from fer_bench.expressions import BASIC_SIX
 from fer_bench.methods.pointnet2 import PointNet2
-from fer_bench.records import Batch
+from fer_bench.records import Batch, Target
 from fer_bench.representations.points import Points
+
+TWO, SIX = Target("classification", BASIC_SIX[:2]), Target("classification", BASIC_SIX)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -31,17 +34,17 @@ def make_batch(size: int, points: int = 512, classes: int = 2) -> Batch:
 @pytest.fixture(scope="module")
 def method() -> PointNet2:
     torch.manual_seed(0)
-    return PointNet2(num_classes=2, points=512)
+    return PointNet2(TWO, points=512)
 
 
 def test_the_whole_is_encoder_and_head() -> None:
-    assert PointNet2(num_classes=6).num_parameters == 807_744 + 659_206
-    assert PointNet2(num_classes=6).representation == Points(count=2048)
+    assert PointNet2(SIX).num_parameters == 807_744 + 659_206
+    assert PointNet2(SIX).representations == (Points(count=2048),)
 
 
 def test_fewer_points_than_centres_are_refused() -> None:
     with pytest.raises(InvalidSuite, match="points is 511; give 512 or more"):
-        PointNet2(num_classes=6, points=511)
+        PointNet2(SIX, points=511)
 
 
 def test_clouds_are_augmented_in_training_only(method: PointNet2, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +93,7 @@ def test_predictions_do_not_depend_on_the_batch(method: PointNet2) -> None:
 
 def test_a_few_steps_fit_a_small_batch() -> None:
     torch.manual_seed(0)
-    method = PointNet2(num_classes=2, points=512, dropout=0.0, max_point_dropout=0.0, scale=(1.0, 1.0))
+    method = PointNet2(TWO, points=512, dropout=0.0, max_point_dropout=0.0, scale=(1.0, 1.0))
     configured: Any = method.configure_optimizers()
     optimizer = configured["optimizer"]
     batch, losses = make_batch(4), []

@@ -1,0 +1,99 @@
+"""What follows from a task alone: the plain loss of raw scores, the validation metric, and schedules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAccuracy, MultilabelF1Score
+
+from fer_bench.records import Target
+
+
+def prediction_loss(target: Target, outputs: Tensor, label: Tensor) -> Tensor:
+    """Cross-entropy of raw scores (B, C) with class indices (B,); of each class for itself with labels (B, C) of 0 and
+    1 where several may hold."""
+    if target.task == "multilabel":
+        return F.binary_cross_entropy_with_logits(outputs, label.to(outputs.dtype))
+    return F.cross_entropy(outputs, label)
+
+
+def validation_metric(target: Target) -> tuple[str, Metric]:
+    """(name, metric) whose maximum selects a checkpoint: accuracy; where several labels may hold, the mean F1 of the
+    classes, for an accuracy hardly notices a rare class. `answers` gives what it takes."""
+    count = len(target.outputs)
+    if target.task == "multilabel":
+        return "f1_macro", MultilabelF1Score(count, average="macro")
+    return "accuracy", MulticlassAccuracy(count, average="micro")
+
+
+def answers(target: Target, outputs: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """Predicted and true classes of raw scores: indices (B,), or presence (B, C), which is a score above 0."""
+    if target.task == "multilabel":
+        return (outputs > 0).int(), label.int()
+    return outputs.argmax(-1), label
+
+
+def cosine_with_warmup(
+    optimizer: torch.optim.Optimizer, epochs: int, warmup_epochs: int, warmup_start: float, minimum: float
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Per-epoch schedule: linear from `warmup_start` to the optimiser's rate, then half a cosine down to `minimum`.
+
+    Both ends are absolute learning rates, as papers print them. A run shorter than the warm-up never leaves it.
+    """
+    base = optimizer.param_groups[0]["lr"]
+    warmup = torch.optim.lr_scheduler.LinearLR(
+        optimizer, start_factor=min(1.0, warmup_start / base), total_iters=max(1, warmup_epochs)
+    )
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(
+        optimizer, T_max=max(1, epochs - warmup_epochs), eta_min=min(minimum, base)
+    )
+    return torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, cosine], milestones=[warmup_epochs])
+
+
+def decayed(
+    parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float, spared: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Two groups for an optimiser: matrices, which decay, and biases, norms and what `spared` names, which do not.
+
+    Args:
+        parameters: Names and parameters; those without gradient are left out.
+        spared: Last parts of names.
+    """
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in parameters:
+        if parameter.requires_grad:
+            plain = parameter.ndim > 1 and name.rpartition(".")[2] not in spared
+            (matrices if plain else others).append(parameter)
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def cosine_to_zero(
+    optimizer: torch.optim.Optimizer, steps: int, warmup: int, frozen: Collection[int] = (), until: int = 0
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Per-step schedule: linear from 0 over `warmup` steps, then half a cosine down to 0 at `steps` (FACET-VLM eq. 27).
+
+    Args:
+        frozen: Numbers of the optimiser's groups whose rate is 0 in the first `until` steps.
+    """
+
+    def rate(step: int) -> float:
+        # The paper counts steps from 1: a first step with a rate of 0 would be lost.
+        t = step + 1
+        if t <= warmup:
+            return t / warmup
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (t - warmup) / max(1, steps - warmup))))
+
+    def after(step: int) -> float:
+        return rate(step) if step >= until else 0.0
+
+    rates: list[Callable[[int], float]] = [
+        after if number in frozen else rate for number in range(len(optimizer.param_groups))
+    ]
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, rates)

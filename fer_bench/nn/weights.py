@@ -1,0 +1,109 @@
+"""Published weights: finding them, reading them, and fitting them to a network."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import constants, hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from fer_bench.errors import InvalidFile, WeightsNotFound
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights on the Hugging Face hub, where timm and open_clip keep theirs.
+
+    Attributes:
+        repository: `timm/deit_tiny_patch16_224.fb_in1k`.
+        filename: Within it.
+    """
+
+    repository: str
+    filename: str = "model.safetensors"
+
+    @property
+    def label(self) -> str:
+        """The repository's own name."""
+        return self.repository.rpartition("/")[2]
+
+    def fetch(self) -> Path:
+        """The file, from the cache that timm and open_clip share, else downloaded into it.
+
+        Raises:
+            WeightsNotFound: it is in no cache and the hub cannot be reached.
+        """
+        try:
+            return Path(hf_hub_download(self.repository, self.filename, local_files_only=True))
+        except LocalEntryNotFoundError:
+            pass
+        try:
+            return Path(hf_hub_download(self.repository, self.filename))
+        except (OSError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled):
+            raise WeightsNotFound(
+                f"the weights {self.repository} are not in {constants.HF_HUB_CACHE}, and the hub cannot be reached. On "
+                f"a machine that can: hf download {self.repository} {self.filename} --local-dir weights. Then bring "
+                f"the folder here and set pretrained to weights/{self.filename}; or set pretrained to false to start "
+                "at random."
+            ) from None
+
+
+def read_weights(path: Path) -> dict[str, Any]:
+    """The content of a `.safetensors` file, or of what `torch.save` wrote.
+
+    Pickles are read without running any code, and may hold tensors, numbers, text and the parsed arguments of a
+    training script.
+
+    Raises:
+        InvalidFile: it is missing, damaged, or holds more than that.
+    """
+    remedy = "Give a .safetensors file or a state dict that torch.save wrote."
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InvalidFile(path, "there is no such file", remedy) from None
+    except SafetensorError as error:
+        raise InvalidFile(path, f"cannot be read as weights ({error})", remedy) from None
+    except Exception as error:  # torch raises many kinds, a refused pickle among them
+        first = str(error).strip().partition("\n")[0].partition(". ")[0]
+        raise InvalidFile(path, f"cannot be read as weights ({first})", remedy) from None
+    if not isinstance(content, Mapping):
+        raise InvalidFile(path, f"holds a {type(content).__name__} and no state dict", remedy)
+    return dict(content)
+
+
+def fit_weights(network: nn.Module, state: Mapping[str, Any], path: Path, spared: tuple[str, ...] = ()) -> None:
+    """Copy a state dict into a network.
+
+    Args:
+        spared: Prefixes of keys that stay as they are where the file lacks them or has another shape: the head of a
+            network that was trained on other classes.
+
+    Raises:
+        InvalidFile: the file lacks a weight, or one is of another shape.
+    """
+    own = network.state_dict()
+    taken: dict[str, Tensor] = {}
+    for key, mine in own.items():
+        theirs = state.get(key)
+        if isinstance(theirs, Tensor) and theirs.shape == mine.shape:
+            taken[key] = theirs
+        elif not key.startswith(spared):
+            have = f"is {tuple(theirs.shape)}" if isinstance(theirs, Tensor) else "is missing"
+            raise InvalidFile(
+                path,
+                f"{key} {have} where the network has {tuple(mine.shape)}",
+                "Give weights of the same architecture and size.",
+            )
+    network.load_state_dict(taken, strict=False)

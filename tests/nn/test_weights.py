@@ -1,0 +1,86 @@
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
+from safetensors.torch import save_file
+from torch import nn
+
+from fer_bench.errors import InvalidFile, WeightsNotFound
+from fer_bench.nn import weights
+from fer_bench.nn.weights import Published, fit_weights, read_weights
+
+
+@pytest.fixture
+def state() -> dict[str, torch.Tensor]:
+    return {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}
+
+
+def test_both_kinds_of_file_are_read(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    save_file(state, tmp_path / "w.safetensors")
+    torch.save({**state, "args": argparse.Namespace(lr=1)}, tmp_path / "w.pth")
+    for name in ("w.safetensors", "w.pth"):
+        found = read_weights(tmp_path / name)
+        assert torch.equal(found["weight"], state["weight"])
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return print, ("this would have been run",)
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"model": Hostile()}, tmp_path / "w.pth")
+    with pytest.raises(InvalidFile, match=r"w\.pth: cannot be read as weights"):
+        read_weights(tmp_path / "w.pth")
+    assert "run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
+def test_a_damaged_file_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"no weights at all")
+    with pytest.raises(InvalidFile, match=f"{name}: cannot be read as weights"):
+        read_weights(tmp_path / name)
+    with pytest.raises(InvalidFile, match=f"gone{name}: there is no such file"):
+        read_weights(tmp_path / f"gone{name}")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(InvalidFile, match="holds a list and no state dict"):
+        read_weights(tmp_path / "list.pt")
+
+
+def test_a_network_takes_all_or_nothing(state: dict[str, torch.Tensor]) -> None:
+    network = nn.Linear(3, 2)
+    fit_weights(network, {**state, "more": torch.ones(1)}, Path("w.pt"))
+    assert torch.equal(network.weight, state["weight"])
+    before = network.weight.clone()
+    other = {"weight": torch.zeros(2, 3), "bias": torch.zeros(4)}
+    with pytest.raises(InvalidFile, match=r"w.pt: bias is \(4,\) where the network has \(2,\)"):
+        fit_weights(network, other, Path("w.pt"))
+    assert torch.equal(network.weight, before)
+    fit_weights(network, other, Path("w.pt"), spared=("bias",))
+    assert torch.equal(network.weight, other["weight"])
+
+
+def test_offline_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def unreachable(repository: str, filename: str, local_files_only: bool = False) -> str:
+        asked.append(local_files_only)
+        raise LocalEntryNotFoundError("no") if local_files_only else OSError("no route to host")
+
+    monkeypatch.setattr(weights, "hf_hub_download", unreachable)
+    published = Published("timm/deit_tiny_patch16_224.fb_in1k")
+    with pytest.raises(WeightsNotFound) as error:
+        published.fetch()
+    assert asked == [True, False]
+    for part in (
+        "hf download timm/deit_tiny_patch16_224.fb_in1k model.safetensors --local-dir weights",
+        "set pretrained to weights/model.safetensors",
+        "set pretrained to false",
+    ):
+        assert part in str(error.value)
+    monkeypatch.setattr(weights, "hf_hub_download", lambda *_, **__: "/somewhere/model.safetensors")
+    assert published.fetch() == Path("/somewhere/model.safetensors")
+    assert published.label == "deit_tiny_patch16_224.fb_in1k"
