@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,17 @@ def bu3dfe_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_bu3dfe(tmp_path: Path) -> Callable[[int], Path]:
     """Makes a BU-3DFE of some subjects that a test may damage."""
     return lambda subjects: write_bu3dfe(tmp_path / "bu3dfe", subjects)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Steps of so small networks take far longer on two cores than on one when other processes use them too."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -28,7 +28,8 @@ from fer_bench.representations.cache import prepare
 SUITE = """
 protocols: [bu3dfe-s1-cv10@1]
 methods:
-  views: {method: mit, size: nano, pretrained: false, yaws: [0.0], image_size: 16, patch_size: 8, epochs: 3, learning_rate: 0.01}
+  views:
+    {method: mit, size: nano, pretrained: false, yaws: [0], image_size: 16, patch_size: 8, epochs: 3, learning_rate: 0.01}
   points: {method: pointnet2, size: nano, points: 128, epochs: 2}
 folds: [0, 1]
 trainer: {accelerator: cpu}

@@ -1,5 +1,4 @@
 import math
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,14 +23,7 @@ from fer_bench.records import Batch, Target
 
 SIX, MICRO = Target("classification", BASIC_SIX), Target("multilabel", FOURDME_EMOTIONS)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Steps of so small networks take far longer on two cores than on one when other processes use them too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def nano(target: Target = SIX, **options: Any) -> FacetVLM:

@@ -3,7 +3,6 @@ import itertools
 import math
 import multiprocessing
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,14 +24,7 @@ from fer_bench.representations.views import Views
 
 THREE, SIX = Target("classification", BASIC_SIX[:3]), Target("classification", BASIC_SIX)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Steps of so small networks take far longer on two cores than on one when other processes use them too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def nano(**options: Any) -> MiT:

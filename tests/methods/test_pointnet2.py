@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,14 +13,7 @@ from fer_bench.representations.points import Points
 
 TWO, SIX = Target("classification", BASIC_SIX[:2]), Target("classification", BASIC_SIX)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """So small batches take longer on two cores than on one when other processes use them too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_batch(size: int, points: int = 512, classes: int = 2) -> Batch:
