@@ -49,7 +49,7 @@ def run(
     with console.status("reading the suite and the data ..."):
         import torch
 
-        from fer_bench.bench import display, leaderboard
+        from fer_bench.bench import display, leaderboard, leaderboard_page
         from fer_bench.bench.cache_commands import extract
         from fer_bench.bench.launch import PRELOAD, launch, make_slots, pending, refuse_other_settings
         from fer_bench.bench.plan import make_plan
@@ -78,9 +78,9 @@ def run(
     else:
         console.print(f"{name}: nothing to run, {done} of {total} cells are done", highlight=False)
     rows = leaderboard.collect(name, suite, runs, plan.skipped)
-    for table in display.leaderboard_tables(rows):
+    for table in display.leaderboard_tables(rows, suite.reference):
         console.print(table)
-    written = leaderboard.write(name, suite, rows, out)
+    written = leaderboard_page.write(name, suite, rows, out)
     states = Counter(cell.status().state for cell in plan.cells)
     console.print(f"wrote {' and '.join(map(str, written))}", highlight=False)
     if states["done"] < total:
@@ -145,13 +145,13 @@ def show_status(suite_name: str, settings: list[str], runs: Path) -> str:
 
 def write_leaderboard(suite_name: str, settings: list[str], runs: Path, out: Path) -> None:
     """Write and show a suite's leaderboard from the results that are there."""
-    from fer_bench.bench import display, leaderboard
+    from fer_bench.bench import display, leaderboard, leaderboard_page
 
     name, suite = _load(suite_name, settings)
     rows = leaderboard.collect(name, suite, runs)
-    for table in display.leaderboard_tables(rows):
+    for table in display.leaderboard_tables(rows, suite.reference):
         console.print(table)
-    console.print(f"wrote {' and '.join(map(str, leaderboard.write(name, suite, rows, out)))}", highlight=False)
+    console.print(f"wrote {' and '.join(map(str, leaderboard_page.write(name, suite, rows, out)))}", highlight=False)
 
 
 def evaluate(

@@ -24,8 +24,13 @@ from rich.table import Table
 from rich.text import Text
 
 from fer_bench.bench.cell import Cell, Status
-from fer_bench.bench.leaderboard import HEADER, Row, texts
+from fer_bench.bench.leaderboard import Row
+from fer_bench.bench.leaderboard_page import header, texts
+from fer_bench.bench.statistics import HEADLINE
+from fer_bench.protocols import PROTOCOLS
 from fer_bench.representations.cache import Progress as Report
+
+_LEFT_OUT = ("F1 weighted", "All right", "Fold SD", "Weights", "Parameters", "Fit (min)")
 
 
 class _Rate(ProgressColumn):
@@ -79,7 +84,9 @@ class RunDisplay:
         self.bars.remove_task(self.tasks.pop(cell.id))
         result = cell.result() if status.state == "done" else None
         if result is not None:
-            text = f"[green]done[/]    {_short(cell)}  accuracy {100 * result.metrics['accuracy']:.1f}  n {result.n}  "
+            headline = HEADLINE[PROTOCOLS[cell.protocol].task]
+            value = f"{headline.replace('_', ' ')} {100 * result.metrics[headline]:.1f}"
+            text = f"[green]done[/]    {_short(cell)}  {value}  n {result.n}  "
             text += f"{result.epochs} epochs  {status.fit_seconds:.0f} s"
         else:
             self.failed += 1
@@ -112,18 +119,15 @@ def reported(console: Console, description: str) -> Iterator[Report]:
         bars.stop()
 
 
-def leaderboard_tables(rows: list[Row]) -> Iterator[Table]:
+def leaderboard_tables(rows: list[Row], reference: str | None = None) -> Iterator[Table]:
     """One table a protocol, with the columns that fit a terminal; the files have them all."""
-    shown = [
-        HEADER.index(name) for name in ("Entry", "Accuracy", "UAR", "F1 macro", "n", "Subjects", "Epochs", "State")
-    ]
     for protocol in dict.fromkeys(row.protocol for row in rows):
         members = [row for row in rows if row.protocol == protocol]
         data = next((row.provenance for row in members if row.provenance), "")
         table = Table(title=f"{protocol}  {data}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for position in shown:
-            table.add_column(HEADER[position], justify="left" if HEADER[position] in ("Entry", "State") else "right")
+        heads = [head for head in header(members, reference) if head not in _LEFT_OUT]
+        for head in heads:
+            table.add_column(head, justify="left" if head in ("Entry", "State") else "right")
         for row in members:
-            line = texts(row)
-            table.add_row(*(escape(line[position]) for position in shown))
+            table.add_row(*(escape(text) for text in texts(row, heads)))
         yield table

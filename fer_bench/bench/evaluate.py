@@ -19,13 +19,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.bench.prediction_files import PredictionFile, enumerate_briefly, read_predictions
-from fer_bench.bench.statistics import Interval, metric_interval
+from fer_bench.bench.statistics import HEADLINE, Interval, metric_interval
 from fer_bench.errors import FerBenchError, UnknownName
 from fer_bench.metrics import METRICS, score
 from fer_bench.protocols.base import names
-
-HEADLINE = {"classification": "accuracy", "valence_arousal": "ccc", "multilabel": "f1_macro"}
-"""The metric of each task that gets an interval."""
 
 _FUSIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "mean": lambda stack: stack.mean(axis=0),

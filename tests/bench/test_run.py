@@ -305,7 +305,7 @@ def test_broken_scans_are_counted_and_change_the_question(
     assert result is not None
     assert (result.n, result.broken) == (11, 1)
     assert result.protocol_digest != honest.protocol_digest
-    assert "(1 scans left out)" in (bench.out / "mine.md").read_text()
+    assert "(1 samples left out)" in (bench.out / "mine.md").read_text()
 
 
 def _fold_zero(bench: Bench) -> tuple[str, ...]:

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from fer_bench.bench.statistics import Interval, clustered_bootstrap, clustered_bootstrap_of_sums, metric_interval
+from fer_bench.bench.statistics import (
+    Interval,
+    clustered_bootstrap,
+    clustered_bootstrap_of_sums,
+    metric_difference,
+    metric_interval,
+)
 from fer_bench.errors import UnknownName
 from fer_bench.metrics import score
 
@@ -153,3 +159,44 @@ def test_unknown_metrics_and_tasks_are_named():
         metric_interval("valence_arousal", "accuracy", np.zeros((2, 2)), np.zeros((2, 2)), (), [0, 1])
     with pytest.raises(UnknownName, match="unknown task"):
         metric_interval("regression", "mse", np.zeros((2, 2)), np.zeros((2, 2)), (), [0, 1])
+
+
+def two_methods(task):
+    """Outputs of two methods that fail on the same samples more often than not, truth, classes and subjects."""
+    generator = np.random.default_rng(3)
+    n, classes = 240, ("a", "b", "c")
+    subjects = np.repeat(np.arange(24), 10)
+    if task == "valence_arousal":
+        truth = generator.uniform(-1, 1, (n, 2))
+        noise = generator.normal(0, 0.4, (n, 2))
+        return truth + noise, truth + 1.3 * noise + generator.normal(0, 0.1, (n, 2)), truth, (), subjects
+    if task == "multilabel":
+        truth = np.array(["a", "b", "a+c"], dtype=object)[generator.integers(0, 3, n)]
+        signal = np.array([[name in label.split("+") for name in classes] for label in truth]) - 0.5
+    else:
+        truth = np.array(classes, dtype=object)[generator.integers(0, 3, n)]
+        signal = np.array([[name == label for name in classes] for label in truth], dtype=float)
+    noise = generator.normal(0, 0.7, (n, 3))
+    return signal + noise, signal + noise + generator.normal(0, 0.3, (n, 3)), truth, classes, subjects
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"), [("classification", "f1_macro"), ("multilabel", "f1_two_sided"), ("valence_arousal", "ccc")]
+)
+def test_differences_are_those_of_the_same_draws_of_subjects(task, metric):
+    first, second, truth, classes, subjects = two_methods(task)
+    found = metric_difference(task, metric, first, second, truth, classes, subjects, resamples=200)
+
+    def value(outputs, true):
+        return score(task, outputs, true, classes)[metric]
+
+    assert found.value == pytest.approx(value(first, truth) - value(second, truth), abs=1e-12)
+    slow = clustered_bootstrap(
+        lambda a, b, t: value(a, t) - value(b, t), subjects, first, second, truth, resamples=200, seed=0
+    )
+    assert (found.interval.low, found.interval.high) == pytest.approx((slow.low, slow.high), abs=1e-12)
+    # Paired: far narrower than what two independent intervals would make of it.
+    alone = [metric_interval(task, metric, o, truth, classes, subjects, resamples=200) for o in (first, second)]
+    assert found.interval.high - found.interval.low < 0.8 * np.hypot(*(each.high - each.low for each in alone))
+    nothing = metric_difference(task, metric, first, first, truth, classes, subjects, resamples=50)
+    assert (nothing.value, nothing.interval.low, nothing.interval.high) == (0, 0, 0)

@@ -1,0 +1,151 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_bench.bench.cell import Cell, Part
+from fer_bench.bench.leaderboard import Row, collect
+from fer_bench.bench.leaderboard_page import to_frame, to_markdown, write
+from fer_bench.bench.suite import Suite
+from fer_bench.metrics import score
+from fer_bench.protocols import PROTOCOLS
+from fer_bench.records import OUTPUT, Result
+
+ARGUMENTS = {"size": "nano", "pretrained": False}
+CLASSIFICATION, SEVERAL = "bu3dfe-s1-cv10@1", "fourdme-multilabel@1"
+
+
+def suite(protocol: str, **options: Any) -> Suite:
+    entries = {name: {"method": "facet_vlm", **ARGUMENTS} for name in ("ours", "other")}
+    return Suite(protocols=[protocol], methods=entries, folds=[0, 1], reference="ours", **options)
+
+
+def write_cell(
+    runs: Path, protocol_id: str, entry: str, fold: int, skill: float, items: bool = False, **changes: Any
+) -> None:
+    """A finished cell of twelve samples of three subjects a fold, whose outputs are right the more, the more skill."""
+    protocol = PROTOCOLS[protocol_id]
+    folder = runs / "mine" / protocol_id / entry / f"fold{fold:02d}" / "seed0"
+    folder.mkdir(parents=True)
+    values: dict[str, Any] = {
+        "suite": "mine",
+        "protocol": protocol_id,
+        "entry": entry,
+        "fold": fold,
+        "seed": 0,
+        "method": "facet_vlm",
+        "arguments": ARGUMENTS,
+        "trainer": {},
+        "parts": (Part(protocol.datasets[0], "somewhere", "cache"),),
+        "provenance": "twin-r1",
+        "protocol_digest": "d",
+        "representation": {"name": "views", "label": "views", "digest": "r"},
+        "parameters": 10,
+        "weights": "",
+        "unsound": "",
+        "folder": folder,
+    }
+    cell = Cell(**(values | changes))
+    cell.write()
+    cell.report("done", epoch=3, epochs=3)
+    generator = np.random.default_rng(fold)
+    several = 3 if items else 1
+    labels = np.array(protocol.classes, dtype=object)[np.arange(12) % len(protocol.classes)].repeat(several)
+    right = np.array([[name == label for name in protocol.classes] for label in labels]) - 0.5
+    outputs = skill * right + generator.normal(size=right.shape)
+    table = pd.DataFrame(outputs, columns=[f"{OUTPUT}{name}" for name in protocol.classes])
+    table.insert(0, "id", [f"f{fold}s{number:02d}" for number in range(12) for _ in range(several)])
+    table.insert(1, "subject", [f"f{fold}p{number % 3}" for number in range(12) for _ in range(several)])
+    table.insert(2, "label", labels)
+    if items:
+        table.to_parquet(folder / "items.parquet")
+        table = table.groupby(["id", "subject", "label"], as_index=False).mean()
+    table.to_parquet(folder / "predictions.parquet")
+    truth = table["label"].to_numpy(dtype=object)
+    metrics = score(protocol.task, table[outputs_of(table)].to_numpy(), truth, protocol.classes)
+    Result(metrics, 12, 0, "d", "r", "twin-r1", 10, 3, 2, 60.0).write(folder / "result.json")
+
+
+def outputs_of(table: pd.DataFrame) -> list[str]:
+    return [name for name in table.columns if name.startswith(OUTPUT)]
+
+
+def board(runs: Path, protocol: str, skills: dict[str, float], **options: Any) -> dict[str, Row]:
+    for entry, skill in skills.items():
+        for fold in (0, 1):
+            write_cell(runs, protocol, entry, fold, skill, **options)
+    return {row.entry: row for row in collect("mine", suite(protocol), runs)}
+
+
+@pytest.mark.parametrize("protocol", [CLASSIFICATION, SEVERAL])
+def test_rows_of_every_task_are_ranked_and_compared_with_the_reference(tmp_path: Path, protocol: str) -> None:
+    rows = board(tmp_path, protocol, {"ours": 3.0, "other": 0.5})
+    assert list(rows) == ["ours", "other"], "best first"
+    ours, other = rows["ours"], rows["other"]
+    assert ours.headline is not None and other.headline is not None
+    assert ours.difference is None
+    assert other.difference is not None
+    assert other.difference.value == pytest.approx(other.headline - ours.headline)
+    assert other.difference.interval.high is not None and other.difference.interval.high < 0
+    assert (ours.n, ours.interval and ours.interval.n_clusters) == (24, 6)
+    page = to_markdown("mine", suite(protocol), list(rows.values()))
+    assert f"{100 * other.difference.value:+.2f} [" in page
+    assert "| Against ours |" in page
+    assert "Only folds 0, 1 of 10" in page
+    assert "Synthetic faces" in page
+    frame = to_frame(list(rows.values())).set_index("entry")
+    assert frame.loc["other", "difference"] == pytest.approx(other.difference.value)
+    assert frame.loc["ours", "weights"] == "random"
+
+
+def test_several_labels_are_ranked_by_f1_and_show_both_kinds(tmp_path: Path) -> None:
+    rows = board(tmp_path, SEVERAL, {"ours": 3.0, "other": 0.5})
+    page = to_markdown("mine", suite(SEVERAL), list(rows.values()))
+    assert "| Entry | F1 macro | Against ours | F1 two-sided | Accuracy of a class | All right |" in page
+    assert rows["ours"].headline == rows["ours"].metrics["f1_macro"]
+    assert {"f1_two_sided_positive", "accuracy_negative"} <= set(rows["ours"].metrics)
+
+
+def test_items_of_samples_count_for_themselves_beside_the_samples(tmp_path: Path) -> None:
+    rows = board(tmp_path, CLASSIFICATION, {"ours": 1.0, "other": 0.5}, items=True)
+    assert rows["ours"].n == 24
+    tables = [pd.read_parquet(path) for path in sorted(tmp_path.rglob("ours/*/*/items.parquet"))]
+    items = pd.concat(tables)
+    assert len(items) == 72
+    classes = PROTOCOLS[CLASSIFICATION].classes
+    predicted = items[outputs_of(items)].to_numpy().argmax(1)
+    expected = np.mean([classes[p] == label for p, label in zip(predicted, items["label"], strict=True)])
+    assert rows["ours"].metrics["item_accuracy"] == pytest.approx(expected)
+    assert "| Items |" in to_markdown("mine", suite(CLASSIFICATION), list(rows.values()))
+
+
+def test_an_unsound_row_says_so_wherever_it_stands(tmp_path: Path) -> None:
+    rows = board(tmp_path, CLASSIFICATION, {"ours": 1.0}) | board(
+        tmp_path, CLASSIFICATION, {"other": 3.0}, unsound="it was told the label", weights="clip"
+    )
+    page = to_markdown("mine", suite(CLASSIFICATION), list(rows.values()))
+    assert "| other (unsound) |" in page
+    assert "- other is unsound: it was told the label." in page
+    assert to_frame(list(rows.values())).set_index("entry").loc["other", "unsound"] == "it was told the label"
+
+
+def test_other_questions_are_not_compared(tmp_path: Path) -> None:
+    rows = board(tmp_path, CLASSIFICATION, {"ours": 1.0})
+    for fold in (0, 1):
+        write_cell(tmp_path, CLASSIFICATION, "other", fold, 1.0, protocol_digest="another")
+    rows = {row.entry: row for row in collect("mine", suite(CLASSIFICATION), tmp_path)}
+    assert rows["other"].difference is None and rows["other"].headline is not None
+
+
+def test_an_unfinished_reference_compares_nothing(tmp_path: Path) -> None:
+    for fold in (0, 1):
+        write_cell(tmp_path, CLASSIFICATION, "other", fold, 1.0)
+    write_cell(tmp_path, CLASSIFICATION, "ours", 0, 1.0)
+    rows = {row.entry: row for row in collect("mine", suite(CLASSIFICATION), tmp_path)}
+    assert rows["ours"].headline is None and rows["ours"].state == "1/2 done, 1 missing"
+    assert rows["other"].headline is not None and rows["other"].difference is None
+    written = write("mine", suite(CLASSIFICATION), list(rows.values()), tmp_path / "out")
+    assert [path.name for path in written] == ["mine.csv", "mine.md"]
+    assert list(rows) == ["other", "ours"], "rows without a value come last"
