@@ -54,7 +54,7 @@ def run(
         from fer_bench.bench.launch import PRELOAD, launch, make_slots, pending, refuse_other_settings
         from fer_bench.bench.plan import make_plan
 
-        plan = make_plan(name, suite, runs, only)
+        plan = make_plan(name, suite, runs, only, fetch=True)
     for (protocol, entry), why in plan.skipped.items():
         console.print(f"skipped  {protocol}  {entry}: {escape(why)}", highlight=False)
     if not options.overwrite:  # before anything is prepared
@@ -62,7 +62,7 @@ def run(
     fork_server(*PRELOAD)  # one server for extraction and for the cells
     for need in plan.needs:
         extract(need, available_cores(), options.skip_broken)
-    plan = make_plan(name, suite, runs, only)  # what turned out broken is known only now
+    plan = make_plan(name, suite, runs, only, fetch=True)  # what turned out broken is known only now
     cells = pending(plan.cells, options.retry, options.overwrite)
     total, done = len(plan.cells), sum(cell.status().state == "done" for cell in plan.cells)
     trainers = [cell.trainer for cell in plan.cells]

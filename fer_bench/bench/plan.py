@@ -16,7 +16,7 @@ from fer_bench.bench.cell import Cell, Part
 from fer_bench.bench.suite import Suite, resolve_arguments
 from fer_bench.data.base import FaceDataModule
 from fer_bench.data.layouts import find_root
-from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite
+from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite, WeightsNotFound
 from fer_bench.protocols.base import join
 from fer_bench.records import Target
 from fer_bench.representations.base import Representation
@@ -55,12 +55,13 @@ class Plan:
     skipped: dict[tuple[str, str], str]
 
 
-def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = ()) -> Plan:
+def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fetch: bool = False) -> Plan:
     """Resolve a suite.
 
     Args:
         name: The suite's name, and its folder below `runs`.
         only: `key=value` filters on protocol, entry, fold and seed; values of one key are alternatives.
+        fetch: Fetch the weights that methods start from; what cannot be had is skipped.
 
     Raises:
         DatasetNotFound: none of its datasets is there.
@@ -85,7 +86,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = ()) -> 
         for entry, options in suite.methods.items():
             method, arguments = resolve_arguments(entry, options, name)
             try:
-                described = describe(method, arguments, protocol.target, [copy.offers for copy in copies])
+                described = describe(method, arguments, protocol.target, [copy.offers for copy in copies], fetch)
             except Unsuitable as error:
                 skipped[protocol_id, entry] = str(error)
                 continue
@@ -160,14 +161,18 @@ class Description(NamedTuple):
     unsound: str
 
 
-def describe(method: str, arguments: dict[str, Any], target: Target, offers: Sequence[frozenset[str]]) -> Description:
+def describe(
+    method: str, arguments: dict[str, Any], target: Target, offers: Sequence[frozenset[str]], fetch: bool = False
+) -> Description:
     """Describe a method without allocating its weights.
 
     Args:
         offers: Modalities of each dataset that it is to be run on.
+        fetch: Fetch the weights that it starts from.
 
     Raises:
-        Unsuitable: none of its representations can be extracted from all of them, or it cannot use what can.
+        Unsuitable: none of its representations can be extracted from all of them, or it cannot use what can, or its
+            weights cannot be had.
     """
     with torch.device("meta"):
         built = registry.load_method(method)(target, **arguments)
@@ -185,6 +190,11 @@ def describe(method: str, arguments: dict[str, Any], target: Target, offers: Seq
     (representation,) = found
     if why := built.refuses(representation.shape):
         raise Unsuitable(f"{method} {why}")
+    if fetch:
+        try:
+            built.fetch()
+        except WeightsNotFound as error:
+            raise Unsuitable(str(error).removesuffix(".")) from None
     return Description(representation, built.num_parameters, built.weights, built.unsound)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any, ClassVar
 
 import lightning.pytorch as L
@@ -54,11 +55,19 @@ class Method(L.LightningModule, ABC):
     def loss(self, batch: Batch) -> Tensor:
         """Training loss of one batch, a scalar, with augmentation where the paper augments."""
 
-    def initialise(self) -> None:
-        """Load the weights that training starts from; called once, before the first step of the first attempt.
+    def fetch(self) -> Path | None:
+        """The file of the weights that training starts from, fetched if need be; None for a random start.
 
         Raises:
-            WeightsNotFound: they are not there, and cannot be fetched.
+            WeightsNotFound: it is not there, and cannot be fetched.
+        """
+        return None
+
+    def initialise(self) -> None:
+        """Load those weights; called once, before the first step of the first attempt.
+
+        Raises:
+            WeightsNotFound: see `fetch`.
             InvalidFile: their file is damaged, or of another network.
         """
 

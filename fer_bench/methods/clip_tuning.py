@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -14,7 +13,6 @@ from fer_bench.errors import InvalidSuite
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import cosine_to_zero, decayed
 from fer_bench.nn.clip import OPENAI, SIZES, ClipImageTower
-from fer_bench.nn.weights import read_weights
 
 
 def check_size(method: str, size: str, image_size: int, pretrained: bool | str) -> None:
@@ -31,14 +29,6 @@ def check_size(method: str, size: str, image_size: int, pretrained: bool | str) 
 def label(pretrained: bool | str) -> str:
     """`Method.weights` of an argument `pretrained`."""
     return OPENAI.label if pretrained is True else Path(str(pretrained)).name if pretrained else ""
-
-
-def open_weights(pretrained: bool | str) -> tuple[dict[str, Any] | None, Path]:
-    """(state under open_clip's keys, its file), or (None, ...) for a random start; raises as `Method.initialise`."""
-    if not pretrained:
-        return None, Path()
-    path = OPENAI.fetch() if pretrained is True else Path(str(pretrained))
-    return read_weights(path), path
 
 
 def tune(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -13,7 +14,8 @@ from torch.nn import functional as F
 from fer_bench.methods import clip_tuning
 from fer_bench.methods.base import Method
 from fer_bench.methods.prompts import read_prompts
-from fer_bench.nn.clip import SIZES, ClipImageTower, Size, embed_texts
+from fer_bench.nn.clip import OPENAI, SIZES, ClipImageTower, Size, embed_texts
+from fer_bench.nn.weights import find_weights, read_weights
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views
@@ -64,9 +66,13 @@ class ClipZeroShot(Method):
         self.prompts = read_prompts(target.outputs)
         self.register_buffer("texts", torch.zeros(len(self.prompts), SIZES[size].shared))
 
+    def fetch(self) -> Path | None:
+        return find_weights(self.pretrained, OPENAI)
+
     def initialise(self) -> None:
-        state, path = clip_tuning.open_weights(self.pretrained)
-        if state is not None:
+        path = self.fetch()
+        state = read_weights(path) if path else None
+        if path is not None and state is not None:
             self.tower.load(state, path)
         found = embed_texts(list(chain.from_iterable(self.prompts)), self.size, state, path)
         parts = found.split([len(sentences) for sentences in self.prompts])

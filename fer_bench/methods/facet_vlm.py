@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, chain
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -16,7 +17,8 @@ from fer_bench.methods import clip_tuning
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import prediction_loss
 from fer_bench.methods.prompts import read_prompts
-from fer_bench.nn.clip import INITIAL_LOG_SCALE, SIZES, ClipImageTower, Size, embed_texts
+from fer_bench.nn.clip import INITIAL_LOG_SCALE, OPENAI, SIZES, ClipImageTower, Size, embed_texts
+from fer_bench.nn.weights import find_weights, read_weights
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views
@@ -135,9 +137,13 @@ class FacetVLM(Method):
                 raise InvalidSuite("facet_vlm: conditioning is true_label, which needs samples of one label each.")
             self.unsound = "it was trained on embeddings that had been conditioned on each sample's own label"
 
+    def fetch(self) -> Path | None:
+        return find_weights(self.pretrained, OPENAI)
+
     def initialise(self) -> None:
-        state, path = clip_tuning.open_weights(self.pretrained)
-        if state is not None:
+        path = self.fetch()
+        state = read_weights(path) if path else None
+        if path is not None and state is not None:
             self.tower.load(state, path)
         sentences = list(chain.from_iterable(self.prompts))
         self.texts.copy_(embed_texts(sentences, self.size, state, path))

@@ -17,7 +17,7 @@ from fer_bench.errors import InvalidFile, InvalidSuite
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import cosine_with_warmup, decayed
 from fer_bench.nn.vit import IMAGENET, Size, deit, load_deit
-from fer_bench.nn.weights import read_weights
+from fer_bench.nn.weights import find_weights, read_weights
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views
@@ -132,10 +132,13 @@ class MiT(Method):
         if pretrained:
             self.weights = IMAGENET[size].label if pretrained is True else Path(str(pretrained)).name
 
+    def fetch(self) -> Path | None:
+        return find_weights(self.pretrained, IMAGENET.get(self.size))
+
     def initialise(self) -> None:
-        if not self.pretrained:
+        path = self.fetch()
+        if path is None:
             return
-        path = IMAGENET[self.size].fetch() if self.pretrained is True else Path(str(self.pretrained))
         content = read_weights(path)
         if any(key.startswith("modelRA") for key in content):
             for yaw, network in zip(self.yaws, self.backbones, strict=False):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from fer_bench.methods import clip_tuning
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import prediction_loss
-from fer_bench.nn.clip import SIZES, ClipImageTower, Size
+from fer_bench.nn.clip import OPENAI, SIZES, ClipImageTower, Size
+from fer_bench.nn.weights import find_weights, read_weights
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views
@@ -75,9 +78,13 @@ class SingleViewViT(Method):
             self.tower.freeze_below(unfrozen_blocks)
         self.head = nn.Linear(SIZES[size].shared, len(target.outputs))
 
+    def fetch(self) -> Path | None:
+        return find_weights(self.pretrained, OPENAI)
+
     def initialise(self) -> None:
-        state, path = clip_tuning.open_weights(self.pretrained)
-        if state is not None:
+        path = self.fetch()
+        state = read_weights(path) if path else None
+        if path is not None and state is not None:
             self.tower.load(state, path)
 
     def forward(self, x: Tensor) -> Tensor:

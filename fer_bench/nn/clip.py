@@ -103,7 +103,7 @@ class ClipImageTower(nn.Module):
 
 
 def embed_texts(
-    texts: Sequence[str], size: Size, state: Mapping[str, Any] | None = None, path: Path = Path()
+    texts: Sequence[str], size: Size, state: Mapping[str, Any] | None = None, path: Path | None = None
 ) -> Tensor:
     """Embeddings (n, d) of unit length, by a text tower that is built for this and thrown away.
 
@@ -127,7 +127,7 @@ def embed_texts(
             output_dim=shape.shared,
             act_layer=QuickGELU,
         ).eval()
-    if state is not None:
+    if state is not None and path is not None:
         fit_weights(tower, state, path)
     with torch.inference_mode():
         found: Tensor = tower(SimpleTokenizer()(list(texts)))

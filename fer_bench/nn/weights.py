@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from huggingface_hub import constants, hf_hub_download
@@ -41,19 +46,48 @@ class Published:
         Raises:
             WeightsNotFound: it is in no cache and the hub cannot be reached.
         """
-        try:
+        with suppress(LocalEntryNotFoundError):
             return Path(hf_hub_download(self.repository, self.filename, local_files_only=True))
-        except LocalEntryNotFoundError:
-            pass
-        try:
-            return Path(hf_hub_download(self.repository, self.filename))
-        except (OSError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled):
-            raise WeightsNotFound(
-                f"the weights {self.repository} are not in {constants.HF_HUB_CACHE}, and the hub cannot be reached. On "
-                f"a machine that can: hf download {self.repository} {self.filename} --local-dir weights. Then bring "
-                f"the folder here and set pretrained to weights/{self.filename}; or set pretrained to false to start "
-                "at random."
-            ) from None
+        if _hub_answers():
+            with suppress(OSError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled):
+                return Path(hf_hub_download(self.repository, self.filename))
+        raise WeightsNotFound(
+            f"the weights {self.repository} are not in {constants.HF_HUB_CACHE}, and the hub cannot be reached. On a "
+            f"machine that can: hf download {self.repository} {self.filename} --local-dir weights. Then bring the "
+            f"folder here and set pretrained to weights/{self.filename}; or set pretrained to false to start at random."
+        )
+
+
+def find_weights(pretrained: bool | str, published: Published | None) -> Path | None:
+    """The file that an argument `pretrained` names: the published weights where it is True, a path of the user's, or
+    None for a random start.
+
+    Raises:
+        WeightsNotFound: there is no such file, or see `Published.fetch`.
+    """
+    if not pretrained:
+        return None
+    if pretrained is True and published is not None:
+        return published.fetch()
+    path = Path(str(pretrained))
+    if not path.is_file():
+        raise WeightsNotFound(f"{path}: there is no such file; pretrained is true, false or a file of weights.")
+    return path
+
+
+@cache
+def _hub_answers() -> bool:
+    """Whether it is worth asking the hub, whose client tries for half a minute before it gives up."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    hub = urlsplit(constants.ENDPOINT)
+    if getproxies().get(hub.scheme):  # a proxy may reach what we cannot
+        return True
+    try:
+        socket.create_connection((hub.hostname or "", hub.port or 443), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def read_weights(path: Path) -> dict[str, Any]:

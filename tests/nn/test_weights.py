@@ -71,6 +71,7 @@ def test_offline_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
         raise LocalEntryNotFoundError("no") if local_files_only else OSError("no route to host")
 
     monkeypatch.setattr(weights, "hf_hub_download", unreachable)
+    monkeypatch.setattr(weights, "_hub_answers", lambda: True)
     published = Published("timm/deit_tiny_patch16_224.fb_in1k")
     with pytest.raises(WeightsNotFound) as error:
         published.fetch()
@@ -84,3 +85,18 @@ def test_offline_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(weights, "hf_hub_download", lambda *_, **__: "/somewhere/model.safetensors")
     assert published.fetch() == Path("/somewhere/model.safetensors")
     assert published.label == "deit_tiny_patch16_224.fb_in1k"
+
+
+def test_an_unreachable_hub_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights._hub_answers.cache_clear()
+    monkeypatch.setattr(weights.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(weights.constants, "ENDPOINT", "https://hub.invalid")
+    monkeypatch.setattr(weights, "getproxies", dict)
+    assert not weights._hub_answers()
+    weights._hub_answers.cache_clear()
+    monkeypatch.setattr(weights, "getproxies", lambda: {"https": "http://proxy.invalid:3128"})
+    assert weights._hub_answers(), "a proxy may reach what we cannot"
+    weights._hub_answers.cache_clear()
+    monkeypatch.setattr(weights.constants, "HF_HUB_OFFLINE", True)
+    assert not weights._hub_answers()
+    weights._hub_answers.cache_clear()
