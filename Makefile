@@ -61,6 +61,7 @@ lock: ## Write requirements.lock from pyproject.toml: versions and hashes, no ad
 perf: install ## Time what the suite does often against named peers, and write leaderboards/perf*
 	$(BIN)/python benchmarks/perf.py
 	$(BIN)/python benchmarks/perf_representations.py
+	$(BIN)/python benchmarks/perf_methods.py
 
 clean: ## Delete the environment, the twins, the cache and the runs
 	rm -rf $(VENV) data/twins .cache runs

@@ -13,14 +13,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import fpsample
 import numpy as np
 import torch
 import trimesh
 from numpy.typing import NDArray
-from timing import against, height_field, machine, seconds, write_csv
+from timing import Row, against, height_field, seconds, write_tables
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from trimesh.registration import nricp_amberg, nricp_sumner
 
@@ -34,7 +33,6 @@ from fer_bench.geometry.render import camera_axes, render_views
 from fer_bench.geometry.sampling import farthest_point_sample, resample
 from fer_bench.geometry.scan import Scan
 from fer_bench.processes import available_cores, fork_server
-from fer_bench.records import atomic_write
 from fer_bench.representations.cache import CacheEntry, prepare
 from fer_bench.representations.points import Points
 from fer_bench.representations.source import Source
@@ -45,41 +43,9 @@ from fer_bench.twins.landmarks import landmarks83
 from fer_bench.twins.scans import scan_face, scan_of
 from fer_bench.twins.sculpt_mesh import SKIN
 
-OUT = Path("leaderboards")
 SIZE, FIELD_MM = 224, 220.0
 YAWS = (-20.0, 0.0, 20.0)
-HEADER = ("what", "unit", "ours", "peer", "theirs", "ratio")
 BATCH = 32
-
-
-class Row(NamedTuple):
-    """A measurement of ours and of a peer that does the same; a peer of "" is none.
-
-    Attributes:
-        unit: `ms` and `mm`, of which less is better, or something a second.
-    """
-
-    what: str
-    unit: str
-    ours: float
-    peer: str = ""
-    theirs: float = float("nan")
-
-    @classmethod
-    def timed(
-        cls, what: str, ours: Callable[[], object], peer: str, theirs: Callable[[], object], rounds: int = 9
-    ) -> Row:
-        """Ours and the peer in turn."""
-        mine, other = against(ours, theirs, rounds)
-        return cls(what, "ms", 1000 * mine, peer, 1000 * other)
-
-    def cells(self) -> tuple[str, ...]:
-        """As written: the ratio says how many times better ours is."""
-        ratio = self.theirs / self.ours if self.unit in ("ms", "mm") else self.ours / self.theirs
-        return (
-            *(self.what, self.unit, f"{self.ours:.4g}"),
-            *((self.peer, f"{self.theirs:.4g}", f"{ratio:.2f}") if self.peer else ("", "", "")),
-        )
 
 
 def rendering() -> Iterator[Row]:
@@ -312,28 +278,11 @@ def loading(folder: Path) -> Iterator[Row]:
 
 def main() -> None:
     """Time, print, and write leaderboards/perf_representations.{csv,md}."""
-    rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for row in itertools.chain(rendering(), sampling(), registering(), extraction(folder), loading(folder)):
-            rows.append(row.cells())
-            print(" | ".join(filter(None, rows[-1])), flush=True)
-    write_csv(OUT / "perf_representations.csv", HEADER, rows)
-    lines = [
-        "# Speed of the representations",
-        "",
-        "Made by `make perf`. Medians of one run, each peer in the same run; one core unless a row says otherwise. The",
-        "ratio says how many times better ours is: faster, or nearer to the truth.",
-        "",
-        f"Machine: {machine()}.",
-        "",
-        f"| {' | '.join(HEADER)} |",
-        f"|{'---|' * len(HEADER)}",
-        *(f"| {' | '.join(row)} |" for row in rows),
-        "",
-    ]
-    with atomic_write(OUT / "perf_representations.md") as file:
-        file.write("\n".join(lines).encode())
+        rows = itertools.chain(rendering(), sampling(), registering(), extraction(folder), loading(folder))
+        conditions = "one core unless a row says otherwise"
+        write_tables("perf_representations", "Speed of the representations", conditions, rows)
 
 
 if __name__ == "__main__":

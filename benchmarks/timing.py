@@ -10,11 +10,15 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from fer_bench.geometry.scan import Scan
 from fer_bench.records import atomic_write
+
+OUT = Path("leaderboards")
+HEADER = ("what", "unit", "ours", "peer", "theirs", "ratio")
 
 
 def seconds(work: Callable[[], object], rounds: int = 15, warm: int = 2) -> float:
@@ -32,6 +36,60 @@ def against(ours: Callable[[], object], theirs: Callable[[], object], rounds: in
     """Median times of two calls made in turn, so that whatever slows the machine meanwhile slows both."""
     times = [(seconds(ours, 1, 0), seconds(theirs, 1, 0)) for _ in range(rounds + 1)][1:]
     return statistics.median(mine for mine, _ in times), statistics.median(other for _, other in times)
+
+
+class Row(NamedTuple):
+    """A measurement of ours and of a peer that does the same; a peer of "" is none.
+
+    Attributes:
+        unit: `ms` and `mm`, of which less is better, or something a second.
+    """
+
+    what: str
+    unit: str
+    ours: float
+    peer: str = ""
+    theirs: float = float("nan")
+
+    @classmethod
+    def timed(
+        cls, what: str, ours: Callable[[], object], peer: str, theirs: Callable[[], object], rounds: int = 9
+    ) -> Row:
+        """Ours and the peer in turn."""
+        mine, other = against(ours, theirs, rounds)
+        return cls(what, "ms", 1000 * mine, peer, 1000 * other)
+
+    def cells(self) -> tuple[str, ...]:
+        """As written: the ratio says how many times better ours is."""
+        ratio = self.theirs / self.ours if self.unit in ("ms", "mm") else self.ours / self.theirs
+        return (
+            *(self.what, self.unit, f"{self.ours:.4g}"),
+            *((self.peer, f"{self.theirs:.4g}", f"{ratio:.2f}") if self.peer else ("", "", "")),
+        )
+
+
+def write_tables(name: str, title: str, conditions: str, rows: Iterable[Row]) -> None:
+    """Print each row as it is measured, and write leaderboards/<name>.{csv,md} at the end."""
+    cells = []
+    for row in rows:
+        cells.append(row.cells())
+        print(" | ".join(filter(None, cells[-1])), flush=True)
+    write_csv(OUT / f"{name}.csv", HEADER, cells)
+    lines = [
+        f"# {title}",
+        "",
+        f"Made by `make perf`. Medians of one run, each peer in the same run; {conditions}. The ratio says how many",
+        "times better ours is: faster, or nearer to the truth.",
+        "",
+        f"Machine: {machine()}.",
+        "",
+        f"| {' | '.join(HEADER)} |",
+        f"|{'---|' * len(HEADER)}",
+        *(f"| {' | '.join(row)} |" for row in cells),
+        "",
+    ]
+    with atomic_write(OUT / f"{name}.md") as file:
+        file.write("\n".join(lines).encode())
 
 
 def height_field(vertices: int) -> Scan:

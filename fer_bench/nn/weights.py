@@ -51,11 +51,19 @@ class Published:
         if _hub_answers():
             with suppress(OSError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled):
                 return Path(hf_hub_download(self.repository, self.filename))
+        cache_folder = _short(constants.HF_HUB_CACHE)
         raise WeightsNotFound(
-            f"the weights {self.repository} are not in {constants.HF_HUB_CACHE}, and the hub cannot be reached. On a "
-            f"machine that can: hf download {self.repository} {self.filename} --local-dir weights. Then bring the "
-            f"folder here and set pretrained to weights/{self.filename}; or set pretrained to false to start at random."
+            f"the weights {self.repository} are not in {cache_folder}, and the hub cannot be reached. On a machine that "
+            f"can: hf download {self.repository} {self.filename} --local-dir weights. Then bring the folder here and "
+            f"set pretrained to weights/{self.filename}; or set pretrained to false to start at random."
         )
+
+
+def _short(folder: str) -> str:
+    """A folder as people write it, for sentences that end in published tables."""
+    home = Path.home()
+    path = Path(folder)
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else folder
 
 
 def find_weights(pretrained: bool | str, published: Published | None) -> Path | None:
