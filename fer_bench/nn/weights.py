@@ -53,9 +53,9 @@ class Published:
                 return Path(hf_hub_download(self.repository, self.filename))
         cache_folder = _short(constants.HF_HUB_CACHE)
         raise WeightsNotFound(
-            f"the weights {self.repository} are not in {cache_folder}, and the hub cannot be reached. On a machine that "
-            f"can: hf download {self.repository} {self.filename} --local-dir weights. Then bring the folder here and "
-            f"set pretrained to weights/{self.filename}; or set pretrained to false to start at random."
+            f"the weights {self.repository} are not in {cache_folder}, and the hub cannot be reached. On a machine "
+            f"that can: hf download {self.repository} {self.filename} --local-dir weights. Then bring the folder here "
+            f"and set pretrained to weights/{self.filename}; or set pretrained to false to start at random."
         )
 
 
