@@ -34,8 +34,8 @@ class FaceDataModule(FoldDataModule, ABC):
         root: The dataset's folder. The other arguments are those of `FoldDataModule`.
 
     Attributes:
-        modalities: What `load` gives: `mesh`, `sequence` (of meshes), `photo` or `video` (of photographs); and with
-            them `texture`, `landmarks`, `topology` (one vertex order for all).
+        modalities: What `load` gives of a usual copy (`offers` says it of any): `mesh`, `sequence` (of meshes), `photo`
+            or `video` (of photographs); and with them `texture`, `landmarks`, `topology` (one vertex order for all).
         unit: What is looked for in a folder, in words: `a BU-3DFE scan`.
         expected: What the folder should hold, a sentence part.
         obtain: How to obtain the dataset, a sentence.
@@ -106,7 +106,7 @@ class FaceDataModule(FoldDataModule, ABC):
 
     @classmethod
     def offers(cls, root: Path) -> frozenset[str]:
-        """The modalities of this copy, where copies differ in them."""
+        """The modalities of this copy, where copies differ in them; raises what `survey` raises."""
         return cls.modalities
 
     @classmethod

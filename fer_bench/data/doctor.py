@@ -97,13 +97,13 @@ def diagnose(
         InvalidFile: a label file that nothing can do without is damaged.
     """
     survey = dataset.survey(root)
-    index = survey.index
+    index, offered = survey.index, dataset.offers(root)
     findings = [*survey.findings, *_labels(dataset, index)]
     broken: dict[str, str] = {}
     if read:
-        found, broken = _read_all(dataset, root, index, workers, progress)
+        found, broken = _read_all(dataset, root, index, offered, workers, progress)
         findings += [*found, *_copies(root, index)]
-    if "photo" in dataset.modalities:
+    if "photo" in offered:
         findings += parameter_findings(root, index, read=read)
     protocols = [p for p in PROTOCOLS.values() if dataset_id(dataset) in p.datasets]
     origin = provenance(root, (name for files in index["files"] for name in files))
@@ -129,7 +129,12 @@ def _labels(dataset: type[FaceDataModule], index: pd.DataFrame) -> list[Finding]
 
 
 def _read_all(
-    dataset: type[FaceDataModule], root: Path, index: pd.DataFrame, workers: int, progress: Progress | None
+    dataset: type[FaceDataModule],
+    root: Path,
+    index: pd.DataFrame,
+    offered: frozenset[str],
+    workers: int,
+    progress: Progress | None,
 ) -> tuple[list[Finding], dict[str, str]]:
     files, ids = list(index["files"]), list(index["id"])
     broken: dict[str, str] = {}
@@ -146,7 +151,7 @@ def _read_all(
         if progress:
             progress(done, len(files))
     findings = [Finding("warning", f"scans that seem {oddity}", tuple(who)) for oddity, who in sorted(odd.items())]
-    if "topology" in dataset.modalities and sizes:
+    if "topology" in offered and sizes:
         common = sorted(sizes.items(), key=lambda item: -len(item[1]))
         told = ", ".join(f"{v:,} vertices and {t:,} triangles ({len(who):,} meshes)" for (v, t), who in common[:4])
         if len(sizes) == 1:

@@ -14,6 +14,15 @@ import pandas as pd
 
 from fer_bench.data.base import FaceDataModule
 from fer_bench.data.class_sums import compare_class_sums
+from fer_bench.data.fourdme_clips import (
+    are_textured,
+    clip_folders,
+    compare_frames,
+    has_meshes,
+    is_mesh,
+    mostly_meshes,
+    of_one_kind,
+)
 from fer_bench.data.fourdme_labels import (
     ActionUnit,
     Labelled,
@@ -32,10 +41,8 @@ from fer_bench.geometry.photo import Photo
 from fer_bench.geometry.scan import Scan
 from fer_bench.records import make_index
 
-_IMAGES = ("jpg", "jpeg", "png", "bmp")
 _PUBLIC = re.compile(r"(?:.*/)?(?:gray_micro|micro_short_gray_video)\w*/[^/]+/[^/]+", re.IGNORECASE)
 _SPLIT = re.compile(r"(?:^|/)(train|test)$", re.IGNORECASE)
-_NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _PERSON = re.compile(r"([A-Za-z]+\d{1,3})_")
 _CLIPS = 267
 # Rows of the distribution's spreadsheet, counted from 0, whose columns from `AUs` on are exchanged.
@@ -51,19 +58,20 @@ class FourDME(FaceDataModule):
     """4DME: micro-expressions of 41 people, several emotions of which can hold at once.
 
     What: 267 micro-expressions, each filmed in 4D, in grey at 60 frames a second (640 x 480), and in colour and depth.
-        Read here are videos of one kind; labels are positive, negative, surprise, repression and others.
+        Read here are videos of one kind, or the meshes; labels are positive, negative, surprise, repression and others.
     On disk: a spreadsheet with the columns `sub_ID`, `fold_name`, `Emotion` (`Surprise+Positive`), `AUs`, and
         `gray_micro/{sub_ID}/{fold_name}/*.jpg`; or `SubID`, `fold_name`, `Emotion`, and
         `micro_short_gray_video_cropped/{SubID}/{fold_name}/Frame_000000123.jpg`; or the challenge's table
         `Id,Negative,Positive,Repression,Surprise,Others` and a folder a clip, whose frames show two views side by side.
+        Meshes are read where a table's clips are folders `{sub_ID}/{fold_name}` with one `.obj` a frame, its texture
+        the photograph of its name (`12.obj`, `12.jpg`), and no folder of videos fits the table.
     Classes: positive, negative, surprise, repression, others; several are joined by a plus.
     Splits: none is published. Protocols here divide subjects into ten folds.
     Licence and how to obtain: free for research, by agreement with the University of Oulu; no redistribution.
     Cite: Li, Cheng, Li, Behzad, Shen, Zafeiriou, Pantic, Zhao, "4DME: A spontaneous 4D micro-expression dataset with
         multimodalities", IEEE Transactions on Affective Computing 14(4), 2023.
-    Uncertain: how the 4D meshes are stored. A root that holds a label table and, instead of videos, folders
-        `{sub_ID}/{fold_name}` with one `.obj` a frame gives sequences of meshes. Action units of two rows are known
-        to be exchanged by their position only. The challenge's views are not taken apart.
+    Uncertain: how the 4D meshes are stored, for no source tells; the above is a guess. Action units of two rows are
+        known to be exchanged by their position only. The challenge's views are not taken apart.
     """
 
     modalities = frozenset({"video"})
@@ -73,18 +81,16 @@ class FourDME(FaceDataModule):
 
     @classmethod
     def examine(cls, tree: Tree) -> pd.DataFrame:
-        folders = _clip_folders(tree.files)
+        folders = clip_folders(tree.files)
         choice = _choose(read_tables(tree), folders) if folders else None
         rows = _labelled(tree, choice, folders) if choice else []
-        index = make_index(rows or _unlabelled(tree, folders))
+        index = make_index(of_one_kind(tree, rows or _unlabelled(tree, folders)))
         if not len(index):
             return index
         found = tree.findings
         people = index["subject"].nunique()
         found.add("found", f"{len(index)} clips of {people} subjects (the distribution: {_CLIPS} of 41)")
-        found.add_if(_spare(tree, index), "warning", "photographs of a frame that another file holds, left out")
-        if any(name.lower().endswith(".obj") for files in index["files"] for name in files):
-            found.add("assumed", "no source tells how the 4D meshes are stored; each .obj is taken as one frame")
+        compare_frames(tree, index, folders)
         if choice and not choice.table.challenge and not tree.is_twin:
             compare_class_sums(found, index, _COUNTS, "clips")
         return index
@@ -92,9 +98,17 @@ class FourDME(FaceDataModule):
     @classmethod
     def load(cls, root: Path, files: tuple[str, ...]) -> Clip[Any]:
         """A clip of photographs; of scans where the clip's folder holds meshes."""
-        if any(name.lower().endswith(".obj") for name in files):
-            return Clip(group_frames(root, files, lambda name: name.lower().endswith(".obj")), _scan)
+        if has_meshes(files):
+            return Clip(group_frames(root, files, is_mesh), _scan)
         return Clip(tuple((root / name,) for name in files), _photo)
+
+    @classmethod
+    def offers(cls, root: Path) -> frozenset[str]:
+        """A copy of meshes gives a sequence, with texture where most clips have one; else `modalities`."""
+        clips = cls.index(root)["files"].tolist()
+        if not has_meshes(clips[0]):
+            return cls.modalities
+        return frozenset({"sequence", "texture"} if are_textured(root, clips) else {"sequence"})
 
     @classmethod
     def action_units(cls, root: Path) -> dict[str, tuple[ActionUnit, ...]]:
@@ -104,7 +118,7 @@ class FourDME(FaceDataModule):
             InvalidFile: the only label table is damaged.
         """
         tree = Tree(root)
-        choice = _choose(read_tables(tree), _clip_folders(tree.files))
+        choice = _choose(read_tables(tree), clip_folders(tree.files))
         if choice is None:
             return {}
         written = [row.units for row in choice.table.rows]
@@ -140,8 +154,7 @@ def _choose(tables: list[Table], folders: Mapping[str, list[str]]) -> _Choice | 
     choices = [choice for table in tables for choice in _matches(table, folders)]
 
     def worse(choice: _Choice) -> tuple[Any, ...]:
-        clip = next(chain(choice.folders.values(), *choice.doubtful.values()))
-        meshes = any(name.lower().endswith(".obj") for name in folders[clip])
+        meshes = mostly_meshes(folders[clip] for clip in chain(choice.folders.values(), *choice.doubtful.values()))
         combined = sum(len(row.emotions or ()) > 1 for row in choice.table.rows)
         place = choice.place.lower()
         return meshes, -len(choice.folders), -combined, "gray" not in place, "crop" in place, place, choice.table.name
@@ -264,37 +277,6 @@ def _subject(table: Table, folder: str) -> str | None:
 
 def _has_exchanged(tree: Tree, table: Table) -> bool:
     return not table.challenge and len(table.rows) == _CLIPS and not tree.is_twin and any(r.units for r in table.rows)
-
-
-def _clip_folders(files: Iterable[str]) -> dict[str, list[str]]:
-    """Folder -> its frames in order of time, one file each; meshes where there are any, each with its texture."""
-    inside: dict[str, list[str]] = defaultdict(list)
-    for path in files:
-        if path.rpartition(".")[2].lower() in (*_IMAGES, "obj") and "/" in path:
-            inside[path.rpartition("/")[0]].append(path)
-    return {folder: _in_time(paths) for folder, paths in inside.items()}
-
-
-def _in_time(paths: list[str]) -> list[str]:
-    first: dict[tuple[str, bool], str] = {}
-    for path in sorted(paths):
-        first.setdefault((path.rpartition(".")[0], path.lower().endswith(".obj")), path)
-    meshes = {stem for stem, is_mesh in first if is_mesh}
-
-    def time(path: str) -> tuple[int, str, bool]:
-        stem = path.rpartition("/")[2].rpartition(".")[0]
-        numbers = _NUMBER.findall(stem)
-        return int(numbers[-1]) if numbers else -1, stem, not path.lower().endswith(".obj")
-
-    return sorted((path for (stem, _), path in first.items() if not meshes or stem in meshes), key=time)
-
-
-def _spare(tree: Tree, index: pd.DataFrame) -> list[str]:
-    """Photographs beside those taken that are named as them but for the suffix."""
-    taken = {name for files in index["files"] for name in files if name.rpartition(".")[2].lower() in _IMAGES}
-    stems = {name.rpartition(".")[0] for name in taken}
-    beside = (name for name in tree.files if name not in taken and name.rpartition(".")[0] in stems)
-    return [name for name in beside if name.rpartition(".")[2].lower() in _IMAGES]
 
 
 def _photo(files: tuple[Path, ...]) -> Photo:

@@ -32,7 +32,7 @@ class DynamicViews(Views, Representation):
     moves as its first frame, so that the head's motion stays and no jitter of an alignment is added. Frames that lack
     the texture that is asked for are passed over, as long as they are fewer than half.
 
-    Of a video there is one view, the photographs themselves.
+    Of a video there is the front alone, the photographs themselves; views that leave it out are refused.
 
     Attributes:
         window: frames an image; None takes the whole sequence as one.
@@ -61,8 +61,18 @@ class DynamicViews(Views, Representation):
             raise InvalidSuite(f"dynamic_views: pooling is {self.pooling}; give averaged or plain.")
 
     def resolve(self, modalities: frozenset[str]) -> Self:
-        """Fix the channels, and of a video the one view."""
+        """Fix the channels, and of a video the one view.
+
+        Raises:
+            InvalidSuite: no view from the front is among those that are asked of a video, or as in `Views`.
+        """
         if "video" in modalities:
+            if (0.0, 0.0) not in zip(self.yaws, self.pitches or (0.0,) * len(self.yaws), strict=True):
+                asked = ", ".join(f"{yaw:g}" for yaw in self.yaws)
+                raise InvalidSuite(
+                    f"dynamic_views: asks for yaws of {asked} degrees, and a video shows the front alone; "
+                    "take meshes, or add the view at yaw 0 and pitch 0."
+                )
             modalities |= {"texture"}
             return replace(super().resolve(modalities), yaws=(0.0,), pitches=(), channels=("texture",))
         return super().resolve(modalities)

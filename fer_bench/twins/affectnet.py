@@ -222,7 +222,7 @@ def _lists_2017(twin: NewTwin, rows: list[tuple[Shot, list[str]]]) -> None:
     lines["train"].append(f"7/{'0' * 40}.jpg,{','.join(rows[0][1])}")
     twin.quirks.append(f"training.csv names 7/{'0' * 40}.jpg, which is absent.")
     lines["train"].append(f"../../outside.jpg,{','.join(rows[0][1])}")
-    twin.quirks.append("The last row of training.csv names a path outside the folder.")
+    twin.quirks.append(f"training.csv:{len(lines['train'])} names ../../outside.jpg, a path outside the folder.")
     for split, name in (("train", "training"), ("val", "validation")):
         twin.write(f"Manually_Annotated_file_lists/{name}.csv", "\n".join([*lines[split], ""]))
     twin.variants.append("validation.csv has no header.")

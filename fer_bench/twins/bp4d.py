@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from fer_bench.expressions import BP4D_CODES
 from fer_bench.geometry.images import write_image
-from fer_bench.geometry.obj import write_obj
 from fer_bench.geometry.vrml_writer import write_vrml_sequence_frame
 from fer_bench.twins.actions import unit_intensities
 from fer_bench.twins.base import NewTwin, TwinWriter
@@ -97,16 +96,12 @@ class _Work:
         self._write_tables(subject, task, [int(stem) for stem in stems], np.array([f.weights for f in frames]))
 
     def _write_frame(self, folder: Path, stem: str, frame: Captured) -> None:
-        mesh = frame.mesh
         if self.layout == "wrl":
-            path = folder / f"{stem}.wrl"
+            path, mesh = folder / f"{stem}.wrl", frame.mesh
             write_vrml_sequence_frame(path, mesh.vertices, mesh.triangles, mesh.uv, f"{stem}.jpg")
+            write_image(folder / f"{stem}.jpg", frame.texture)
         else:
-            path = folder / f"{stem}.obj"
-            write_obj(path, mesh.vertices, mesh.polygons, mesh.uv, mesh.uv_polygons, f"{stem}.mtl", "face")
-            material = f"newmtl face\nKd 1 1 1\nmap_Kd {stem}.jpg\n"
-            (folder / f"{stem}.mtl").write_bytes(material.encode())
-        write_image(folder / f"{stem}.jpg", frame.texture)
+            frame.write_obj(folder, stem)
 
     def _write_tables(self, subject: str, task: str, numbers: list[int], weights: NDArray[np.float64]) -> None:
         seen = unit_intensities(weights)

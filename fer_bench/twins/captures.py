@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fer_bench.geometry.images import write_image
+from fer_bench.geometry.obj import write_obj
 from fer_bench.twins.performance import POSED, Timing, head_motion, performance
 from fer_bench.twins.population import Population
 from fer_bench.twins.scans import Indices, Pose, ScannedMesh, scan_face
@@ -35,6 +38,15 @@ class Captured:
     texture: NDArray[np.uint8]
     weights: NDArray[np.float64]
 
+    def write_obj(self, folder: Path, stem: str) -> None:
+        """Write the frame as `{stem}.obj` with its material `{stem}.mtl` and its texture `{stem}.jpg`."""
+        mesh = self.mesh
+        path = folder / f"{stem}.obj"
+        write_obj(path, mesh.vertices, mesh.polygons, mesh.uv, mesh.uv_polygons, f"{stem}.mtl", "face")
+        material = f"newmtl face\nKd 1 1 1\nmap_Kd {stem}.jpg\n"
+        (folder / f"{stem}.mtl").write_bytes(material.encode())
+        write_image(folder / f"{stem}.jpg", self.texture)
+
 
 def capture(
     people: Population,
@@ -57,11 +69,31 @@ def capture(
         timing: When the expression happens.
         degrees: How much the head moves.
     """
-    person, rng = people.person(subject), people.rng(subject, sequence)
-    weights = performance(person.style, expression, frames, rng, timing=timing)
+    rng = people.rng(subject, sequence)
+    weights = performance(people.person(subject).style, expression, frames, rng, timing=timing)
+    poses = head_motion(frames, rng, degrees=degrees, start=seat(rng))
+    yield from scan_frames(people, subject, sequence, weights, poses)
+
+
+def seat(rng: np.random.Generator) -> Pose:
+    """How somebody sits before the cameras."""
     sits = Pose.draw(rng)
-    start = Pose(sits.rotation, sits.shift + np.array([0.0, 0.0, _DISTANCE_MM]))
-    for number, pose in enumerate(head_motion(frames, rng, degrees=degrees, start=start)):
+    return Pose(sits.rotation, sits.shift + np.array([0.0, 0.0, _DISTANCE_MM]))
+
+
+def scan_frames(
+    people: Population, subject: str, sequence: str, weights: NDArray[np.float64], poses: Sequence[Pose]
+) -> Iterator[Captured]:
+    """Film a performance that is given.
+
+    Args:
+        people: Whose population.
+        subject, sequence: Names, which decide noise and faults.
+        weights: (frames, 53) as `performance` gives them.
+        poses: Of the head, one a frame.
+    """
+    person = people.person(subject)
+    for number, pose in enumerate(poses):
         own = people.rng(subject, sequence, number)
         mesh = scan_face(
             people.model,

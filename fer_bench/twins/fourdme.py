@@ -1,4 +1,4 @@
-"""A twin of 4DME: grey videos of synthetic people whose faces give something away."""
+"""A twin of 4DME: videos or meshes of synthetic people whose faces give something away."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from fer_bench.geometry.images import write_image
 from fer_bench.geometry.spreadsheet import Value, write_sheet
 from fer_bench.twins.actions import units_of
 from fer_bench.twins.base import NewTwin, TwinWriter
+from fer_bench.twins.captures import Captured, scan_frames, seat
+from fer_bench.twins.coarse import coarse
 from fer_bench.twins.face import FaceModel
 from fer_bench.twins.performance import MICRO, apex, performance
 from fer_bench.twins.photographs import Setting, photograph
-from fer_bench.twins.population import Population
+from fer_bench.twins.population import Person, Population
 from fer_bench.twins.quotas import apportion
+from fer_bench.twins.scans import Pose
 
 _CLIPS = 267  # of 41 people
 _SHARES = {
@@ -37,6 +40,8 @@ _SHARES = {
     "others": 31,
 }
 _PIXELS = {"meb": (320, 240), "cas": (128, 128), "4dmr": (128, 128)}
+# Of each mesh: 20 people have some 1,300 of them, which take about 150 MB. What the cameras give has far more.
+VERTICES = 1200
 _SIDE = 25.0  # degrees between the face and either camera of the challenge's two views
 _MICRO_SHEET = "4DME_Labelling_Micro_release v1.xlsx"
 _ONE_LABEL_SHEET = "Micro_and_Macro-expression_labels_new_2D_oneLabel.xlsx"
@@ -45,16 +50,26 @@ _ONE_LABEL_SHEET = "Micro_and_Macro-expression_labels_new_2D_oneLabel.xlsx"
 def _fill(twin: NewTwin) -> None:
     """Six or seven clips a person of about ten frames, and a label table; as many clips as the distribution's with its
     41 people. Layouts: `meb`, a folder `gray_micro` and a spreadsheet of several labels a clip; `cas`, cropped frames
-    and a spreadsheet of one label; `4dmr`, two views a frame and a table of zeros and ones.
+    and a spreadsheet of one label; `4dmr`, two views a frame and a table of zeros and ones; `mesh`, the clips and the
+    spreadsheet of `meb` with textured meshes instead of photographs, stored as nobody knows whether the real ones are.
     """
-    people = Population("fourdme", twin.model, twin.seed)
+    people = population(twin.model, twin.seed, twin.layout)
     takes = plan(people, twin.subjects)
     apexes = twin.map(_Work(twin.folder, people, twin.layout), takes)
-    write = {"meb": _sheet_of_several, "cas": _sheet_of_one, "4dmr": _table_of_ones}[twin.layout]
+    write = {"cas": _sheet_of_one, "4dmr": _table_of_ones}.get(twin.layout, _sheet_of_several)
     write(twin, takes, apexes)
+    if twin.layout == "mesh":
+        _damage(twin, takes)
 
 
-write_twin = TwinWriter("fourdme", "4DME", _fill, default_subjects=20, max_subjects=41, layouts=("meb", "cas", "4dmr"))
+write_twin = TwinWriter(
+    "fourdme", "4DME", _fill, default_subjects=20, max_subjects=41, layouts=("meb", "cas", "4dmr", "mesh")
+)
+
+
+def population(model: FaceModel, seed: int, layout: str) -> Population:
+    """The twin's people: the same in all layouts, but for the number of their vertices."""
+    return Population("fourdme", coarse(model, VERTICES) if layout == "mesh" else model, seed)
 
 
 class Take(NamedTuple):
@@ -105,6 +120,12 @@ class _Work:
 
     def __call__(self, take: Take) -> int:
         """The number of the apex frame."""
+        if self.layout == "mesh":
+            frames = list(scan(self.people, take))
+            for number, frame in enumerate(frames, start=take.onset):
+                path = self.folder / _frame(self.layout, take, number)
+                frame.write_obj(path.parent, path.stem)
+            return take.onset + apex(np.array([frame.weights for frame in frames]))
         weights, images = film(self.people, take, self.layout)
         for number, image in enumerate(images, start=take.onset):
             write_image(self.folder / _frame(self.layout, take, number), image)
@@ -114,10 +135,9 @@ class _Work:
 def film(people: Population, take: Take, layout: str) -> tuple[NDArray[np.float64], list[NDArray[np.uint8]]]:
     """The expression weights (frames, 53) and the grey frames of a clip, two views side by side in the challenge."""
     person, rng = people.person(take.subject), people.rng("clip", take.clip)
-    weights = performance(person.style, take.emotion, take.frames, rng, timing=MICRO)
-    # Everybody sat before the same wall, and moved a little.
+    weights, turns = _move(person, take, rng)
+    # Everybody sat before the same wall.
     setting = Setting.draw(people.rng(take.subject, "setting"), wild=False)
-    turns = rng.uniform(0.3, 1.5, 3) * np.sin(np.linspace(0, 3, take.frames)[:, None] + rng.uniform(0, 6, 3))
     images = []
     for weight, (pitch, yaw, roll) in zip(weights, turns.tolist(), strict=True):
         views = [
@@ -129,6 +149,21 @@ def film(people: Population, take: Take, layout: str) -> tuple[NDArray[np.float6
         ]
         images.append(np.hstack([view.image for view in shown]))
     return weights, images
+
+
+def scan(people: Population, take: Take) -> Iterator[Captured]:
+    """The meshes of a clip: the same face and head as in its video, seen by the cameras of a scanner."""
+    weights, turns = _move(people.person(take.subject), take, people.rng("clip", take.clip))
+    start = seat(people.rng("clip", take.clip, "seat"))
+    poses = [Pose(Pose.turned(*turn).rotation @ start.rotation, start.shift) for turn in turns.tolist()]
+    return scan_frames(people, take.subject, take.clip, weights, poses)
+
+
+def _move(person: Person, take: Take, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the face does, (frames, 53) expression weights, and the head, (frames, 3) pitch, yaw and roll in degrees."""
+    weights = performance(person.style, take.emotion, take.frames, rng, timing=MICRO)
+    turns = rng.uniform(0.3, 1.5, 3) * np.sin(np.linspace(0, 3, take.frames)[:, None] + rng.uniform(0, 6, 3))
+    return weights, turns
 
 
 def preview(model: FaceModel, seed: int) -> list[tuple[str, NDArray[np.uint8]]]:
@@ -150,6 +185,8 @@ def _frame(layout: str, take: Take, number: int) -> str:
         return f"gray_micro/{take.subject}/{take.clip}/{number}.jpg"
     if layout == "cas":
         return f"4DME/micro_short_gray_video_cropped/{take.subject}/{take.clip}/Frame_{number:09d}.jpg"
+    if layout == "mesh":
+        return f"{take.subject}/{take.clip}/{number}.obj"
     return f"{'test' if take.tested else 'train'}/{take.clip}/{number:04d}.jpg"
 
 
@@ -201,3 +238,16 @@ def _table_of_ones(twin: NewTwin, takes: list[Take], _: list[int]) -> None:
         twin.write("train.csv", file.getvalue())
     if tested := [take.clip for take in takes if take.tested]:
         twin.quirks.append(f"The {len(tested)} clips from test/{tested[0]} on have no label.")
+
+
+def _damage(twin: NewTwin, takes: list[Take]) -> None:
+    """What is wrong with meshes, as in copies of other 4D datasets."""
+    lost, bare = takes[1], takes[-1]
+    texture = Path(_frame("mesh", bare, bare.onset + 2)).with_suffix(".jpg")
+    (twin.folder / texture).unlink()
+    twin.quirks.append(f"{texture} is missing, though its mesh and its material are there.")
+    mesh = Path(_frame("mesh", lost, lost.onset + 3))
+    for path in (mesh, mesh.with_suffix(".mtl")):
+        (twin.folder / path).unlink()
+    twin.quirks.append(f"{mesh.with_suffix('.jpg')} has no mesh.")
+    twin.variants.append("Some frames have a hole, or a few spikes.")

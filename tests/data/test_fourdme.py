@@ -327,29 +327,116 @@ def test_grey_frames_are_taken_before_crops_and_fewer_clips(tmp_path: Path) -> N
 OBJ = b"mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\nf 1/1 2/2 3/3\n"
 
 
-def test_meshes_are_read_where_there_are_no_videos(tmp_path: Path) -> None:
-    root = tmp_path / "a"
-    write(root, LABELS, xlsx([COLUMNS, *ROWS]))
+UNMAPPED = b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
+
+
+def photograph() -> bytes:
     with io.BytesIO() as file:
         Image.new("RGB", (4, 4), (9, 9, 9)).save(file, "PNG")
-        texture = file.getvalue()
+        return file.getvalue()
+
+
+def meshes(root: Path, names: Iterable[str] = NAMES, textures: int = 2, mesh: bytes = OBJ, place: str = "m/") -> Path:
+    """Clips of two frames, so many of them with a texture."""
+    write(root, LABELS, xlsx([COLUMNS, *ROWS]))
+    for name in names:
+        for number, frame in enumerate((2, 10)):
+            write(root, f"{place}{name}/{frame}.obj", mesh)
+            if number < textures:
+                write(root, f"{place}{name}/{frame}.jpg", photograph())
+    return root
+
+
+def test_meshes_are_read_where_there_are_no_videos(tmp_path: Path) -> None:
+    root = meshes(tmp_path / "a")
+    assert not any("name of no mesh" in sentence for sentence in told(root, "warning"))
     for name in NAMES:
-        for frame in (2, 10):
-            write(root, f"meshes/{name}/{frame}.obj", OBJ)
-            write(root, f"meshes/{name}/{frame}.jpg", texture)
-        write(root, f"meshes/{name}/thumbnail.jpg")
+        write(root, f"m/{name}/thumbnail.jpg")
     assert labels(root) == ALL
     files = FourDME.index(root)["files"][0]
     assert [name.rpartition("/")[2] for name in files] == ["2.obj", "2.jpg", "10.obj", "10.jpg"]
-    assert any("each .obj is taken as one frame" in sentence for sentence in told(root, "assumed"))
+    assumed = " ".join(told(root, "assumed"))
+    assert "each .obj is taken as one frame" in assumed
+    assert "bears the name of a mesh is its texture" in assumed
+    assert one(told(root, "warning"), "name of no mesh") == tuple(f"m/{name}/thumbnail.jpg" for name in NAMES)
     clip = FourDME.load(root, files)
     assert len(clip) == 2
     scan = clip[1]
     assert isinstance(scan, Scan)
     assert np.array_equal(scan.vertices, np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], dtype=np.float32))
     assert scan.texture is not None
+
+
+def test_videos_go_before_meshes_and_that_is_told(tmp_path: Path) -> None:
+    root = meshes(tmp_path / "a")
+    assert FourDME.offers(root) == {"sequence", "texture"}
     clips(root, "gray_micro/", NAMES[:1])
-    assert all(name.endswith(".jpg") for name in FourDME.index(root)["files"][0]), "videos first"
+    assert all(name.endswith(".jpg") for name in FourDME.index(root)["files"][0])
+    assert FourDME.offers(root) == {"video"}
+    assert one(told(root, "assumed"), "videos go first") == ("m",)
+    assert not any("each .obj" in sentence for sentence in told(root, "assumed"))
+
+
+@pytest.mark.parametrize("of_meshes", [1, 2, 3])
+def test_clips_of_one_place_are_of_one_kind(tmp_path: Path, of_meshes: int) -> None:
+    root = meshes(tmp_path / "a", NAMES[:of_meshes])
+    clips(root, "m/", NAMES[of_meshes:])
+    kept, left = (NAMES[of_meshes:], NAMES[:of_meshes]) if of_meshes == 1 else (NAMES[:of_meshes], NAMES[of_meshes:])
+    assert list(FourDME.index(root)["id"]) == kept
+    among = "meshes among clips of photographs" if of_meshes == 1 else "photographs among clips of meshes"
+    assert one(told(root, "warning"), among) == tuple(left)
+    assert FourDME.offers(root) == ({"video"} if of_meshes == 1 else {"sequence", "texture"})
+    assert not any("videos go first" in sentence for sentence in told(root, "assumed"))
+    clip = FourDME.load(root, FourDME.index(root)["files"][0])
+    assert isinstance(clip[0], Photo) if of_meshes == 1 else isinstance(clip[0], Scan)
+
+
+def test_a_root_of_videos_offers_a_video(tmp_path: Path) -> None:
+    assert FourDME.offers(meb(tmp_path / "a")) == {"video"} == FourDME.modalities
+
+
+@pytest.mark.parametrize(
+    ("textures", "mesh", "offered"),
+    [
+        (2, OBJ, {"sequence", "texture"}),
+        (1, OBJ, {"sequence", "texture"}),  # as many as a dynamic image asks for
+        (0, OBJ, {"sequence"}),
+        (2, UNMAPPED, {"sequence"}),  # a photograph and nothing more
+        (2, b"no mesh", {"sequence", "texture"}),  # the doctor names what is broken
+    ],
+)
+def test_meshes_offer_texture_if_they_can_be_drawn_with_it(
+    tmp_path: Path, textures: int, mesh: bytes, offered: set[str]
+) -> None:
+    root = meshes(tmp_path / "a", textures=textures, mesh=mesh)
+    assert FourDME.offers(root) == offered
+    if mesh != b"no mesh":
+        frames = [scan for files in FourDME.index(root)["files"] for scan in FourDME.load(root, files)]
+        drawn = sum(scan.texture is not None for scan in frames)
+        assert ("texture" in offered) == (drawn * 2 >= len(frames))
+
+
+def test_most_clips_decide_on_texture(tmp_path: Path) -> None:
+    root = meshes(tmp_path / "a", NAMES[:2])
+    meshes(root, NAMES[2:], textures=0)
+    assert FourDME.offers(root) == {"sequence"}, "half of them cannot be drawn"
+    for frame in (2, 10):
+        write(root, f"m/{NAMES[2]}/{frame}.jpg", photograph())
+    assert FourDME.offers(root) == {"sequence", "texture"}
+    bare = tuple(f"m/{NAMES[3]}/{frame}.obj" for frame in (10, 2))
+    assert one(told(root, "missing"), "textures of meshes") == bare
+
+
+def test_textures_of_other_names_are_told_and_not_guessed(tmp_path: Path) -> None:
+    root = meshes(tmp_path / "a", textures=0)
+    assert any(sentence.endswith("bears the name of one") for sentence in told(root, "assumed"))
+    for name in NAMES:
+        write(root, f"m/{name}/a.mtl", b"newmtl a\nmap_Kd skin.png\n")
+        write(root, f"m/{name}/skin.png", photograph())
+    assert FourDME.offers(root) == {"sequence"}
+    assert any(".mtl" in sentence for sentence in told(root, "assumed"))
+    assert len(one(told(root, "warning"), "name of no mesh")) == len(NAMES)
+    assert not told(root, "missing")
 
 
 def test_action_units(tmp_path: Path) -> None:

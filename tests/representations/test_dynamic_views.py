@@ -107,6 +107,18 @@ def test_a_video_has_one_view(tmp_path: Path) -> None:
     assert row[0, 0, 10, 2] < row[0, 0, 1, 1] < row[0, 0, 10, 17]
 
 
+def test_a_video_has_no_side() -> None:
+    video = frozenset({"video"})
+    for yaws, pitches in (((-30.0,), ()), ((-20.0, 20.0), ()), ((0.0, 20.0), (15.0, 0.0))):
+        views = DynamicViews(yaws=yaws, pitches=pitches)
+        with pytest.raises(InvalidSuite, match=r"^dynamic_views: asks for .* a video shows the front alone; .*\.$"):
+            views.resolve(video)
+        assert views.resolve(BOTH).yaws == yaws, "meshes show every side"
+    for yaws in ((0.0,), (-20.0, 0.0, 20.0), (-30, -0.0)):
+        front = DynamicViews(yaws=yaws).resolve(video)
+        assert (front.yaws, front.pitches, front.channels) == ((0.0,), (), ("texture",))
+
+
 def test_resolve_label_and_parameters() -> None:
     views = DynamicViews().resolve(BOTH)
     assert views.channels == ("texture",)

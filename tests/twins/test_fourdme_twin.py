@@ -8,13 +8,15 @@ import pytest
 
 from fer_bench.data.doctor import diagnose
 from fer_bench.data.fourdme import FourDME
+from fer_bench.geometry.scan import Scan
 from fer_bench.geometry.spreadsheet import read_sheet
 from fer_bench.records import read_json
+from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.twins.face import procedural_face
-from fer_bench.twins.fourdme import plan, write_twin
+from fer_bench.twins.fourdme import plan, population, write_twin
 from fer_bench.twins.population import Population
 
-PEOPLE = {"meb": 2, "cas": 1, "4dmr": 2}
+PEOPLE = {"meb": 2, "cas": 1, "4dmr": 2, "mesh": 2}
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +66,59 @@ def test_the_doctor_reports_each_fault_and_nothing_else(roots: dict[str, Path], 
     diagnosis = diagnose(FourDME, roots[layout])
     assert not diagnosis.broken
     told = [finding for finding in diagnosis.findings if finding.kind in ("missing", "warning", "error")]
-    (quirk,) = read_json(roots[layout] / "twin.json")["quirks"]
-    assert len(told) == 1
-    assert told[0].names[0].rpartition("/")[2] in quirk
-    assert str(len(told[0].names)) in quirk
+    quirks = read_json(roots[layout] / "twin.json")["quirks"]
+    assert len(told) == len(quirks) == (3 if layout == "mesh" else 1)
+    for finding in told:
+        name = Path(finding.names[0]).with_suffix("").name
+        assert [str(len(finding.names)) in quirk for quirk in quirks if name in quirk] == [True]
+
+
+@pytest.mark.parametrize("layout", write_twin.layouts)
+def test_a_layout_offers_what_it_holds(roots: dict[str, Path], layout: str) -> None:
+    assert FourDME.offers(roots[layout]) == ({"sequence", "texture"} if layout == "mesh" else {"video"})
+
+
+def test_meshes_are_of_the_people_and_takes_of_the_videos(roots: dict[str, Path]) -> None:
+    video, mesh = (FourDME.index(roots[layout]) for layout in ("meb", "mesh"))
+    assert mesh.drop(columns="files").equals(video.drop(columns="files"))
+    sheet = "4DME_Labelling_Micro_release v1.xlsx"
+    assert read_sheet(roots["mesh"] / sheet) == read_sheet(roots["meb"] / sheet), "onset, apex and offset too"
+    lost = 0
+    for photographs, meshes in zip(video["files"], mesh["files"], strict=True):
+        numbers = [Path(name).stem for name in photographs]
+        there = [Path(name).stem for name in meshes if name.endswith(".obj")]
+        assert set(there) <= set(numbers)
+        lost += len(numbers) - len(there)
+    assert lost == 1
+    models = (population(procedural_face(), 5, layout).person("S01") for layout in ("meb", "mesh"))
+    (first, second) = models
+    np.testing.assert_array_equal(first.identity, second.identity)
+    np.testing.assert_array_equal(first.style.asymmetry, second.style.asymmetry)
+
+
+def test_a_mesh_clip_moves_a_little_in_millimetres(roots: dict[str, Path]) -> None:
+    index = FourDME.index(roots["mesh"])
+    scans = list(FourDME.load(roots["mesh"], index["files"].iloc[0]))
+    assert all(isinstance(scan, Scan) and scan.texture is not None for scan in scans)
+    heights = [float(np.ptp(scan.vertices[:, 1])) for scan in scans]
+    assert 120 < min(heights) <= max(heights) < 260
+    middles = np.array([scan.vertices.mean(axis=0) for scan in scans])
+    assert 0.2 < np.ptp(middles, axis=0).max() < 12, "a head that does not quite hold still"
+    assert len({len(scan.vertices) for scan in scans}) > 1, "frames are scans of their own"
+
+
+def test_a_mesh_clip_is_seen_from_three_sides_in_its_colours(roots: dict[str, Path]) -> None:
+    views = DynamicViews(yaws=(-30, 0, 30), size=48, frames=4).resolve(FourDME.offers(roots["mesh"]))
+    assert views.channels == ("texture",)
+    files = FourDME.index(roots["mesh"])["files"].iloc[0]
+    (row,) = views.extract(FourDME.load(roots["mesh"], files))
+    assert row.shape == (3, 3, 48, 48)
+    sides = row.astype(float)
+    assert all(side.std() > 3 for side in sides)
+    for one, other in ((0, 1), (1, 2), (0, 2)):
+        assert np.abs(sides[one] - sides[other]).mean() > 3
+    # Of colours, not of a grey drawing.
+    assert np.abs(sides[:, 0] - sides[:, 2]).max() > 0
 
 
 def test_the_labels_are_those_of_the_plan(roots: dict[str, Path]) -> None:
