@@ -60,8 +60,8 @@ def deit(
         drop_path_rate=drop_path,
     )
     if size == "nano":
-        # DeiT draws all matrices with a standard deviation of 0.02. At a width of 64 that leaves next to nothing of what
-        # the class token sees of the patches, and training stays at chance for dozens of epochs.
+        # DeiT draws all matrices with a standard deviation of 0.02. At a width of 64 that leaves next to nothing of
+        # what the class token sees of the patches, and training stays at chance for dozens of epochs.
         for name, layer in network.named_modules():
             if isinstance(layer, nn.Linear) and name != "head":
                 nn.init.xavier_uniform_(layer.weight)
