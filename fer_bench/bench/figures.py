@@ -125,7 +125,7 @@ def bars(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, 
                 )
     # A bar's length is its value, so that bars start at 0; markers alone need not.
     lowest = 0 if found else 10 * math.floor(min(float(row.value) for row in marked.values()) / 10)
-    ax.set_ylim(lowest, 101)
+    ax.set_ylim(lowest, 103)
     ax.set_xticks(range(len(protocols)), [p.partition("@")[0].replace("-", "-\n", 1) for p in protocols])
     ax.set_xlabel("protocol")
     ax.set_ylabel("accuracy (%), 95 % interval" if found else "accuracy (%)")

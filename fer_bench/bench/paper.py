@@ -19,12 +19,15 @@ from fer_bench.bench.statistics import Interval, clustered_bootstrap, clustered_
 from fer_bench.bench.suite import read_suite, resolve_arguments
 from fer_bench.bench.verdict import Measured, Verdict, departures, judge
 from fer_bench.errors import InvalidFile, UnknownName
-from fer_bench.metrics import score
+from fer_bench.metrics import presence_pairs, score
 from fer_bench.protocols import Protocol
 from fer_bench.records import OUTPUT, Result
 
 HEADLINES = {"classification": "accuracy", "multilabel": "f1_two_sided", "valence_arousal": "ccc"}
 """What is shown of an entry of which the paper prints nothing."""
+
+_ANSWERS = ("absent", "present")
+_OF_ONE = {"accuracy": "accuracy", "f1_two_sided": "f1_macro"}
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,7 @@ def measure(own: Evidence, others: Sequence[Evidence], name: str, scale: float =
             return Measured(state="predicted other samples than what it is compared with", data=data, departures=apart)
         value, interval = gain
     else:
-        value, interval = own.row.metrics[name], _interval(own.protocol, name, table)
+        value, interval = own.row.metrics[name], bootstrap_interval(own.protocol, name, table)
     return Measured(
         value=scale * value,
         low=None if interval.low is None else scale * interval.low,
@@ -230,13 +233,21 @@ def measure(own: Evidence, others: Sequence[Evidence], name: str, scale: float =
     )
 
 
-def _interval(protocol: Protocol, name: str, table: pd.DataFrame) -> Interval:
+def bootstrap_interval(protocol: Protocol, name: str, table: pd.DataFrame) -> Interval:
     """95 % bootstrap over subjects of any metric of `score`."""
     outputs, truth = _arrays(protocol, table)
     subjects = table["subject"].to_numpy(dtype=object)
+    metric, _, one = name.rpartition("_")
+    if protocol.task == "multilabel" and one in protocol.classes and metric in _OF_ONE:
+        # One class of several is a question of two answers, and resampling its counts is a hundred times quicker.
+        there, found = (
+            each[:, protocol.classes.index(one)] for each in presence_pairs(outputs, truth, protocol.classes)
+        )
+        answers = np.eye(2)[found.astype(np.int64)]
+        return metric_interval("classification", _OF_ONE[metric], answers, there.astype(np.int64), _ANSWERS, subjects)
     try:
         return metric_interval(protocol.task, name, outputs, truth, protocol.classes, subjects)
-    except UnknownName:  # a metric of one class, which has no quicker way
+    except UnknownName:  # a metric that is no function of counts
         return clustered_bootstrap(
             lambda o, t: score(protocol.task, o, t, protocol.classes, protocol.tested)[name], subjects, outputs, truth
         )

@@ -69,7 +69,7 @@ class Faker:
             cell.report(state, message="it broke")  # type: ignore[arg-type]
             return cell
         trained = wanted["epochs"] if epochs is None else epochs
-        table = predictions(question.classes, question.tested, question.task, fold, accuracy, subjects, each)
+        table = self.predictions(question.classes, question.tested, question.task, fold, accuracy, subjects, each)
         table.to_parquet(cell.folder / "predictions.parquet", index=False)
         outputs = table[[f"{OUTPUT}{name}" for name in question.outputs]].to_numpy()
         metrics = score(question.task, outputs, table["label"].to_numpy(object), question.classes, question.tested)
@@ -96,35 +96,35 @@ class Faker:
         path.parent.mkdir(parents=True)
         pd.DataFrame(lines).to_csv(path, index=False)
 
-
-def predictions(
-    classes: tuple[str, ...],
-    tested: tuple[str, ...],
-    task: str,
-    fold: int,
-    accuracy: float,
-    subjects: int,
-    each: int,
-) -> pd.DataFrame:
-    """A predictions file of one fold; for the same fold, the same samples."""
-    random = np.random.default_rng(fold)
-    n, true = subjects * each, tested or classes
-    truth = random.integers(len(true), size=n)
-    luck = random.random(n)
-    if task == "multilabel":
-        outputs = np.where(np.arange(len(classes)) == truth[:, None], 1.0, -1.0)
-        wrong = random.random(outputs.shape) >= accuracy
-        outputs = np.where(wrong, -outputs, outputs)
-    else:
-        index = np.array([classes.index(true[t]) for t in truth])
-        chosen = np.where(luck < accuracy, index, (index + 1) % len(classes))
-        outputs = np.eye(len(classes))[chosen]
-    table = pd.DataFrame(outputs, columns=[f"{OUTPUT}{name}" for name in classes])
-    people = [f"S{fold:02d}{number:02d}" for number in np.arange(n) // each]
-    table.insert(0, "label", [true[t] for t in truth])
-    table.insert(0, "subject", people)
-    table.insert(0, "id", [f"{person}_{number}" for number, person in enumerate(people)])
-    return table
+    @staticmethod
+    def predictions(
+        classes: tuple[str, ...],
+        tested: tuple[str, ...],
+        task: str,
+        fold: int,
+        accuracy: float,
+        subjects: int,
+        each: int,
+    ) -> pd.DataFrame:
+        """A predictions file of one fold; for the same fold, the same samples."""
+        random = np.random.default_rng(fold)
+        n, true = subjects * each, tested or classes
+        truth = random.integers(len(true), size=n)
+        luck = random.random(n)
+        if task == "multilabel":
+            outputs = np.where(np.arange(len(classes)) == truth[:, None], 1.0, -1.0)
+            wrong = random.random(outputs.shape) >= accuracy
+            outputs = np.where(wrong, -outputs, outputs)
+        else:
+            index = np.array([classes.index(true[t]) for t in truth])
+            chosen = np.where(luck < accuracy, index, (index + 1) % len(classes))
+            outputs = np.eye(len(classes))[chosen]
+        table = pd.DataFrame(outputs, columns=[f"{OUTPUT}{name}" for name in classes])
+        people = [f"S{fold:02d}{number:02d}" for number in np.arange(n) // each]
+        table.insert(0, "label", [true[t] for t in truth])
+        table.insert(0, "subject", people)
+        table.insert(0, "id", [f"{person}_{number}" for number, person in enumerate(people)])
+        return table
 
 
 @pytest.fixture
