@@ -79,7 +79,7 @@ def version(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(metavar="methods|datasets|protocols|suites", help="What to list.")],
+    kind: Annotated[str, typer.Argument(metavar="methods|datasets|protocols|suites|papers", help="What to list.")],
     name: Annotated[str | None, typer.Argument(help="One of them: print all that is known of it.")] = None,
 ) -> None:
     """List what there is, or describe one of it."""
@@ -148,6 +148,28 @@ def leaderboard(
     from fer_bench.bench import commands
 
     commands.write_leaderboard(suite, settings or [], runs, out)
+
+
+@app.command()
+def paper(
+    name: Annotated[str, typer.Argument(metavar="PAPER", help="A paper's id (fer-bench list papers).")],
+    table: Annotated[
+        str | None, typer.Argument(help="Show one of its tables: II, 'Fig. 3' or figure3. The files hold them all.")
+    ] = None,
+    runs: Runs = RUNS,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write papers/PAPER.md and .csv to.")] = Path(
+        "leaderboards"
+    ),
+    figures: Annotated[bool, typer.Option("--figures", help="Also draw its figures, to papers/figures/.")] = False,
+) -> None:
+    """Put what a paper prints beside what was measured, with a verdict on each of its own values.
+
+    reproduced: the published value lies within the 95 % interval of the measured one; below, above: it does not; not
+    comparable: measured on other data or in another way (a twin, fewer epochs, other weights).
+    """
+    from fer_bench.bench import paper_commands
+
+    paper_commands.compare(name, table, runs, out, figures)
 
 
 @app.command()

@@ -52,14 +52,22 @@ def test_help_is_light_and_names_every_command() -> None:
         done = python(script, *arguments)
         assert done.stdout.rstrip().endswith("[]"), arguments
     text = call("--help").stdout + call("data", "--help").stdout
-    for command in ("list", "plan", "run", "status", "leaderboard", "evaluate", "check", "twin", "prepare"):
+    for command in ("list", "plan", "run", "status", "leaderboard", "paper", "evaluate", "check", "twin", "prepare"):
         assert f"\n  {command} " in text
 
 
 def test_lists_need_no_torch() -> None:
     script = "import sys\nfrom fer_bench.bench.describe import listing\n"
-    script += "[listing(k) for k in ('methods', 'datasets', 'protocols')]; print('torch' in sys.modules)"
+    script += "[listing(k) for k in ('methods', 'datasets', 'protocols', 'papers')]; print('torch' in sys.modules)"
     assert python(script).stdout == "False\n"
+
+
+def test_a_misspelt_paper_needs_no_torch() -> None:
+    for arguments in (["mti"], ["mit", "IV"]):
+        script = f"import sys; sys.argv = ['fer-bench', 'paper', *{arguments}]\nimport fer_bench.cli\n"
+        script += "try: fer_bench.cli.main()\nfinally: print('torch' in sys.modules)"
+        done = python(script)
+        assert (done.returncode, done.stdout) == (2, "False\n")
 
 
 @pytest.mark.parametrize(
@@ -71,6 +79,7 @@ def test_lists_need_no_torch() -> None:
         (["plan", "quickstart", "--set", "epoch=1"], "unknown key 'epoch'; did you mean"),
         (["list", "method"], "unknown kind 'method'; did you mean 'methods'"),
         (["list", "datasets", "bu3df"], "unknown dataset 'bu3df'; did you mean 'bu3dfe'"),
+        (["paper", "facetvlm"], "unknown paper 'facetvlm'; did you mean 'facet_vlm'"),
         (["evaluate", "none.csv", "--task", "valence_arousal"], "none.csv"),
         (["evaluate", "none.csv"], "needs either --task"),
         (["data", "check", "bu3dfe", "--root", "nowhere"], "nowhere: there is no such folder"),

@@ -20,6 +20,7 @@ from fer_bench.bench import registry
 from fer_bench.bench.describe import KINDS, listing
 from fer_bench.bench.doctor_page import page
 from fer_bench.bench.plan import Unsuitable, describe
+from fer_bench.bench.published import papers
 from fer_bench.bench.suite import read_suite, resolve_arguments
 from fer_bench.data.doctor import diagnose
 from fer_bench.errors import DatasetNotFound, FerBenchError
@@ -339,7 +340,13 @@ def test_a_suite_that_ships_is_valid(name: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_everything_is_listed_and_described(kind: str) -> None:
-    names = {"methods": METHODS, "datasets": DATASETS, "protocols": PROTOCOLS, "suites": SUITES}[kind]
+    names = {
+        "methods": METHODS,
+        "datasets": DATASETS,
+        "protocols": PROTOCOLS,
+        "suites": SUITES,
+        "papers": sorted(papers()),
+    }[kind]
     lines = listing(kind).splitlines()
     assert [line.split()[0] for line in lines] == names
     assert all(len(line.split()) > 2 for line in lines), "a name and what it is"

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from fer_bench.bench import registry
+from fer_bench.bench.published import papers, read_paper
 from fer_bench.errors import UnknownName
 from fer_bench.protocols import PROTOCOLS, Protocol
 
-KINDS = ("methods", "datasets", "protocols", "suites")
+KINDS = ("methods", "datasets", "protocols", "suites", "papers")
 
 
 def listing(kind: str, name: str | None = None) -> str:
     """All components of a kind, a line each, or everything known of one; raises `UnknownName`."""
     if kind not in KINDS:
         raise UnknownName("kind", kind, KINDS)
-    entries = {"methods": _methods, "datasets": _datasets, "protocols": _protocols, "suites": _suites}[kind]()
+    entries = {
+        "methods": _methods,
+        "datasets": _datasets,
+        "protocols": _protocols,
+        "suites": _suites,
+        "papers": _papers,
+    }[kind]()
     if name is not None:
         if name not in entries:
             raise UnknownName(kind.removesuffix("s"), name, entries)
@@ -45,6 +52,10 @@ def _suites() -> dict[str, str]:
     return {name: read_title(path) for name, path in registry.suites().items()}
 
 
+def _papers() -> dict[str, str]:
+    return {name: read_paper(name).notes.title for name in papers()}
+
+
 def _details(kind: str, name: str) -> str:
     if kind == "methods":
         from fer_bench.bench.suite import argument_lines
@@ -54,7 +65,20 @@ def _details(kind: str, name: str) -> str:
         return f"{registry.card('data', name)}\n\n{_around(name)}"
     if kind == "suites":
         return registry.suites()[name].read_text(encoding="utf-8").rstrip()
+    if kind == "papers":
+        return _paper(name)
     return _protocol(PROTOCOLS[name])
+
+
+def _paper(name: str) -> str:
+    """What it prints, by table, and what measures it."""
+    paper = read_paper(name)
+    lines = [f"{name}: {paper.notes.title}"]
+    for section in paper.sections:
+        measured = f"; measured by {' and '.join(section.suites)}" if section.suites else ""
+        title = f", {section.notes.title}" if section.notes.title else ""
+        lines.append(f"{section.heading}{title}: {len(section.rows)} printed values{measured}")
+    return "\n".join([*lines, *(f"- {note}" for note in paper.notes.notes)])
 
 
 def _around(dataset: str) -> str:

@@ -121,8 +121,8 @@ def _compared(row: Row, reference: Row) -> Row:
     mine, theirs = (table.sort_values(["id", "seed"], ignore_index=True) for table in (row.pooled, reference.pooled))
     if not mine[["id", "seed"]].equals(theirs[["id", "seed"]]):
         return row
-    outputs, truth = _arrays(protocol, mine)
-    other, _ = _arrays(protocol, theirs)
+    outputs, truth = arrays(protocol, mine)
+    other, _ = arrays(protocol, theirs)
     subjects = mine["subject"].to_numpy(dtype=object)
     found = metric_difference(protocol.task, HEADLINE[protocol.task], outputs, other, truth, protocol.classes, subjects)
     return replace(row, difference=found)
@@ -172,7 +172,7 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
         return replace(row, reason=row.reason or (mixed if len(questions) > 1 else ""))
     protocol = registry.find_protocol(protocol_id)
     pooled = pd.concat([table for _, _, table in done], ignore_index=True)
-    outputs, truth = _arrays(protocol, pooled)
+    outputs, truth = arrays(protocol, pooled)
     headline = HEADLINE[protocol.task]
     each = [r.metrics[headline] for r in results]
     return replace(
@@ -192,12 +192,12 @@ def _item_metrics(protocol: Protocol, done: list[tuple[Cell, Result, pd.DataFram
     files = [cell.folder / "items.parquet" for cell, _, _ in done]
     if not all(file.exists() for file in files):
         return {}
-    outputs, truth = _arrays(protocol, pd.concat([_predictions(file) for file in files], ignore_index=True))
+    outputs, truth = arrays(protocol, pd.concat([_predictions(file) for file in files], ignore_index=True))
     found = score(protocol.task, outputs, truth, protocol.classes, protocol.tested)
     return {f"item_{name}": value for name, value in found.items()}
 
 
-def _arrays(protocol: Protocol, table: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[Any]]:
+def arrays(protocol: Protocol, table: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[Any]]:
     """Raw outputs (N, outputs) and truth, as `score` takes them, of a table of predictions."""
     outputs = table[[f"{OUTPUT}{name}" for name in protocol.outputs]].to_numpy(dtype=np.float64)
     return outputs, np.array(protocol.truth(table), dtype=float if protocol.task == "valence_arousal" else object)

@@ -1,0 +1,293 @@
+"""The figures of papers, drawn from results, with what is printed beside them.
+
+Which figures a table has is said in the paper's notes; a figure here knows no paper by name. Colours are those of
+Okabe and Ito (*Color Universal Design*, 2008), which the colour-blind can tell apart.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from fer_bench.bench.cell import Cell
+from fer_bench.bench.paper import Evidence, measure
+from fer_bench.bench.published import LOGS, Paper, Published, Section
+from fer_bench.bench.verdict import AS_DISTRIBUTED
+from fer_bench.errors import InvalidFile, UnknownName
+from fer_bench.records import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Key = tuple[str, str]  # protocol, entry
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+DPI = 120
+_LOG_COLUMNS = {"loss": "test_loss", "accuracy": "test_acc1"}
+_ACCURACY = "accuracy"
+
+
+def draw(paper: Paper, section: Section, evidence: Mapping[Key, Evidence], folder: Path) -> list[Path]:
+    """Draw what the notes of a section name, as `<folder>/<paper>_<table>_<kind>.png`.
+
+    A figure of which there is nothing to draw, neither measured nor printed, is not written.
+
+    Raises:
+        UnknownName: the notes name a kind of figure that does not exist.
+    """
+    from matplotlib.figure import Figure  # needs no display, as pyplot may
+
+    written = []
+    for kind in section.notes.figures:
+        if kind not in KINDS:
+            raise UnknownName("kind of figure", kind, KINDS, f"{paper.name}_notes.yaml: {section.table}")
+        figure = Figure(dpi=DPI, layout="constrained")
+        if not KINDS[kind](figure, paper, section, evidence):
+            continue
+        path = folder / f"{paper.name}_{section.stem}_{kind}.png"
+        with atomic_write(path) as file:
+            figure.savefig(file, format="png")
+        written.append(path)
+    return written
+
+
+def curves(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
+    """Loss and accuracy by epoch. An entry `mit-tiny` is the line `mit` of the row of panels `tiny`, where the log of
+    that name in `<paper>_<table>_logs.csv` is drawn too; an entry of several cells is their mean."""
+    lines: dict[str, dict[str, pd.DataFrame]] = {}  # panel -> line -> log
+    for (_, entry), own in evidence.items():
+        name, _, panel = entry.rpartition("-")
+        logs = [training_log(cell) for cell in own.cells]
+        if logs:
+            lines.setdefault(panel, {})[name or entry] = pd.concat(logs).groupby(level=0).mean()
+    printed = published_log(paper.folder / f"{paper.name}_{section.stem}{LOGS}.csv")
+    panels = list(dict.fromkeys([*printed, *lines]))
+    if not panels:
+        return False
+    figure.set_size_inches(10, 1.2 + 2.6 * len(panels))
+    axes = figure.subplots(len(panels), 2, squeeze=False, sharex=True)
+    names = list(dict.fromkeys(name for each in lines.values() for name in each))
+    for row, panel in zip(axes, panels, strict=True):
+        for ax, quantity in zip(row, ("loss", _ACCURACY), strict=True):
+            factor = 100 if quantity == _ACCURACY else 1
+            if panel in printed:
+                log = printed[panel][_LOG_COLUMNS[quantity]]
+                ax.plot(
+                    log.index + 1, log, color="0.35", linestyle=":", linewidth=1.8, label="authors' log, test images"
+                )
+            for number, (name, log) in enumerate((n, lines.get(panel, {}).get(n)) for n in names):
+                if log is not None and f"val/{quantity}" in log:
+                    values = factor * log[f"val/{quantity}"].dropna()
+                    style = {"color": COLOURS[number], "linestyle": ("-", "--", "-.")[number % 3]}
+                    ax.plot(values.index + 1, values, **style, label=f"{name}, measured, validation")
+            ax.set_title(f"{panel}: {quantity}", fontsize=10)
+            ax.set_ylabel("loss (nats)" if quantity == "loss" else "accuracy (%)")
+            ax.grid(alpha=0.3)
+    for ax in axes[-1]:
+        ax.set_xlabel("epoch")
+    _legend(figure, axes.flat)
+    _title(figure, paper, section, evidence.values())
+    return True
+
+
+def bars(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
+    """Accuracy of each entry, grouped by protocol, with 95 % intervals; published values as markers, hollow where
+    derived."""
+    protocols, entries = _axes_of(evidence)
+    printed = _printed(paper)
+    marked = {key: printed[key] for key in evidence if key in printed}
+    found = {key: measure(own, [], _ACCURACY, 100.0) for key, own in evidence.items() if own.complete}
+    if not found and not marked:
+        return False
+    figure.set_size_inches(max(7.0, 1.0 + 1.6 * len(protocols)), 5.6)
+    ax = figure.subplots()
+    width = 0.8 / len(entries)
+    for number, entry in enumerate(entries):
+        places = {(p, entry): i + (number - (len(entries) - 1) / 2) * width for i, p in enumerate(protocols)}
+        for key, x in places.items():
+            if key in found and (value := found[key].value) is not None:
+                low, high = found[key].low, found[key].high
+                error = None if low is None or high is None else [[value - low], [high - value]]
+                ax.bar(x, value, 0.92 * width, color=COLOURS[number], yerr=error, capsize=3, label=entry)
+            if key in marked:
+                row, colour = marked[key], "black" if found else COLOURS[number]
+                face = "white" if row.derived else colour
+                label = ("published, derived" if row.derived else "published") + ("" if found else f": {entry}")
+                ax.plot(
+                    x, float(row.value), "D", color=colour, markerfacecolor=face, markersize=7, zorder=3, label=label
+                )
+    # A bar's length is its value, so that bars start at 0; markers alone need not.
+    lowest = 0 if found else 10 * math.floor(min(float(row.value) for row in marked.values()) / 10)
+    ax.set_ylim(lowest, 103)
+    ax.set_xticks(range(len(protocols)), [p.partition("@")[0].replace("-", "-\n", 1) for p in protocols])
+    ax.set_xlabel("protocol")
+    ax.set_ylabel("accuracy (%), 95 % interval" if found else "accuracy (%)")
+    ax.grid(axis="y", alpha=0.3)
+    ax.set_axisbelow(True)
+    _legend(figure, [ax])
+    _title(figure, paper, section, evidence.values() if found else ())
+    return True
+
+
+def scaling(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
+    """Training time of an epoch by the number of processes, with the line of an ideal speed-up from the fewest."""
+    times: dict[int, float] = {}
+    for own in evidence.values():
+        each = [r.fit_seconds / r.epochs for r in own.results if r.epochs]
+        if each:
+            trainer = own.cells[0].trainer
+            times[int(trainer["devices"]) * int(trainer["num_nodes"])] = float(np.mean(each))
+    if not times:
+        return False
+    processes = sorted(times)
+    first = processes[0]
+    figure.set_size_inches(7, 4.8)
+    ax = figure.subplots()
+    measured = [times[p] for p in processes]
+    ax.plot(processes, measured, "o-", color=COLOURS[0], label="measured")
+    for p, seconds in zip(processes, measured, strict=True):
+        ax.annotate(f"{seconds:.3g} s", (p, seconds), textcoords="offset points", xytext=(6, 6))
+    ax.plot(
+        processes, [times[first] * first / p for p in processes], "--", color=COLOURS[1], label=f"ideal, from {first}"
+    )
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log", base=2)
+    ax.set_xticks(processes, [str(p) for p in processes])
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.margins(0.12)
+    ax.set_xlabel("processes (devices x nodes)")
+    ax.set_ylabel("training time of an epoch (s)")
+    ax.grid(alpha=0.3)
+    ax.legend()
+    _title(figure, paper, section, evidence.values())
+    return True
+
+
+def heatmap(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
+    """Accuracy of each entry minus that of each other, in percentage points, a panel a protocol; a protocol of which
+    nothing is measured shows what is printed, and measured and printed values are never subtracted."""
+    protocols, entries = _axes_of(evidence)
+    printed = _printed(paper)
+    panels: dict[str, tuple[str, list[float]]] = {}  # protocol -> whose values, values
+    for protocol in protocols:
+        keys = [(protocol, entry) for entry in entries]
+        ours = [100 * evidence[k].row.metrics[_ACCURACY] if evidence[k].complete else math.nan for k in keys]
+        theirs = [float(printed[k].number or math.nan) if k in printed else math.nan for k in keys]
+        whose, values = ("published", theirs) if np.isnan(ours).all() else ("measured", ours)
+        if np.isfinite(values).sum() > 1:
+            panels[protocol] = whose, values
+    if not panels:
+        return False
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure.set_size_inches(2.0 + 3.6 * columns, 1.6 + 3.3 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    tables = {p: np.subtract.outer(values, values) for p, (_, values) in panels.items()}
+    bound = max(1.0, *(float(np.nanmax(np.abs(table))) for table in tables.values()))
+    image = None
+    for ax, (protocol, (whose, _)) in zip(axes.flat, panels.items(), strict=False):
+        table = tables[protocol]
+        image = ax.imshow(table, cmap="PuOr", vmin=-bound, vmax=bound)
+        ax.set_facecolor("0.85")  # where nothing is known
+        for (i, j), value in np.ndenumerate(table):
+            text = "n/a" if math.isnan(value) else f"{value:+.2f}" if i != j else "0"
+            red, green, blue, _ = image.cmap(image.norm(value))
+            dark = not math.isnan(value) and 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
+            ax.text(j, i, text, ha="center", va="center", color="white" if dark else "black")
+        ax.set_title(f"{protocol.partition('@')[0]} ({whose})", fontsize=10)
+        ax.set_xticks(range(len(entries)), entries, rotation=35, ha="right")
+        ax.set_yticks(range(len(entries)), entries)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_visible(False)
+    assert image is not None
+    figure.colorbar(image, ax=axes, label="accuracy of the row minus that of the column (pp)", shrink=0.8)
+    _title(
+        figure, paper, section, evidence.values() if any(whose == "measured" for whose, _ in panels.values()) else ()
+    )
+    return True
+
+
+KINDS: dict[str, Callable[[Figure, Paper, Section, Mapping[Key, Evidence]], bool]] = {
+    "bars": bars,
+    "curves": curves,
+    "heatmap": heatmap,
+    "scaling": scaling,
+}
+"""Each draws on an empty figure and returns whether there was anything to draw."""
+
+
+def training_log(cell: Cell) -> pd.DataFrame:
+    """What a cell logged, by epoch (counted from 0), one column a quantity. Its attempts are one continued run: what a
+    later one says of an epoch counts. Empty where there is none.
+
+    Raises:
+        InvalidFile: a log is damaged.
+    """
+    paths = sorted((cell.folder / "csv").glob("attempt*/metrics.csv"), key=lambda p: int(p.parent.name[7:] or 0))
+    columns: dict[str, dict[int, float]] = {}
+    for path in paths:
+        for name, values in _read_log(path, "epoch").items():
+            columns.setdefault(str(name), {}).update(values.dropna().groupby(level=0).last().to_dict())
+    return pd.DataFrame(columns).sort_index()
+
+
+def published_log(path: Path) -> dict[str, pd.DataFrame]:
+    """Panel -> the authors' log by epoch; empty where the paper has none; raises `InvalidFile`."""
+    if not path.exists():
+        return {}
+    table = _read_log(path, "epoch", "variant", *_LOG_COLUMNS.values())
+    return {str(name): log for name, log in table.groupby("variant", sort=False)}
+
+
+def _read_log(path: Path, *needed: str) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InvalidFile(path, f"cannot be read as CSV ({error})", "Restore it, or run the cell again.") from None
+    if missing := [name for name in needed if name not in table]:
+        raise InvalidFile(path, f"has no column {missing[0]}", "Restore it, or run the cell again.")
+    return table.dropna(subset="epoch").astype({"epoch": int}).set_index("epoch")
+
+
+def _printed(paper: Paper) -> dict[Key, Published]:
+    """The accuracies that a paper prints of its own entries, in whichever table."""
+    rows = (row for row in paper.rows if row.measure == _ACCURACY and not row.minus and row.number is not None)
+    return {(row.protocol, row.entry): row for row in rows}
+
+
+def _axes_of(evidence: Mapping[Key, Evidence]) -> tuple[list[str], list[str]]:
+    return list(dict.fromkeys(p for p, _ in evidence)), list(dict.fromkeys(e for _, e in evidence))
+
+
+def _legend(figure: Figure, axes: Iterable[Axes]) -> None:
+    """One legend below all panels, each label once."""
+    handles: dict[str, Artist] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(3, len(handles)))
+
+
+def _title(figure: Figure, paper: Paper, section: Section, evidence: Iterable[Evidence]) -> None:
+    """Paper and section, what data it was measured on, and where the configuration is not the paper's."""
+    run = [own for own in evidence if own.cells]
+    found = dict.fromkeys(cell.provenance for own in run for cell in own.cells)
+    if not found:
+        told = ["published values; nothing was measured"]
+    elif list(found) == [AS_DISTRIBUTED]:
+        told = ["measured on the data as distributed"]
+    else:
+        names = (name if name == AS_DISTRIBUTED else f"synthetic faces ({name})" for name in found)
+        told = [f"measured on {' and '.join(names)}"]
+    apart = dict.fromkeys(text for own in run for text in own.departures if not text.startswith("synthetic"))
+    name = paper.notes.title.partition(":")[0]
+    lines = textwrap.wrap(f"{name}, {section.heading}: {section.notes.title}", 90)
+    lines += textwrap.wrap("; ".join([*told, *apart]), 90)
+    figure.suptitle("\n".join(lines), fontsize=11)

@@ -1,0 +1,225 @@
+"""What papers printed: all of it is there, and each value of the paper's own has something that measures it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_bench.bench import registry
+from fer_bench.bench.published import COLUMNS, Published, papers, published_folder, read_paper, read_rows
+from fer_bench.bench.suite import read_suite
+from fer_bench.errors import InvalidFile, UnknownName
+from fer_bench.metrics import score
+
+PAPERS = sorted(papers())
+COUNTS = {
+    ("mit", "I"): 14,
+    ("mit", "II"): 6,
+    ("mit", "III"): 4,
+    ("mit", "Fig. 3"): 0,
+    ("mit", "Fig. 4"): 1,
+    ("mit", "Fig. 5"): 0,
+    ("mit", "text"): 12,
+    ("facet_vlm", "1"): 6,
+    ("facet_vlm", "2"): 17,
+    ("facet_vlm", "3"): 14,
+    ("facet_vlm", "4"): 6,
+    ("facet_vlm", "5"): 60,
+    ("facet_vlm", "Fig. 3"): 18,
+}
+GOOD = {
+    "paper": "mine",
+    "table": "1",
+    "dataset": "BU-3DFE",
+    "evaluation": "10-fold",
+    "method": "Mine",
+    "metric": "accuracy (%)",
+    "value": "91.20",
+    "protocol": "bu3dfe-s1-cv10@1",
+    "entry": "mit-tiny",
+    "measure": "accuracy",
+}
+
+
+def write(folder: Path, *rows: dict[str, str], header: tuple[str, ...] = COLUMNS) -> Path:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, header, restval="", lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    path = folder / "mine_table1.csv"
+    path.write_text(text.getvalue())
+    return path
+
+
+def values(paper: str, table: str, **wanted: str) -> list[str]:
+    rows = read_paper(paper).find(table).rows
+    return [r.value for r in rows if all(getattr(r, key) == value for key, value in wanted.items())]
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_section_is_there_in_order(name: str) -> None:
+    paper = read_paper(name)
+    assert {(s.table, len(s.rows)) for s in paper.sections} == {(t, n) for (p, t), n in COUNTS.items() if p == name}
+    stems = [section.stem for section in paper.sections]
+    assert stems == sorted(stems, key=lambda s: ("table figure text".index(s.rstrip("0123456789")), s))
+    assert all(row.table == section.table and row.paper == name for section in paper.sections for row in section.rows)
+    assert paper.notes.title
+    assert all(section.notes.title for section in paper.sections)
+
+
+def test_values_are_as_printed() -> None:
+    assert values("mit", "I", method="MiT-Base", metric="accuracy (%)") == ["94.32", "88.25", "86.95"]
+    assert values("mit", "II", method="MiT-Base", metric="accuracy (%)") == ["99.66"]
+    assert values("mit", "III", metric="accuracy (%)") == ["91.67", "84.02"]
+    assert values("mit", "Fig. 4") == ["about 10"]
+    assert values("mit", "text", metric="parameters (M)") == ["15", "63", "255"]
+    assert values("mit", "text", metric="training time (h)") == ["13.9", "15.2", "18.6"]
+    assert values("facet_vlm", "1", method="fear") == ["a fearful face"]
+    assert values("facet_vlm", "2", method="FACET-VLM (Ours)") == ["87.34", "89.81", "93.21"]
+    assert values("facet_vlm", "2", method="Zhen et al. [43]") == ["84.50"], "its zero too"
+    assert values("facet_vlm", "3", method="FACET-VLM (Ours)") == ["99.41"]
+    assert values("facet_vlm", "4", method="FACET-VLM (Ours)") == ["92.68", "86.12"]
+    own = values("facet_vlm", "5", method="FACET-VLM (multi-views)")
+    assert own[:6] == ["0.7689", "0.8502", "0.8168", "0.8115", "0.7917", "0.8109"]
+    assert own[6:] == ["81.73", "84.81", "86.32", "92.31", "88.47", "86.83"]
+    assert values("facet_vlm", "5", method="Left [53]", metric="Accuracy, Others (%)") == ["69.07"]
+    gains = values("facet_vlm", "Fig. 3", metric="accuracy gain of full model (pp)")
+    assert gains == ["13.00", "11.92", "11.65", "10.34", "8.33", "3.03", "3.15"]
+
+
+def test_sums_of_all_values_guard_against_a_slip() -> None:
+    def total(paper: str, table: str) -> float:
+        return round(sum(row.number or 0 for row in read_paper(paper).find(table).rows), 4)
+
+    assert total("mit", "I") == 656.31
+    assert total("facet_vlm", "2") == 1431.62
+    assert total("facet_vlm", "3") == 1233.44
+    assert total("facet_vlm", "5") == 2293.8804
+    assert total("facet_vlm", "Fig. 3") == 985.46
+
+
+def test_flags_and_notes_are_kept() -> None:
+    rows = [row for name in PAPERS for row in read_paper(name).rows]
+    assert sum(row.derived for row in rows) == 15
+    assert all(row.derived == row.note.startswith("DERIVED") for row in rows)
+    wrong = [row.value for row in rows if "PRINTED AVERAGE DOES NOT MATCH" in row.note]
+    assert wrong == ["0.8109", "86.83"]
+    images = [row for row in rows if "counts images" in row.incomparable]
+    assert {(row.paper, row.table) for row in images} == {("mit", "II")}
+    assert len(images) == 3
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_an_own_row_is_measured_by_what_exists(name: str) -> None:
+    paper = read_paper(name)
+    for section in paper.sections:
+        entries = {}
+        for suite in section.suites:
+            read = read_suite(registry.suites()[suite])
+            assert (read.paper, read.table) == (name, section.table)
+            entries |= {(protocol, entry): suite for protocol in read.protocols for entry in read.methods}
+        for row in section.rows:
+            if not row.entry:
+                continue
+            protocol = registry.find_protocol(row.protocol)
+            for entry in (row.entry, *row.minus):
+                assert (row.protocol, entry) in entries, row
+            outputs = np.eye(len(protocol.classes))
+            measured = score(protocol.task, outputs, np.array(protocol.classes, object), protocol.classes)
+            assert row.measure in measured, row
+            assert row.number is not None
+    own = [row for row in paper.rows if row.entry]
+    assert len(own) == {"mit": 13, "facet_vlm": 36}[name]
+    assert all("[" not in row.method for row in own), "other people's rows are not measured"
+
+
+def test_a_table_is_found_by_any_of_its_names() -> None:
+    mit, facet = read_paper("mit"), read_paper("facet_vlm")
+    for name in ("II", "ii", "Table II", "table2", "2"):
+        assert mit.find(name).table == "II", name
+    for name in ("Fig. 3", "fig 3", "figure3", "Figure 3"):
+        assert mit.find(name).table == facet.find(name).table == "Fig. 3", name
+    assert facet.find("3").table == "3"
+    with pytest.raises(UnknownName, match=r"paper mit: unknown table 'Fig\. 6'; did you mean 'Fig\. "):
+        mit.find("Fig. 6")
+    with pytest.raises(UnknownName, match="unknown paper 'facet'; did you mean 'facet_vlm'"):
+        read_paper("facet")
+
+
+def test_a_further_paper_is_further_files(tmp_path: Path) -> None:
+    write(tmp_path, GOOD, GOOD | {"method": "Theirs", "protocol": "", "entry": "", "measure": ""})
+    (tmp_path / "mine_notes.yaml").write_text("title: Mine\ntables: {'1': {notes: [careful]}}\n")
+    (tmp_path / "mine_table1_logs.csv").write_text("epoch\n1\n")
+    (tmp_path / "mine_too_table1.csv").write_text("of another paper")
+    assert list(papers(tmp_path)) == ["mine"]
+    paper = read_paper("mine", tmp_path)
+    assert [row.method for row in paper.rows] == ["Mine", "Theirs"]
+    assert paper.find("1").notes.notes == ["careful"]
+
+
+def test_units_and_numbers() -> None:
+    row = Published(**dict.fromkeys(COLUMNS, ""))  # type: ignore[arg-type]
+    read = [type(row)(**vars(row) | {"value": v}).number for v in ("84.50", "about 10", "-0.2", "a happy face", "1e3")]
+    assert read == [84.5, 10.0, -0.2, None, None]
+    scales = [
+        type(row)(**vars(row) | {"metric": m}).scale for m in ("accuracy (%)", "gain (pp)", "F1-score", "Edis (mm)")
+    ]
+    assert scales == [100, 100, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"paper": "other"}, "row 2 is of the paper 'other'"),
+        ({"value": ""}, "row 2 has no value"),
+        ({"derived": "no"}, "row 2 says 'no' under derived"),
+        ({"measure": ""}, "row 2 names some of protocol, entry and measure"),
+        ({"protocol": "", "entry": "", "measure": "", "minus": "x"}, "row 2 has minus or incomparable"),
+        ({"value": "high"}, "row 2 is to be measured, and its value 'high' is no number"),
+    ],
+)
+def test_a_row_that_contradicts_itself_is_refused(tmp_path: Path, change: dict[str, str], says: str) -> None:
+    assert read_rows(write(tmp_path, GOOD))
+    path = write(tmp_path, GOOD | change)
+    with pytest.raises(InvalidFile, match=says) as error:
+        read_rows(path)
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match="cannot be read as CSV"):
+        read_rows(tmp_path / "mine_table1.csv")
+    with pytest.raises(InvalidFile, match="its columns are not paper,table"):
+        read_rows(write(tmp_path, GOOD, header=COLUMNS[:-1]))
+    path = write(tmp_path, GOOD)
+    path.write_text(path.read_text() + "mine,1\n")
+    with pytest.raises(InvalidFile, match="row 3 has 2 cells and not 15"):
+        read_rows(path)
+    with pytest.raises(InvalidFile, match="several tables, or none"):
+        read_rows(write(tmp_path, GOOD, GOOD | {"table": "2"}))
+    with pytest.raises(UnknownName, match=r"mine_table1\.csv: row 2: unknown protocol 'bu3dfe-s1@1'"):
+        read_rows(write(tmp_path, GOOD | {"protocol": "bu3dfe-s1@1"}))
+    write(tmp_path, GOOD)
+    for text, says in (
+        ("title: [", "is not readable YAML"),
+        ("notes: []", "title: field required"),
+        ("title: Mine\nnote: []", "note: extra inputs"),
+        ("", "the whole: "),
+    ):
+        (tmp_path / "mine_notes.yaml").write_text(text)
+        with pytest.raises(InvalidFile, match=says):
+            read_paper("mine", tmp_path)
+    (tmp_path / "mine_notes.yaml").write_text("title: Mine\ntables: {'7': {}}")
+    with pytest.raises(UnknownName, match="unknown table '7'"):
+        read_paper("mine", tmp_path)
+
+
+def test_the_folder_ships() -> None:
+    root = Path(__file__).parent.parent.parent
+    assert published_folder() == root / "leaderboards" / "published"
+    shipped = (root / "pyproject.toml").read_text()
+    assert '"leaderboards/published" = "fer_bench/_published"' in shipped
