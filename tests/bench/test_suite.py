@@ -112,3 +112,22 @@ def test_unknown_names_survive_a_process_boundary() -> None:
 
     error = UnknownName("method", "mitt", ["mit"], "here")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_an_entry_may_differ_in_its_trainer(tmp_path: Path) -> None:
+    content = GOOD.replace("patch_size: 8}", "patch_size: 8, trainer: {devices: 2}}")
+    suite = read(tmp_path, content)
+    assert suite.trainer_of("small").devices == 2
+    assert suite.trainer.devices == suite.trainer_of("points").devices == 1
+    with pytest.raises(UnknownName, match="small: trainer: unknown key 'devces'; did you mean 'devices'"):
+        read(tmp_path, content.replace("devices: 2", "devces: 2"))
+    with pytest.raises(InvalidSuite, match=r"small: trainer: give options, as in \{devices: 2\}, not 2"):
+        read(tmp_path, content.replace("{devices: 2}", "2"))
+    with pytest.raises(InvalidSuite, match="small: trainer: devices: input should be a valid integer"):
+        read(tmp_path, content.replace("devices: 2", "devices: none"))
+
+
+def test_the_reference_is_an_entry(tmp_path: Path) -> None:
+    assert read(tmp_path, GOOD + "reference: points\n").reference == "points"
+    with pytest.raises(UnknownName, match="reference: unknown method entry 'smal'; did you mean 'small'"):
+        read(tmp_path, GOOD + "reference: smal\n")

@@ -1,0 +1,66 @@
+"""What a plan leaves out, and why."""
+
+from pathlib import Path
+
+import pytest
+
+from fer_bench.bench.plan import _open, describe, make_plan
+from fer_bench.bench.suite import read_suite, resolve_arguments
+from fer_bench.errors import InvalidSuite, WeightsNotFound
+from fer_bench.expressions import BASIC_SIX
+from fer_bench.nn.weights import Published
+from fer_bench.records import Target
+
+SUITE = """
+protocols: [bu3dfe-s1-cv10@1]
+methods:
+  pretrained: {method: mit, size: tiny}
+  random: {method: mit, size: nano, pretrained: false, image_size: 32, patch_size: 8}
+  named: {method: mit, size: nano, pretrained: gone.pt, image_size: 32, patch_size: 8}
+"""
+SIX = Target("classification", BASIC_SIX)
+TEXTURED = frozenset({"mesh", "texture"})
+
+
+@pytest.fixture
+def place(tmp_path: Path, bu3dfe_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the weights of nobody are, and the data of ten people."""
+    monkeypatch.setenv("FER_BENCH_DATA", str(bu3dfe_root.parent))
+    monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "cache"))
+
+    def absent(self: Published) -> Path:
+        raise WeightsNotFound(f"the weights {self.repository} are nowhere. Fetch them.")
+
+    monkeypatch.setattr(Published, "fetch", absent)
+    (tmp_path / "mine.yaml").write_text(SUITE)
+    _open.cache_clear()
+    return tmp_path
+
+
+def test_what_lacks_its_weights_is_skipped_with_the_reason(place: Path) -> None:
+    suite = read_suite(place / "mine.yaml")
+    plan = make_plan("mine", suite, place / "runs", fetch=True)
+    assert {cell.entry for cell in plan.cells} == {"random"}
+    protocol = suite.protocols[0]
+    assert plan.skipped == {
+        (protocol, "pretrained"): "the weights timm/deit_tiny_patch16_224.fb_in1k are nowhere. Fetch them",
+        (protocol, "named"): "gone.pt: there is no such file; pretrained is true, false or a file of weights",
+    }
+    assert len(make_plan("mine", suite, place / "runs").cells) == 30, "to look at a plan, nothing is fetched"
+
+
+def test_a_suite_of_which_nothing_can_run_says_why(place: Path) -> None:
+    (place / "mine.yaml").write_text("protocols: [bu3dfe-s1-cv10@1]\nmethods: {a: {method: mit, size: tiny}}\n")
+    with pytest.raises(InvalidSuite, match=r"mine: nothing in it can run; the weights .* are nowhere\. Fetch them\."):
+        make_plan("mine", read_suite(place / "mine.yaml"), place / "runs", fetch=True)
+
+
+def test_a_description_says_what_is_unsound_and_what_it_starts_from() -> None:
+    settings = {"method": "facet_vlm", "conditioning": "true_label"}
+    _, arguments = resolve_arguments("literal", settings, "")
+    described = describe("facet_vlm", arguments, SIX, [TEXTURED])
+    assert described.weights == "vit_base_patch16_clip_224.openai"
+    assert described.unsound
+    assert described.representation.shape == (3, 3, 224, 224)
+    _, arguments = resolve_arguments("random", {"method": "facet_vlm", "size": "nano", "pretrained": False}, "")
+    assert describe("facet_vlm", arguments, SIX, [TEXTURED]).weights == ""
