@@ -161,6 +161,9 @@ def paper(
         "leaderboards"
     ),
     figures: Annotated[bool, typer.Option("--figures", help="Also draw its figures, to papers/figures/.")] = False,
+    folds: Annotated[
+        str | None, typer.Option("--folds", help="Look at these folds alone, as in 0,1; then nothing is comparable.")
+    ] = None,
 ) -> None:
     """Put what a paper prints beside what was measured, with a verdict on each of its own values.
 
@@ -169,7 +172,10 @@ def paper(
     """
     from fer_bench.bench import paper_commands
 
-    paper_commands.compare(name, table, runs, out, figures)
+    numbers = [text.strip() for text in folds.split(",")] if folds else []
+    if not all(text.isdecimal() for text in numbers):
+        raise FerBenchError(f"--folds {folds}: give numbers from 0 on, as in --folds 0,1.")
+    paper_commands.compare(name, table, runs, out, figures, [int(text) for text in numbers] or None)
 
 
 @app.command()

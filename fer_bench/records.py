@@ -107,6 +107,7 @@ class Result:
         parameters: Trainable parameters of the method.
         epochs: Epochs trained, and `selected_epoch` the one scored, counted from 0; -1 untrained.
         fit_seconds: Wall time of training, all attempts together.
+        epoch_seconds: Median wall time of an epoch, see `Status`; None untrained.
     """
 
     metrics: dict[str, float]
@@ -119,6 +120,7 @@ class Result:
     epochs: int
     selected_epoch: int
     fit_seconds: float
+    epoch_seconds: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:

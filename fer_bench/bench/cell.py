@@ -152,6 +152,7 @@ class Status:
         epoch, epochs: Epochs trained, of how many.
         monitor: The last value of the validation metric.
         fit_seconds: Training time so far, all attempts together.
+        epoch_seconds: Median time of an epoch of the last attempt, its validation too, without the first.
         message: One sentence on what went wrong.
         time: When this was written, seconds since 1970.
     """
@@ -162,5 +163,6 @@ class Status:
     epochs: int = 0
     monitor: float | None = None
     fit_seconds: float = 0.0
+    epoch_seconds: float | None = None
     message: str = ""
     time: float = 0.0

@@ -85,7 +85,7 @@ def curves(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key
             for number, (name, log) in enumerate((n, lines.get(panel, {}).get(n)) for n in names):
                 if log is not None and f"val/{quantity}" in log:
                     values = factor * log[f"val/{quantity}"].dropna()
-                    style = {"color": COLOURS[number], "linestyle": ("-", "--", "-.")[number % 3]}
+                    style = {"color": COLOURS[number % len(COLOURS)], "linestyle": ("-", "--", "-.")[number % 3]}
                     ax.plot(values.index + 1, values, **style, label=f"{name}, measured, validation")
             ax.set_title(f"{panel}: {quantity}", fontsize=10)
             ax.set_ylabel("loss (nats)" if quantity == "loss" else "accuracy (%)")
@@ -115,9 +115,9 @@ def bars(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, 
             if key in found and (value := found[key].value) is not None:
                 low, high = found[key].low, found[key].high
                 error = None if low is None or high is None else [[value - low], [high - value]]
-                ax.bar(x, value, 0.92 * width, color=COLOURS[number], yerr=error, capsize=3, label=entry)
+                ax.bar(x, value, 0.92 * width, color=COLOURS[number % len(COLOURS)], yerr=error, capsize=3, label=entry)
             if key in marked:
-                row, colour = marked[key], "black" if found else COLOURS[number]
+                row, colour = marked[key], "black" if found else COLOURS[number % len(COLOURS)]
                 face = "white" if row.derived else colour
                 label = ("published, derived" if row.derived else "published") + ("" if found else f": {entry}")
                 ax.plot(
@@ -137,10 +137,10 @@ def bars(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, 
 
 
 def scaling(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
-    """Training time of an epoch by the number of processes, with the line of an ideal speed-up from the fewest."""
+    """Time of an epoch, with its validation, by the number of processes, and the line of an ideal speed-up."""
     times: dict[int, float] = {}
     for own in evidence.values():
-        each = [r.fit_seconds / r.epochs for r in own.results if r.epochs]
+        each = [r.epoch_seconds for r in own.results if r.epoch_seconds]
         if each:
             trainer = own.cells[0].trainer
             times[int(trainer["devices"]) * int(trainer["num_nodes"])] = float(np.mean(each))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -122,18 +123,31 @@ class ReportProgress(Callback):
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.before = cell.status().fit_seconds
-        self.start = time.monotonic()
+        self.start = self.last = 0.0
+        self.epochs: list[float] = []
 
     def on_train_start(self, trainer: L.Trainer, method: L.LightningModule) -> None:
+        # Not before: until here the processes of a distributed training import and find each other.
+        self.start = self.last = time.monotonic()
         self._report(trainer, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: L.Trainer, method: Method) -> None:  # type: ignore[override]
+        now = time.monotonic()
+        self.epochs.append(now - self.last)
+        self.last = now
         value = trainer.callback_metrics.get(method.monitor)
         self._report(trainer, trainer.current_epoch + 1, None if value is None else float(value))
 
     def _report(self, trainer: L.Trainer, epoch: int, value: float | None = None) -> None:
         if trainer.is_global_zero:
             seconds = self.before + time.monotonic() - self.start
+            # The first epoch fills caches and compiles.
+            typical = statistics.median(self.epochs[1:] or self.epochs) if self.epochs else None
             self.cell.report(
-                "running", epoch=epoch, epochs=trainer.max_epochs, monitor=value, fit_seconds=round(seconds, 3)
+                "running",
+                epoch=epoch,
+                epochs=trainer.max_epochs,
+                monitor=value,
+                fit_seconds=round(seconds, 3),
+                epoch_seconds=typical,
             )

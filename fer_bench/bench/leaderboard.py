@@ -8,6 +8,8 @@ a mean over the folds that happened to finish is another, easier question.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -136,7 +138,12 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
         if not (folder / "cell.json").exists():
             states["skipped" if skipped else "missing"] += 1
             continue
-        cell = Cell.read(folder)
+        try:
+            cell = Cell.read(folder)
+        except InvalidFile as error:
+            states["missing"] += 1
+            reason = reason or str(error)
+            continue
         status = cell.status()
         state = "missing" if status.state == "planned" else status.state
         result = cell.result() if state == "done" else None
@@ -148,6 +155,8 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
     if not done:
         return Row(protocol_id, entry, method, len(folders), states, reason)
     cell, results = done[0][0], [result for _, result, _ in done]
+    if reason == skipped and len(done) == len(folders):
+        reason = ""  # it ran when it could
     row = Row(
         protocol_id,
         entry,
@@ -201,6 +210,16 @@ def arrays(protocol: Protocol, table: pd.DataFrame) -> tuple[NDArray[np.float64]
     """Raw outputs (N, outputs) and truth, as `score` takes them, of a table of predictions."""
     outputs = table[[f"{OUTPUT}{name}" for name in protocol.outputs]].to_numpy(dtype=np.float64)
     return outputs, np.array(protocol.truth(table), dtype=float if protocol.task == "valence_arousal" else object)
+
+
+def read_cells(folders: Iterable[Path]) -> list[Cell]:
+    """The cells of those folders that hold one which this version can read."""
+    cells = []
+    for folder in folders:
+        if (folder / "cell.json").exists():
+            with suppress(InvalidFile):
+                cells.append(Cell.read(folder))
+    return cells
 
 
 def _predictions(path: Path) -> pd.DataFrame:

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from fer_bench.bench import leaderboard, registry
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.published import Paper, Published, Section
 from fer_bench.bench.statistics import Interval, clustered_bootstrap, clustered_bootstrap_of_sums, metric_interval
-from fer_bench.bench.suite import read_suite, resolve_arguments
+from fer_bench.bench.suite import Suite, read_suite, resolve_arguments
 from fer_bench.bench.verdict import Measured, Verdict, departures, judge
 from fer_bench.errors import UnknownName
 from fer_bench.metrics import presence_pairs, score
@@ -97,36 +98,61 @@ class Line:
         return 100 if registry.find_protocol(self.protocol).task in ("classification", "multilabel") else 1
 
 
-def gather(section: Section, runs: Path) -> dict[tuple[str, str], Evidence]:
-    """(protocol, entry) -> what was run of the suites of a section, in their order."""
+def gather(section: Section, runs: Path, folds: Sequence[int] | None = None) -> dict[tuple[str, str], Evidence]:
+    """(protocol, entry) -> what was run of the suites of a section, in their order.
+
+    Args:
+        folds: Look at these alone, as far as a protocol has them; by default at those that a suite asks for.
+    """
     found: dict[tuple[str, str], Evidence] = {}
     for name in section.suites:
-        suite = read_suite(registry.suites()[name])
-        rows = {(row.protocol, row.entry): row for row in leaderboard.collect(name, suite, runs)}
-        for protocol_id in suite.protocols:
+        whole = read_suite(registry.suites()[name])
+        for protocol_id in whole.protocols:
             total = registry.find_protocol(protocol_id).num_folds
+            chosen = whole.folds if folds is None else [fold for fold in folds if fold < total] or [0]
+            suite = whole.model_copy(update={"protocols": [protocol_id], "folds": chosen})
+            rows = {row.entry: row for row in leaderboard.collect(name, suite, runs)}
             for entry in suite.methods:
-                row = rows[protocol_id, entry]
-                options = dict(suite.methods[entry])
-                evidence = Evidence(row, (), (), options, (), ())
-                done = [
-                    (cell, result)
-                    for fold in suite.folds or range(total)
-                    for seed in suite.seeds
-                    if (runs / name / protocol_id / entry / f"fold{fold:02d}" / f"seed{seed}" / "cell.json").exists()
-                    for cell in [Cell.read(runs / name / protocol_id / entry / f"fold{fold:02d}" / f"seed{seed}")]
-                    if cell.status().state == "done" and (result := cell.result()) is not None
-                ]
-                if done:
-                    cells, results = zip(*done, strict=True)
-                    arguments = resolve_arguments(entry, options, name)[1]
-                    apart, told = departures(cells, results, arguments, suite.trainer_of(entry).model_dump())
-                    if suite.folds:
-                        apart = (*apart, f"only fold {', '.join(map(str, suite.folds))} of {total}")
-                    evidence = replace(evidence, cells=cells, results=results, departures=apart, remarks=told)
+                evidence = _evidence(rows[entry], name, suite, runs)
                 if (protocol_id, entry) not in found or evidence.complete:
                     found[protocol_id, entry] = evidence
     return found
+
+
+def _evidence(row: Row, name: str, suite: Suite, runs: Path) -> Evidence:
+    """What was run of one entry on the one protocol of a suite."""
+    options = dict(suite.methods[row.entry])
+    evidence = Evidence(row, (), (), options, (), ())
+    total = registry.find_protocol(row.protocol).num_folds
+    place = runs / name / row.protocol / row.entry
+    folders = [
+        place / f"fold{fold:02d}" / f"seed{seed}" for fold in suite.folds or range(total) for seed in suite.seeds
+    ]
+    done = [
+        (cell, result)
+        for cell in leaderboard.read_cells(folders)
+        if cell.status().state == "done" and (result := cell.result()) is not None
+    ]
+    if not done:
+        return evidence
+    cells, results = zip(*done, strict=True)
+    method, arguments = resolve_arguments(row.entry, options, name)
+    seen = _asked(method, cells[0].arguments, evidence.protocol, cells[0].representation["name"])[0]
+    weights = _asked(method, arguments, evidence.protocol, cells[0].representation["name"])[1]
+    trainer = suite.trainer_of(row.entry).model_dump()
+    apart, told = departures(cells, results, arguments, trainer, seen, weights)
+    if suite.folds and len(suite.folds) < total:
+        apart = (*apart, f"only fold {', '.join(map(str, suite.folds))} of {total}")
+    return replace(evidence, cells=cells, results=results, departures=apart, remarks=told)
+
+
+def _asked(method: str, arguments: dict[str, Any], protocol: Protocol, kind: str) -> tuple[str, str]:
+    """(label of the representation of this kind that a method asks for where the data have everything, its weights)."""
+    arguments = resolve_arguments("", {"method": method, **arguments}, "")[1]  # JSON has no tuples
+    with torch.device("meta"):
+        built = registry.load_method(method)(protocol.target, **arguments)
+    wanted = next((r for r in built.representations if r.name == kind), built.representations[0])
+    return wanted.resolve(frozenset({wanted.takes[0], "texture", "landmarks", "topology"})).label, built.weights
 
 
 def compare(paper: Paper, section: Section, evidence: dict[tuple[str, str], Evidence]) -> list[Line]:
@@ -175,11 +201,6 @@ def compare(paper: Paper, section: Section, evidence: dict[tuple[str, str], Evid
         reason = "; ".join(filter(None, [reason, *(f"printed in {table}" for table in tables)]))
         lines.append(Line(None, protocol_id, entry, name, metric, measured, verdict, reason))
     return lines
-
-
-def compare_all(paper: Paper, runs: Path) -> dict[str, list[Line]]:
-    """Table -> its lines, for all of a paper."""
-    return {section.table: compare(paper, section, gather(section, runs)) for section in paper.sections}
 
 
 def measure(own: Evidence, others: Sequence[Evidence], name: str, scale: float = 1.0) -> Measured:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fer_bench.bench import published
 
 
-def compare(name: str, table: str | None, runs: Path, out: Path, figures: bool) -> None:
+def compare(name: str, table: str | None, runs: Path, out: Path, figures: bool, folds: Sequence[int] | None) -> None:
     """Write a paper's page and show it, or one table of it.
 
     The files always hold the whole paper, whatever is shown.
@@ -24,7 +25,7 @@ def compare(name: str, table: str | None, runs: Path, out: Path, figures: bool) 
     lines, drawn = {}, {}
     with console.status(f"reading what was run below {runs} ..."):
         for section in paper.sections:
-            evidence = gather(section, runs)
+            evidence = gather(section, runs, folds)
             lines[section.table] = compare_section(paper, section, evidence)
             if figures and section in shown:
                 from fer_bench.bench.figures import draw

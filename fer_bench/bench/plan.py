@@ -73,18 +73,20 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
     needs: dict[str, dict[str, Representation]] = {}  # dataset -> cache folder -> representation
     skipped: dict[tuple[str, str], str] = {}
     absent: list[DatasetNotFound] = []
-    for protocol_id in suite.protocols:
+    # What is left out by name is neither looked for nor fetched.
+    asked = {key: [v for v in values if v in chosen.get(key, {v})] for key, values in _names(suite).items()}
+    for protocol_id in asked["protocol"]:
         protocol = registry.find_protocol(protocol_id)
         try:
             copies = [_open(dataset) for dataset in protocol.datasets]
         except DatasetNotFound as error:
             absent.append(error)
             why = str(error).partition(";")[0].partition(". ")[0]
-            skipped |= {(protocol_id, entry): why for entry in suite.methods}
+            skipped |= {(protocol_id, entry): why for entry in asked["entry"]}
             continue
         index = copies[0].index if len(copies) == 1 else join({copy.source.dataset: copy.index for copy in copies})
-        for entry, options in suite.methods.items():
-            method, arguments = resolve_arguments(entry, options, name)
+        for entry in asked["entry"]:
+            method, arguments = resolve_arguments(entry, suite.methods[entry], name)
             try:
                 described = describe(method, arguments, protocol.target, [copy.offers for copy in copies], fetch)
             except Unsuitable as error:
@@ -131,7 +133,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
                 for fold in suite.folds or range(protocol.num_folds)
                 for seed in suite.seeds
             ]
-    if not cells:
+    if not cells and skipped:
         raise absent[0] if absent else InvalidSuite(f"{name}: nothing in it can run; {next(iter(skipped.values()))}.")
     kept = [cell for cell in cells if all(str(getattr(cell, key)) in values for key, values in chosen.items())]
     if not kept:
@@ -211,6 +213,11 @@ def _open(name: str) -> _Opened:
     dataset = registry.load_dataset(name)
     root = find_root(name)
     return _Opened(dataset, dataset.index(root), dataset.source(root), dataset.offers(root))
+
+
+def _names(suite: Suite) -> dict[str, list[str]]:
+    """What filters by name choose from."""
+    return {"protocol": list(suite.protocols), "entry": list(suite.methods)}
 
 
 def _parse_filters(only: Sequence[str]) -> dict[str, set[str]]:

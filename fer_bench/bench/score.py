@@ -62,6 +62,7 @@ def score(cell: Cell) -> Result:
         epochs=status.epoch,
         selected_epoch=int(checkpoint["epoch"]),
         fit_seconds=status.fit_seconds,
+        epoch_seconds=status.epoch_seconds,
         versions={"fer_bench": __version__, "torch": torch.__version__, "python": platform.python_version()},
     )
     result.write(cell.folder / "result.json")

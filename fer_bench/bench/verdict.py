@@ -85,7 +85,12 @@ def judge(published: Published | None, measured: Measured | None) -> tuple[Verdi
 
 
 def departures(
-    cells: Sequence[Cell], results: Sequence[Result], arguments: dict[str, Any], trainer: dict[str, Any]
+    cells: Sequence[Cell],
+    results: Sequence[Result],
+    arguments: dict[str, Any],
+    trainer: dict[str, Any],
+    seen: str,
+    weights: str,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(in what cells are not the paper's configuration, what else is to be told), each a few words.
 
@@ -93,21 +98,23 @@ def departures(
         cells: Those of one entry on one protocol, and `results`, one each.
         arguments: Of the method's constructor, as the suite that ships asks for.
         trainer: Options of the trainer, likewise.
+        seen: Label of the representation that the method asks for, which data that lack views or texture do not give.
+        weights: What the suite's entry starts from.
     """
     found = [f"synthetic data ({data})" for data in _unique(c.provenance for c in cells) if data != AS_DISTRIBUTED]
     found += _unique(cell.unsound for cell in cells)
+    labels = _unique(cell.representation["label"] for cell in cells)
+    found += [f"seen as {label}, not {seen}" for label in labels if label != seen]
     trained, asked = sorted({r.epochs for r in results}), int(arguments["epochs"])
     if trained != [asked]:
         found.append(f"{'-'.join(map(str, trained))} of {asked} epochs")
     wanted = json.loads(json.dumps(arguments, default=str))  # JSON has no tuples
     for key, value in wanted.items():
         others = _unique(json.dumps(c.arguments[key]) for c in cells if c.arguments.get(key, value) != value)
-        if others and key == "pretrained":
-            found.append(f"other weights ({' and '.join(_unique(c.weights or 'random' for c in cells))})")
-        elif others and key != "epochs":
+        if others and key not in ("epochs", "pretrained"):
             found.append(f"{key} {' and '.join(others)}, not {json.dumps(value)}")
-    if wanted.get("pretrained") is True and "other weights" not in str(found) and not all(c.weights for c in cells):
-        found.append("other weights (random)")
+    if others := _unique(cell.weights or "random" for cell in cells if cell.weights != weights):
+        found.append(f"other weights ({' and '.join(others)})")
     told: list[str] = []
     for key in (*_RECIPE, *_TOLD):
         others = _unique(str(c.trainer[key]) for c in cells if c.trainer.get(key, trainer[key]) != trainer[key])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Collection, Iterable
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -12,7 +11,7 @@ from torch import nn
 from fer_bench.errors import InvalidSuite
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import cosine_to_zero, decayed
-from fer_bench.nn.clip import OPENAI, SIZES, ClipImageTower
+from fer_bench.nn.clip import SIZES, ClipImageTower
 
 
 def check_size(method: str, size: str, image_size: int, pretrained: bool | str) -> None:
@@ -26,16 +25,12 @@ def check_size(method: str, size: str, image_size: int, pretrained: bool | str) 
         raise InvalidSuite(f"{method}: image_size is {image_size}; give a multiple of {patch}.")
 
 
-def label(pretrained: bool | str) -> str:
-    """`Method.weights` of an argument `pretrained`."""
-    return OPENAI.label if pretrained is True else Path(str(pretrained)).name if pretrained else ""
-
-
 def tune(
     method: Method,
     tower: ClipImageTower,
     head: Iterable[tuple[str, nn.Parameter]],
     *,
+    spared: Collection[str] = (),
     learning_rate: float,
     tower_factor: float,
     weight_decay: float,
@@ -53,7 +48,7 @@ def tune(
     pretrained = bool(method.weights)
     factor = tower_factor if pretrained else 1.0
     groups = [
-        *({**group, "lr": learning_rate} for group in decayed(head, weight_decay)),
+        *({**group, "lr": learning_rate} for group in decayed(head, weight_decay, spared)),
         *(
             {**group, "lr": learning_rate * factor}
             for group in decayed(

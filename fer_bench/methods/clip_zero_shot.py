@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from fer_bench.methods import clip_tuning
 from fer_bench.methods.base import Method
 from fer_bench.methods.prompts import read_prompts
-from fer_bench.nn.clip import OPENAI, SIZES, ClipImageTower, Size, embed_texts
-from fer_bench.nn.weights import find_weights, read_weights
+from fer_bench.nn.clip import OPENAI, SIZES, ClipImageTower, Size, cosines, embed_texts
+from fer_bench.nn.weights import find_weights, read_weights, weights_label
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views
@@ -61,7 +61,7 @@ class ClipZeroShot(Method):
         moving = DynamicViews(yaws=yaws, size=image_size, window=window, stride=stride, frames=frames)
         super().__init__(target, (Views(yaws=yaws, size=image_size), moving), epochs, batch_size)
         self.size, self.pretrained = size, pretrained
-        self.weights = clip_tuning.label(pretrained)
+        self.weights = weights_label(pretrained, OPENAI)
         self.tower = ClipImageTower(size, image_size).requires_grad_(False)
         self.prompts = read_prompts(target.outputs)
         self.register_buffer("texts", torch.zeros(len(self.prompts), SIZES[size].shared))
@@ -82,7 +82,7 @@ class ClipZeroShot(Method):
         """Cosines times 100, CLIP's final scale, (B, C) of uint8 images (B, V, 3, H, W)."""
         pooled, _ = self.tower(x.flatten(0, 1))
         views = F.normalize(pooled, dim=-1).view(*x.shape[:2], -1)
-        return 100 * F.normalize(views.mean(1), dim=-1) @ self.texts.T
+        return 100 * cosines(views.mean(1), self.texts)
 
     def loss(self, batch: Batch) -> Tensor:
         raise NotImplementedError("nothing is trained")

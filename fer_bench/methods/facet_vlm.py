@@ -17,8 +17,8 @@ from fer_bench.methods import clip_tuning
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import prediction_loss
 from fer_bench.methods.prompts import read_prompts
-from fer_bench.nn.clip import INITIAL_LOG_SCALE, OPENAI, SIZES, ClipImageTower, Size, embed_texts
-from fer_bench.nn.weights import find_weights, read_weights
+from fer_bench.nn.clip import INITIAL_LOG_SCALE, OPENAI, SIZES, ClipImageTower, Size, cosines, embed_texts
+from fer_bench.nn.weights import find_weights, read_weights, weights_label
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views
@@ -69,12 +69,12 @@ class FacetVLM(Method):
         consistency: Weight of that loss (eq. 25); 0 leaves it out (Figure 3).
         learning_rate: Of everything but the tower.
         tower_factor: Times that, of the tower.
-        weight_decay: Of all matrices.
+        weight_decay: Of all matrices but the positions.
         warmup_epochs: Linear from 0, step by step (eq. 27), then a cosine to 0.
         freeze_epochs: At the start, the tower does not learn.
         unfrozen_blocks: How many of the tower's last blocks learn after that.
         epochs: Length of training.
-        batch_size: Samples a step and device.
+        batch_size: Samples a step and device; a text chooses among the images of its own device.
 
     Raises:
         InvalidSuite: the images do not fit the tower, or a class has no prompt.
@@ -118,7 +118,7 @@ class FacetVLM(Method):
         self.norm, self.consistency = norm, consistency
         self.learning_rate, self.tower_factor, self.weight_decay = learning_rate, tower_factor, weight_decay
         self.warmup_epochs, self.freeze_epochs = warmup_epochs, freeze_epochs
-        self.weights = clip_tuning.label(pretrained)
+        self.weights = weights_label(pretrained, OPENAI)
         self.tower = ClipImageTower(size, image_size)
         if pretrained:
             self.tower.freeze_below(unfrozen_blocks)
@@ -220,7 +220,7 @@ class FacetVLM(Method):
             # A prompt for each sample, as the paper draws them.
             texts = self.draw_texts(label.tolist())  # (B, d)
             final, views = self.embed(x, texts[:, None])
-            similarity = self.scale() * F.normalize(final[:, 0], dim=-1) @ texts.T  # (B, B), eq. 8
+            similarity = self.scale() * cosines(final[:, 0], texts)  # (B, B), eq. 8
             contrast = info_nce(similarity, label, label, self.targets)
         else:
             scores, views = self.scores(x, self.draw_texts(range(len(self.prompts))))
@@ -236,6 +236,7 @@ class FacetVLM(Method):
             self,
             self.tower,
             head,
+            spared=("positions",),
             learning_rate=self.learning_rate,
             tower_factor=self.tower_factor,
             weight_decay=self.weight_decay,

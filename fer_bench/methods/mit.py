@@ -17,7 +17,7 @@ from fer_bench.errors import InvalidFile, InvalidSuite
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import cosine_with_warmup, decayed
 from fer_bench.nn.vit import IMAGENET, Size, deit, load_deit
-from fer_bench.nn.weights import find_weights, read_weights
+from fer_bench.nn.weights import find_weights, holds, read_weights, weights_label
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views
@@ -44,8 +44,9 @@ class MiT(Method):
         target: The expressions.
         size: Of each view's network; `nano` is not the paper's but ours, for CPUs.
         pretrained: True starts from DeiT's ImageNet weights, as the paper does, and False at random. A path starts from
-            a file: DeiT's own, or a checkpoint of the public MiT code (`modelRA0`, `modelRA20`, `modelRA_20`), whose
-            classes are folders in alphabetical order, as ours are. A head of other classes is not taken.
+            a file: DeiT's own, or a checkpoint of the public MiT code (`modelRA0`, `modelRA20`, `modelRA_20`). That one
+            has seen people whom nobody names, and perhaps the tested ones: a result that starts from it is marked
+            unsound. Its classes are folders in alphabetical order; a head of others, or in another order, is not taken.
         yaws: Camera angles in degrees, one a view and network. The paper's "20 left, 0 right, -20 front" is a slip.
         image_size: Pixels across, a multiple of `patch_size`.
         patch_size: Pixels across; the paper's "14 patches" are 14 x 14 of these.
@@ -61,7 +62,8 @@ class MiT(Method):
         eval_weights: `uniform` fuses the views equally at test time, as the code does; `learned` uses the weights of
             the last training step. The paper does not say.
         ema_decay: Score an exponential moving average of all weights instead. The code keeps one (0.99996) and never
-            evaluates it, so that here it is kept only where it is asked for.
+            evaluates it, so that here it is kept only where it is asked for. At that decay the average of a few
+            thousand steps is still mostly the beginning.
         drop_path: Rate of stochastic depth in the last block.
         learning_rate: For 512 scans a step; the rate used is proportional to `batch_size` times the devices.
         weight_decay: Of all matrices.
@@ -129,11 +131,13 @@ class MiT(Method):
         self.backbones = nn.ModuleList([first, *(copy.deepcopy(first) for _ in range(copies))])
         self.average = None if ema_decay is None else averaged(self.backbones, ema_decay)
         self.register_buffer("view_weights", torch.full((len(yaws),), 1 / len(yaws)))
-        if pretrained:
-            self.weights = IMAGENET[size].label if pretrained is True else Path(str(pretrained)).name
+        self.weights = weights_label(pretrained, IMAGENET.get(size))
 
     def fetch(self) -> Path | None:
-        return find_weights(self.pretrained, IMAGENET.get(self.size))
+        path = find_weights(self.pretrained, IMAGENET.get(self.size))
+        if path is not None and holds(path, "modelRA"):
+            self.unsound = "it starts from a network that was trained on this task, on people whom nobody names"
+        return path
 
     def initialise(self) -> None:
         path = self.fetch()
@@ -141,15 +145,17 @@ class MiT(Method):
             return
         content = read_weights(path)
         if any(key.startswith("modelRA") for key in content):
-            for yaw, network in zip(self.yaws, self.backbones, strict=False):
+            if self.shared:
+                raise InvalidFile(path, "holds a network a view, and `shared` wants one", "Set shared to false.")
+            in_order = list(self.target.outputs) == sorted(self.target.outputs)
+            for yaw, network in zip(self.yaws, self.backbones, strict=True):
                 key = f"modelRA{yaw:g}".replace("-", "_")
                 if not isinstance(content.get(key), Mapping):
                     raise InvalidFile(path, f"has no view {key}", "Give a checkpoint of the views that `yaws` names.")
-                load_deit(network, content[key], path)
+                load_deit(network, content[key], path, head=in_order)
         else:
-            state = content.get("model", content)
             for network in self.backbones:
-                load_deit(network, state, path)
+                load_deit(network, content.get("model", content), path)
         if self.average is not None:
             self.average.module.load_state_dict(self.backbones.state_dict())
 

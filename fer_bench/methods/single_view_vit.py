@@ -11,7 +11,7 @@ from fer_bench.methods import clip_tuning
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import prediction_loss
 from fer_bench.nn.clip import OPENAI, SIZES, ClipImageTower, Size
-from fer_bench.nn.weights import find_weights, read_weights
+from fer_bench.nn.weights import find_weights, read_weights, weights_label
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views
@@ -72,7 +72,7 @@ class SingleViewViT(Method):
         self.pretrained, self.yaw = pretrained, yaw
         self.learning_rate, self.tower_factor, self.weight_decay = learning_rate, tower_factor, weight_decay
         self.warmup_epochs, self.freeze_epochs = warmup_epochs, freeze_epochs
-        self.weights = clip_tuning.label(pretrained)
+        self.weights = weights_label(pretrained, OPENAI)
         self.tower = ClipImageTower(size, image_size)
         if pretrained:
             self.tower.freeze_below(unfrozen_blocks)

@@ -93,13 +93,23 @@ class ClipImageTower(nn.Module):
         return pooled, tokens @ self.visual.proj.to(tokens.dtype)
 
     def freeze_below(self, blocks: int) -> None:
-        """Leave the last blocks and the projection trainable, and nothing else."""
+        """Leave the last blocks, the last norm and the projection trainable; with no blocks, nothing."""
         self.visual.lock(unlocked_groups=blocks + 1 if blocks else 0)
 
     def load(self, state: Mapping[str, Any], path: Path) -> None:
         """Copy weights under open_clip's keys; raises `InvalidFile` if they are of another architecture."""
         visual = {key.removeprefix("visual."): value for key, value in state.items() if key.startswith("visual.")}
         fit_weights(self.visual, visual, path)
+
+
+def cosines(embeddings: Tensor, texts: Tensor) -> Tensor:
+    """Cosines (n, m) of embeddings (n, d) with texts (m, d) of unit length.
+
+    In single precision whatever the training's: at CLIP's scale of 100, neighbours in bfloat16 are up to half a logit
+    apart, and classes would tie.
+    """
+    with torch.autocast(embeddings.device.type, enabled=False):
+        return nn.functional.normalize(embeddings.float(), dim=-1) @ texts.float().T
 
 
 def embed_texts(

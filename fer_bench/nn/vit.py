@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,7 +11,7 @@ from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from fer_bench.errors import UnknownName
+from fer_bench.errors import InvalidFile, UnknownName
 from fer_bench.nn.weights import Published, fit_weights
 
 Size = Literal["tiny", "small", "base", "nano"]
@@ -68,21 +69,33 @@ def deit(
     return network
 
 
-def load_deit(network: VisionTransformer, state: Mapping[str, Any], path: Path) -> None:
+def load_deit(network: nn.Module, state: Any, path: Path, head: bool = True) -> None:
     """Copy published weights into a network; its head stays as it is where theirs has other classes.
 
     Positions learned on another grid of patches are interpolated, as DeiT does for other resolutions.
 
     Args:
+        network: Made by `deit`.
         state: Under timm's keys.
         path: Where they come from, for errors.
+        head: Take the head too, where it fits.
 
     Raises:
         InvalidFile: they are of another architecture.
     """
-    fitted = dict(state)
-    positions = fitted.get("pos_embed")
-    if isinstance(positions, Tensor) and positions.ndim == 3 and positions.shape[1] != network.pos_embed.shape[1]:
+    assert isinstance(network, VisionTransformer)
+    if not isinstance(state, Mapping):
+        raise InvalidFile(path, f"holds a {type(state).__name__} where a state dict should be", "Give DeiT's weights.")
+    fitted = {key: value for key, value in state.items() if head or not str(key).startswith("head.")}
+    positions, own = fitted.get("pos_embed"), network.pos_embed
+    if isinstance(positions, Tensor) and positions.ndim == 3 and _is_grid(positions, own):
         grid = list(network.patch_embed.grid_size)
         fitted["pos_embed"] = resample_abs_pos_embed(positions, new_size=grid, num_prefix_tokens=1)
     fit_weights(network, fitted, path, spared=("head.",))
+
+
+def _is_grid(positions: Tensor, own: Tensor) -> bool:
+    """Whether positions are of one class token and another square grid; anything else is told by its shape."""
+    patches = positions.shape[1] - 1
+    other = positions.shape[1] != own.shape[1] and positions.shape[2] == own.shape[2]
+    return other and patches > 0 and math.isqrt(patches) ** 2 == patches

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import socket
+import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,15 +49,33 @@ class Published:
         """
         with suppress(LocalEntryNotFoundError):
             return Path(hf_hub_download(self.repository, self.filename, local_files_only=True))
+        why = "the hub cannot be reached"
         if _hub_answers():
-            with suppress(OSError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled):
+            try:
                 return Path(hf_hub_download(self.repository, self.filename))
-        cache_folder = _short(constants.HF_HUB_CACHE)
+            except HfHubHTTPError as error:
+                why = f"the hub refuses them ({' '.join(str(error).split())[:100]})"
+            except (LocalEntryNotFoundError, OfflineModeIsEnabled):
+                pass
+        folder = f"weights/{self.label}"
         raise WeightsNotFound(
-            f"the weights {self.repository} are not in {cache_folder}, and the hub cannot be reached. On a machine "
-            f"that can: hf download {self.repository} {self.filename} --local-dir weights. Then bring the folder here "
-            f"and set pretrained to weights/{self.filename}; or set pretrained to false to start at random."
+            f"the weights {self.repository} are not in {_short(constants.HF_HUB_CACHE)}, and {why}. On a machine that "
+            f"can have them: hf download {self.repository} {self.filename} --local-dir {folder}. Then bring the folder "
+            f"here and set pretrained to {folder}/{self.filename}; or set pretrained to false to start at random."
         )
+
+
+def weights_label(pretrained: bool | str, published: Published | None) -> str:
+    """`Method.weights` of an argument `pretrained`: the name of the published weights, also where a file of theirs was
+    named in a folder of that name, as the remedy of `Published.fetch` puts it; else the file's own name."""
+    if not pretrained:
+        return ""
+    if pretrained is True:
+        return published.label if published else ""
+    path = Path(str(pretrained))
+    if published and (path.parent.name, path.name) == (published.label, published.filename):
+        return published.label
+    return path.name
 
 
 def _short(folder: str) -> str:
@@ -98,6 +117,16 @@ def _hub_answers() -> bool:
     return True
 
 
+def holds(path: Path, name: str) -> bool:
+    """Whether a file that `torch.save` wrote names something so, told without reading its tensors."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            pickles = [member for member in archive.namelist() if member.endswith("/data.pkl")]
+            return any(name.encode() in archive.read(member) for member in pickles)
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def read_weights(path: Path) -> dict[str, Any]:
     """The content of a `.safetensors` file, or of what `torch.save` wrote.
 
@@ -122,6 +151,8 @@ def read_weights(path: Path) -> dict[str, Any]:
         raise InvalidFile(path, f"cannot be read as weights ({first})", remedy) from None
     if not isinstance(content, Mapping):
         raise InvalidFile(path, f"holds a {type(content).__name__} and no state dict", remedy)
+    if not all(isinstance(key, str) for key in content):
+        raise InvalidFile(path, "holds keys that are no names", remedy)
     return dict(content)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell, Part
+from fer_bench.bench.plan import describe
 from fer_bench.bench.suite import read_suite, resolve_arguments
 from fer_bench.metrics import score
 from fer_bench.records import OUTPUT, Result
@@ -36,16 +37,22 @@ class Faker:
         each: int = 12,
         provenance: str = "as distributed",
         epochs: int | None = None,
-        weights: str = "published",
+        weights: str | None = None,
         broken: int = 0,
         arguments: dict[str, Any] | None = None,
         trainer: dict[str, Any] | None = None,
-        fit_seconds: float = 60.0,
+        representation: str = "",
+        epoch_seconds: float = 60.0,
         state: str = "done",
     ) -> Cell:
         """One cell whose share of right answers is near `accuracy`: of `subjects` people with `each` samples."""
         asked, question = read_suite(registry.suites()[suite]), registry.find_protocol(protocol)
         method, wanted = resolve_arguments(entry, asked.methods[entry], suite)
+        chosen = {**wanted, **(arguments or {})}
+        moving = {"bu4dfe", "bp4d", "fourdme"} & set(question.datasets)
+        offered = frozenset({"sequence" if moving else "mesh", "texture"})
+        described = describe(method, chosen, question.target, [offered])
+        seen = representation or described.representation.label
         cell = Cell(
             suite=suite,
             protocol=protocol,
@@ -53,14 +60,14 @@ class Faker:
             fold=fold,
             seed=0,
             method=method,
-            arguments={**wanted, **(arguments or {})},
+            arguments=chosen,
             trainer={**asked.trainer_of(entry).model_dump(), **(trainer or {})},
             parts=tuple(Part(dataset, "/data", "/cache") for dataset in question.datasets),
             provenance=provenance,
             protocol_digest="0123456789ab",
-            representation={"name": "views", "label": "views", "digest": "ba9876543210"},
+            representation={"name": described.representation.name, "label": seen, "digest": "ba9876543210"},
             parameters=1000,
-            weights=weights,
+            weights=described.weights if weights is None else weights,
             unsound="",
             folder=self.runs / suite / protocol / entry / f"fold{fold:02d}" / "seed0",
         )
@@ -73,9 +80,19 @@ class Faker:
         table.to_parquet(cell.folder / "predictions.parquet", index=False)
         outputs = table[[f"{OUTPUT}{name}" for name in question.outputs]].to_numpy()
         metrics = score(question.task, outputs, table["label"].to_numpy(object), question.classes, question.tested)
-        cell.report("done", epoch=trained, epochs=trained, fit_seconds=fit_seconds)
+        cell.report("done", epoch=trained, epochs=trained, fit_seconds=60.0)
         result = Result(
-            metrics, len(table), broken, cell.protocol_digest, "ba9876543210", provenance, 1000, trained, 0, fit_seconds
+            metrics,
+            len(table),
+            broken,
+            cell.protocol_digest,
+            "ba9876543210",
+            provenance,
+            1000,
+            trained,
+            0,
+            60.0,
+            epoch_seconds,
         )
         result.write(cell.folder / "result.json")
         return cell

@@ -49,6 +49,16 @@ def test_what_lacks_its_weights_is_skipped_with_the_reason(place: Path) -> None:
     assert len(make_plan("mine", suite, place / "runs").cells) == 30, "to look at a plan, nothing is fetched"
 
 
+def test_nothing_is_fetched_for_what_is_left_out_by_name(place: Path) -> None:
+    suite = read_suite(place / "mine.yaml")
+    plan = make_plan("mine", suite, place / "runs", ["entry=random"], fetch=True)
+    assert plan.skipped == {} and len(plan.cells) == 10
+    with pytest.raises(InvalidSuite, match="nothing in it can run; the weights timm/deit_tiny"):
+        make_plan("mine", suite, place / "runs", ["entry=pretrained"], fetch=True)
+    with pytest.raises(InvalidSuite, match="no cell of mine fits"):
+        make_plan("mine", suite, place / "runs", ["entry=randam"], fetch=True)
+
+
 def test_a_suite_of_which_nothing_can_run_says_why(place: Path) -> None:
     (place / "mine.yaml").write_text("protocols: [bu3dfe-s1-cv10@1]\nmethods: {a: {method: mit, size: tiny}}\n")
     with pytest.raises(InvalidSuite, match=r"mine: nothing in it can run; the weights .* are nowhere\. Fetch them\."):

@@ -45,11 +45,13 @@ def train(method: FacetVLM, steps: int) -> None:
     """On noise, never the same twice. What is behind the tower is enough to learn from the text."""
     method.tower.requires_grad_(False)
     optimizer = torch.optim.AdamW([p for p in method.parameters() if p.requires_grad], lr=1e-2)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, total_iters=steps)
     method.train()
     for number in range(steps):
         optimizer.zero_grad()
         method.loss(noise(24, seed=number)).backward()
         optimizer.step()
+        schedule.step()
     method.eval()
 
 
@@ -72,12 +74,12 @@ def test_the_literal_training_reads_the_label_from_the_prompt_and_the_default_ca
     test = noise(600, seed=10_000)
     chance = 1 / 6 + 3 * math.sqrt(1 / 6 * 5 / 6 / 600)
     literal = nano(conditioning="true_label")
-    train(literal, 600)
-    assert accuracy_given_the_true_prompt(literal, test) > 0.995
+    train(literal, 1000)
+    assert accuracy_given_the_true_prompt(literal, test) > 0.99
     assert accuracy(literal, test) < chance
     assert literal.unsound
     sound = nano()
-    train(sound, 600)
+    train(sound, 400)
     assert accuracy(sound, test) < chance
     assert not sound.unsound
 

@@ -333,6 +333,19 @@ def test_checkpoints_of_the_public_code_load(tmp_path: Path) -> None:
     method.initialise()
     for network, state in zip(method.backbones, states.values(), strict=True):
         assert all(torch.equal(network.state_dict()[key], value) for key, value in state.items())
+    assert method.unsound, "nobody knows on whom it was trained"
+    other_order = MiT(
+        Target("classification", BASIC_SIX[2::-1]),
+        size="nano",
+        image_size=32,
+        pretrained=str(tmp_path / "checkpoint.pth"),
+    )
+    other_order.initialise()
+    taken = next(iter(states.values()))
+    assert torch.equal(other_order.backbones[0].norm.weight, taken["norm.weight"])
+    assert not torch.equal(other_order.backbones[0].head.weight, taken["head.weight"])
+    with pytest.raises(InvalidFile, match="holds a network a view, and `shared` wants one"):
+        nano(pretrained=str(tmp_path / "checkpoint.pth"), shared=True).initialise()
     wide = nano(pretrained=str(tmp_path / "checkpoint.pth"), yaws=(-30.0, 0.0, 30.0))
     with pytest.raises(InvalidFile, match=r"checkpoint\.pth: has no view modelRA_30"):
         wide.initialise()
@@ -344,6 +357,14 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     torch.save(deit("nano", num_classes=3, image_size=32, patch_size=8).state_dict(), tmp_path / "other.pt")
     with pytest.raises(InvalidFile, match=r"patch_embed.proj.weight is \(64, 3, 8, 8\) where the network has"):
         nano(pretrained=str(tmp_path / "other.pt")).initialise()
+    torch.save({"model": "no state"}, tmp_path / "text.pt")
+    with pytest.raises(InvalidFile, match=r"text\.pt: holds a str where a state dict should be"):
+        nano(pretrained=str(tmp_path / "text.pt")).initialise()
+    distilled = deit("nano", num_classes=3, image_size=32).state_dict()
+    distilled["pos_embed"] = torch.zeros(1, 6, 64)  # another token beside the class token
+    torch.save(distilled, tmp_path / "distilled.pt")
+    with pytest.raises(InvalidFile, match=r"pos_embed is \(1, 6, 64\) where the network has \(1, 5, 64\)"):
+        nano(pretrained=str(tmp_path / "distilled.pt")).initialise()
     with pytest.raises(InvalidSuite, match=r"ema_decay is 1\.5"):
         nano(ema_decay=1.5)
 

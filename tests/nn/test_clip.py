@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fer_bench.errors import InvalidFile, UnknownName
-from fer_bench.nn.clip import MEAN, STD, ClipImageTower, embed_texts
+from fer_bench.nn.clip import MEAN, STD, ClipImageTower, cosines, embed_texts
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +65,13 @@ def test_weights_of_another_architecture_are_refused() -> None:
         tower.load({}, Path("clip.pt"))
     with pytest.raises(UnknownName, match="unknown size 'bass'; did you mean 'base'"):
         ClipImageTower("bass")  # type: ignore[arg-type]
+
+
+def test_cosines_are_exact_in_half_precision_trainings() -> None:
+    torch.manual_seed(0)
+    embeddings, texts = torch.randn(5, 64), torch.nn.functional.normalize(torch.randn(6, 64), dim=-1)
+    expected = torch.nn.functional.cosine_similarity(embeddings[:, None], texts[None], dim=-1)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = cosines(embeddings, texts)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)

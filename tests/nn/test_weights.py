@@ -1,16 +1,17 @@
 import argparse
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.torch import save_file
 from torch import nn
 
 from fer_bench.errors import InvalidFile, WeightsNotFound
 from fer_bench.nn import weights
-from fer_bench.nn.weights import Published, fit_weights, read_weights
+from fer_bench.nn.weights import Published, fit_weights, holds, read_weights, weights_label
 
 
 @pytest.fixture
@@ -48,6 +49,9 @@ def test_a_damaged_file_is_told(tmp_path: Path, name: str) -> None:
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(InvalidFile, match="holds a list and no state dict"):
         read_weights(tmp_path / "list.pt")
+    torch.save({3: torch.ones(1)}, tmp_path / "numbers.pt")
+    with pytest.raises(InvalidFile, match="holds keys that are no names"):
+        read_weights(tmp_path / "numbers.pt")
 
 
 def test_a_network_takes_all_or_nothing(state: dict[str, torch.Tensor]) -> None:
@@ -68,7 +72,7 @@ def test_offline_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
 
     def unreachable(repository: str, filename: str, local_files_only: bool = False) -> str:
         asked.append(local_files_only)
-        raise LocalEntryNotFoundError("no") if local_files_only else OSError("no route to host")
+        raise LocalEntryNotFoundError("no")
 
     monkeypatch.setattr(weights, "hf_hub_download", unreachable)
     monkeypatch.setattr(weights, "_hub_answers", lambda: True)
@@ -77,8 +81,9 @@ def test_offline_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
         published.fetch()
     assert asked == [True, False]
     for part in (
-        "hf download timm/deit_tiny_patch16_224.fb_in1k model.safetensors --local-dir weights",
-        "set pretrained to weights/model.safetensors",
+        "hf download timm/deit_tiny_patch16_224.fb_in1k model.safetensors "
+        "--local-dir weights/deit_tiny_patch16_224.fb_in1k",
+        "set pretrained to weights/deit_tiny_patch16_224.fb_in1k/model.safetensors",
         "set pretrained to false",
     ):
         assert part in str(error.value)
@@ -100,3 +105,36 @@ def test_an_unreachable_hub_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(weights.constants, "HF_HUB_OFFLINE", True)
     assert not weights._hub_answers()
     weights._hub_answers.cache_clear()
+
+
+def test_a_refusal_of_the_hub_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(repository: str, filename: str, local_files_only: bool = False) -> str:
+        if local_files_only:
+            raise LocalEntryNotFoundError("no")
+        raise HfHubHTTPError("404 Client Error", response=SimpleNamespace(headers={}, request=None))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(weights, "hf_hub_download", refuse)
+    monkeypatch.setattr(weights, "_hub_answers", lambda: True)
+    with pytest.raises(WeightsNotFound, match="the hub refuses them \\(404 Client Error"):
+        Published("timm/none").fetch()
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "label"),
+    [
+        (True, "small.fb"),
+        (False, ""),
+        ("weights/small.fb/model.safetensors", "small.fb"),
+        ("weights/small.fb/other.pt", "other.pt"),
+        ("mine.pt", "mine.pt"),
+    ],
+)
+def test_weights_are_known_by_their_name(pretrained: bool | str, label: str) -> None:
+    assert weights_label(pretrained, Published("timm/small.fb")) == label
+
+
+def test_a_file_is_asked_for_a_name_without_reading_its_tensors(tmp_path: Path) -> None:
+    torch.save({"modelRA0": {"a": torch.ones(1)}}, tmp_path / "w.pth")
+    assert holds(tmp_path / "w.pth", "modelRA") and not holds(tmp_path / "w.pth", "modelXY")
+    (tmp_path / "text").write_text("modelRA")
+    assert not holds(tmp_path / "text", "modelRA") and not holds(tmp_path / "gone", "modelRA")
