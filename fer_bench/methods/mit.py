@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from fer_bench.errors import InvalidFile, InvalidSuite
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import cosine_with_warmup, decayed
-from fer_bench.nn.vit import IMAGENET, Size, deit, load_deit
+from fer_bench.nn.vit import IMAGENET, MEAN, STD, Size, deit, load_deit
 from fer_bench.nn.weights import find_weights, holds, read_weights, weights_label
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
@@ -49,6 +49,9 @@ class MiT(Method):
             unsound. Its classes are folders in alphabetical order; a head of others, or in another order, is not taken.
         yaws: Camera angles in degrees, one a view and network. The paper's "20 left, 0 right, -20 front" is a slip.
         image_size: Pixels across, a multiple of `patch_size`.
+        pixels: `unit` leaves them in [0, 1] and no further, as the code does, which applies neither a mean nor any of
+            the augmentations that it defines. `imagenet` takes off the mean and divides by the deviation that DeiT's
+            weights were trained with; a small network from a random start learns little without.
         patch_size: Pixels across; the paper's "14 patches" are 14 x 14 of these.
         window: Frames a dynamic image; None takes the whole sequence as one.
         stride: Frames between the starts of two windows; None for `window`.
@@ -88,6 +91,7 @@ class MiT(Method):
         pretrained: bool | str = True,
         yaws: tuple[float, ...] = (-20.0, 0.0, 20.0),
         image_size: int = 224,
+        pixels: Literal["unit", "imagenet"] = "unit",
         patch_size: int = 16,
         window: int | None = None,
         stride: int | None = None,
@@ -120,7 +124,7 @@ class MiT(Method):
         if ema_decay is not None and not 0 < ema_decay < 1:
             raise InvalidSuite(f"mit: ema_decay is {ema_decay}; give a number between 0 and 1, or leave it out.")
         self.size, self.pretrained, self.yaws = size, pretrained, yaws
-        self.mixture, self.shared, self.weight_sign = mixture, shared, weight_sign
+        self.pixels, self.mixture, self.shared, self.weight_sign = pixels, mixture, shared, weight_sign
         self.reset_each_epoch, self.eval_weights = reset_each_epoch, eval_weights
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.warmup_epochs, self.warmup_learning_rate = warmup_epochs, warmup_learning_rate
@@ -166,11 +170,13 @@ class MiT(Method):
     def view_logits(self, x: Tensor) -> Tensor:
         """Logits of each view (B, V, C) of uint8 images (B, V, 3, H, W).
 
-        Pixels go to [0, 1] and no further: the code normalises with no mean, and defines augmentations but never
-        applies them. Nor do we flip: a mirrored left view is a right view, and would need the other network.
+        Images are never flipped: a mirrored left view is a right view, and would need the other network.
         """
         networks = self.backbones if self.training or self.average is None else cast(nn.ModuleList, self.average.module)
         pixels = x.to(self.dtype) / 255
+        if self.pixels == "imagenet":
+            mean, std = (pixels.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+            pixels = (pixels - mean) / std
         if self.shared:
             B, V = pixels.shape[:2]
             return networks[0](pixels.flatten(0, 1)).float().view(B, V, -1)

@@ -29,6 +29,9 @@ IMAGENET: dict[str, Published] = {
 }
 """DeiT's own weights, trained on ImageNet-1k with patches of 16 pixels."""
 
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of the three channels of the pixels in [0, 1] that they were trained on."""
+
 
 def deit(
     size: Size, num_classes: int, image_size: int = 224, patch_size: int = 16, drop_path: float = 0.1

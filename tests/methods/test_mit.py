@@ -95,6 +95,16 @@ def test_each_network_sees_its_own_view_in_0_to_1() -> None:
         assert torch.equal(pixels, images[:, view].float() / 255)
 
 
+def test_pixels_may_be_those_of_imagenet() -> None:
+    method = nano(pixels="imagenet").eval()
+    seen: list[Tensor] = []
+    method.backbones[1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    images = make_batch()["input"]
+    method(images)
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    torch.testing.assert_close(seen[0], (images[:, 1] / 255 - mean) / std)
+
+
 WEIGHTS = torch.tensor([0.5, 0.3, 0.2])
 
 
