@@ -201,15 +201,11 @@ def _index_of(protocol: Protocol, root: Path | None) -> pd.DataFrame:
 def _left_out(paths: Sequence[Path]) -> set[str]:
     """Samples that the cells which wrote the predictions could not read; other files have to name every sample."""
     from fer_bench.representations.cache import CacheEntry
-    from fer_bench.representations.joined import JoinedEntry
+    from fer_bench.representations.joined import left_out
 
     cells = [Cell.read(path.parent) for path in paths if (path.parent / "cell.json").is_file()]
-    left_out: set[str] = set()
-    for cell in cells:
-        entries = {part.dataset: CacheEntry(Path(part.cache)) for part in cell.parts}
-        made = {name: entry for name, entry in entries.items() if entry.path.exists()}
-        left_out |= set(JoinedEntry(made).broken) if len(entries) > 1 else {i for e in made.values() for i in e.broken}
-    return left_out
+    entries = [{part.dataset: CacheEntry(Path(part.cache)) for part in cell.parts} for cell in cells]
+    return {sample for each in entries for sample in left_out(each)}
 
 
 def check(name: str, root: Path | None, names_only: bool, workers: int, as_json: bool) -> int:

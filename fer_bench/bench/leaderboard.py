@@ -8,8 +8,6 @@ a mean over the folds that happened to finish is another, easier question.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +40,7 @@ class Row:
         epochs: Fewest and most epochs trained; `recipe_epochs` is what the method's own recipe asks for.
         weights: What it started from; empty for random weights.
         unsound: Why its numbers may not be compared with others.
+        finished: The cells that are done, with their results.
         pooled: Predictions of all folds and seeds.
     """
 
@@ -66,6 +65,7 @@ class Row:
     fit_minutes: float | None = None
     weights: str = ""
     unsound: str = ""
+    finished: tuple[tuple[Cell, Result], ...] = field(default=(), repr=False, compare=False)
     pooled: pd.DataFrame | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -174,6 +174,7 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
         broken=sum(r.broken for r in results),
         weights=cell.weights,
         unsound=cell.unsound,
+        finished=tuple((cell, result) for cell, result, _ in done),
     )
     questions = {(r.protocol_digest, r.representation_digest) for r in results}
     if len(done) < len(folders) or len(questions) > 1:
@@ -210,16 +211,6 @@ def arrays(protocol: Protocol, table: pd.DataFrame) -> tuple[NDArray[np.float64]
     """Raw outputs (N, outputs) and truth, as `score` takes them, of a table of predictions."""
     outputs = table[[f"{OUTPUT}{name}" for name in protocol.outputs]].to_numpy(dtype=np.float64)
     return outputs, np.array(protocol.truth(table), dtype=float if protocol.task == "valence_arousal" else object)
-
-
-def read_cells(folders: Iterable[Path]) -> list[Cell]:
-    """The cells of those folders that hold one which this version can read."""
-    cells = []
-    for folder in folders:
-        if (folder / "cell.json").exists():
-            with suppress(InvalidFile):
-                cells.append(Cell.read(folder))
-    return cells
 
 
 def _predictions(path: Path) -> pd.DataFrame:

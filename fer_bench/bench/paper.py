@@ -113,29 +113,20 @@ def gather(section: Section, runs: Path, folds: Sequence[int] | None = None) -> 
             suite = whole.model_copy(update={"protocols": [protocol_id], "folds": chosen})
             rows = {row.entry: row for row in leaderboard.collect(name, suite, runs)}
             for entry in suite.methods:
-                evidence = _evidence(rows[entry], name, suite, runs)
+                evidence = _evidence(rows[entry], name, suite)
                 if (protocol_id, entry) not in found or evidence.complete:
                     found[protocol_id, entry] = evidence
     return found
 
 
-def _evidence(row: Row, name: str, suite: Suite, runs: Path) -> Evidence:
+def _evidence(row: Row, name: str, suite: Suite) -> Evidence:
     """What was run of one entry on the one protocol of a suite."""
     options = dict(suite.methods[row.entry])
     evidence = Evidence(row, (), (), options, (), ())
     total = registry.find_protocol(row.protocol).num_folds
-    place = runs / name / row.protocol / row.entry
-    folders = [
-        place / f"fold{fold:02d}" / f"seed{seed}" for fold in suite.folds or range(total) for seed in suite.seeds
-    ]
-    done = [
-        (cell, result)
-        for cell in leaderboard.read_cells(folders)
-        if cell.status().state == "done" and (result := cell.result()) is not None
-    ]
-    if not done:
+    if not row.finished:
         return evidence
-    cells, results = zip(*done, strict=True)
+    cells, results = zip(*row.finished, strict=True)
     method, arguments = resolve_arguments(row.entry, options, name)
     seen = _asked(method, cells[0].arguments, evidence.protocol, cells[0].representation["name"])[0]
     weights = _asked(method, arguments, evidence.protocol, cells[0].representation["name"])[1]

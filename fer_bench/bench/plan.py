@@ -21,7 +21,7 @@ from fer_bench.protocols.base import join
 from fer_bench.records import Target
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import CacheEntry, default_cache, entry_path
-from fer_bench.representations.joined import JoinedEntry
+from fer_bench.representations.joined import left_out
 from fer_bench.representations.source import Source
 
 
@@ -100,10 +100,8 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
             for dataset, cached in entries.items():
                 needs.setdefault(dataset, {})[str(cached.path)] = representation
             # Samples found broken when an entry was made leave the folds, and so the digest.
-            made = {dataset: cached for dataset, cached in entries.items() if cached.path.exists()}
-            broken = JoinedEntry(made).broken if len(copies) > 1 else [i for e in made.values() for i in e.broken]
             provenance = " and ".join(dict.fromkeys(copy.source.provenance for copy in copies))
-            digest = protocol.digest(index, provenance, broken)
+            digest = protocol.digest(index, provenance, left_out(entries))
             cells += [
                 Cell(
                     suite=name,

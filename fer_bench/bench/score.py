@@ -13,6 +13,7 @@ import torch
 from fer_bench import __version__
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.fit import build, make_trainer
+from fer_bench.bench.leaderboard import arrays
 from fer_bench.data.fold import FoldDataModule
 from fer_bench.errors import InvalidFile
 from fer_bench.metrics import score as measure
@@ -106,10 +107,7 @@ def _write_predictions(path: Path, data: FoldDataModule, ids: list[str], outputs
 
 def _measure_file(path: Path, protocol: Protocol) -> dict[str, float]:
     table = pd.read_parquet(path)
-    outputs = table[[f"{OUTPUT}{name}" for name in protocol.outputs]].to_numpy(dtype=np.float64)
-    dtype = float if protocol.task == "valence_arousal" else object
-    truth = np.array(protocol.truth(table), dtype=dtype)
-    return measure(protocol.task, outputs, truth, protocol.classes, protocol.tested)
+    return measure(protocol.task, *arrays(protocol, table), protocol.classes, protocol.tested)
 
 
 def _broken_in_fold(data: FoldDataModule, fold: int) -> int:

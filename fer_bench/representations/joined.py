@@ -12,6 +12,15 @@ from numpy.typing import NDArray
 from fer_bench.representations.cache import CacheEntry
 
 
+def left_out(entries: Mapping[str, CacheEntry]) -> dict[str, str]:
+    """Samples that could not be read, why, of the entries that are made already: by their ids, or by `dataset/id` where
+    there are several datasets."""
+    made = {name: entry for name, entry in entries.items() if entry.path.exists()}
+    if len(entries) > 1:
+        return JoinedEntry(made).broken
+    return {i: why for entry in made.values() for i, why in entry.broken.items()}
+
+
 class JoinedEntry:
     """What a datamodule needs of a `CacheEntry`, of several: samples are named `dataset/id`, as
     `fer_bench.protocols.base.join` names them, and rows are counted on from one entry to the next.
