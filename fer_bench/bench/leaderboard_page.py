@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -160,21 +161,21 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
             page.write("**Synthetic faces: these numbers compare methods with one another, not with published ones.**")
         heads = header(members, suite.reference)
         sides = ["---", *["---:"] * (len(heads) - 2), "---"]
-        page.write(f"\n\n| {' | '.join(map(escape, heads))} |\n|{'|'.join(sides)}|\n")
+        page.write(f"\n\n| {' | '.join(map(markdown_text, heads))} |\n|{'|'.join(sides)}|\n")
         for row in members:
-            page.write(f"| {' | '.join(escape(text) for text in texts(row, heads))} |\n")
+            page.write(f"| {' | '.join(markdown_text(text) for text in texts(row, heads))} |\n")
         for row in members:
             if row.unsound:
-                page.write(f"\n- {row.entry} is unsound: {escape(row.unsound)}.")
+                page.write(f"\n- {row.entry} is unsound: {markdown_text(row.unsound)}.")
             if row.reason:
-                page.write(f"\n- {row.entry}: {escape(row.reason)}")
+                page.write(f"\n- {row.entry}: {markdown_text(row.reason)}")
         page.write("\n\nInput: " + "; ".join(f"{row.entry} {row.representation or '-'}" for row in members) + "\n")
     return page.getvalue()
 
 
-def escape(text: str) -> str:
-    """Text for a cell of a Markdown table."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+def markdown_text(text: str) -> str:
+    """Text that stays one cell of a Markdown table, and stays text."""
+    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
 
 def write(name: str, suite: Suite, rows: list[Row], out: Path) -> list[Path]:

@@ -24,7 +24,8 @@ from fer_bench.protocols import Protocol
 from fer_bench.records import Result
 
 HEADLINES = {"classification": "accuracy", "multilabel": "f1_two_sided", "valence_arousal": "ccc"}
-"""What is shown of an entry of which the paper prints nothing."""
+"""What is shown of an entry of which the paper prints nothing: what the papers print of such a task, and so the
+two-sided F1, not the F1 of presence that our own tables rank by."""
 
 _ANSWERS = ("absent", "present")
 _OF_ONE = {"accuracy": "accuracy", "f1_two_sided": "f1_macro"}

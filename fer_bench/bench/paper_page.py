@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from fer_bench.bench.leaderboard_page import markdown_text
 from fer_bench.bench.paper import Line
 from fer_bench.bench.published import Paper, Section
 from fer_bench.records import atomic_write
@@ -181,11 +181,6 @@ def rich_table(section: Section, lines: Sequence[Line]) -> Table:
 def heading(section: Section) -> str:
     """`Table II: 4D expression recognition on BU-4DFE`."""
     return ": ".join(filter(None, [section.heading, section.notes.title]))
-
-
-def markdown_text(text: str) -> str:
-    """Text that stays one cell of a table and stays text."""
-    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
 
 def _number(value: float | None) -> str:

@@ -87,6 +87,13 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
         index = copies[0].index if len(copies) == 1 else join({copy.source.dataset: copy.index for copy in copies})
         for entry in asked["entry"]:
             method, arguments = resolve_arguments(entry, suite.methods[entry], name)
+            trainer = suite.trainer_of(entry)
+            if trainer.accelerator != "cpu" and 0 < torch.cuda.device_count() < trainer.devices:
+                have = torch.cuda.device_count()
+                skipped[protocol_id, entry] = (
+                    f"it asks for {trainer.devices} GPUs (trainer.devices), of which {have} are here"
+                )
+                continue
             try:
                 described = describe(method, arguments, protocol.target, [copy.offers for copy in copies], fetch)
             except Unsuitable as error:
@@ -111,7 +118,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
                     seed=seed,
                     method=method,
                     arguments=arguments,
-                    trainer=suite.trainer_of(entry).model_dump(),
+                    trainer=trainer.model_dump(),
                     parts=tuple(
                         Part(dataset, str(copy.source.root.resolve()), str(entries[dataset].path))
                         for dataset, copy in zip(entries, copies, strict=True)

@@ -74,3 +74,16 @@ def test_a_description_says_what_is_unsound_and_what_it_starts_from() -> None:
     assert described.representation.shape == (3, 3, 224, 224)
     _, arguments = resolve_arguments("random", {"method": "facet_vlm", "size": "nano", "pretrained": False}, "")
     assert describe("facet_vlm", arguments, SIX, [TEXTURED]).weights == ""
+
+
+def test_what_asks_for_more_gpus_than_there_are_is_skipped(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = "{{method: pointnet2, size: nano, points: 128, trainer: {{devices: {0}}}}}"
+    entries = "".join(f"  on-{n}: {points.format(n)}\n" for n in (1, 2, 4))
+    (place / "mine.yaml").write_text(f"protocols: [bu3dfe-s1-cv10@1]\nmethods:\n{entries}")
+    suite = read_suite(place / "mine.yaml")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    plan = make_plan("mine", suite, place / "runs")
+    assert {cell.entry for cell in plan.cells} == {"on-1", "on-2"}
+    assert plan.skipped == {(suite.protocols[0], "on-4"): "it asks for 4 GPUs (trainer.devices), of which 2 are here"}
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert not make_plan("mine", suite, place / "runs").skipped, "without any, processes on the CPU take their place"

@@ -355,8 +355,14 @@ def test_a_cell_is_read_back_as_it_was_written(bench: Bench) -> None:
 
 @pytest.mark.slow
 def test_two_processes_train_together(bench: Bench) -> None:
+    facet = (
+        "{method: facet_vlm, size: nano, pretrained: false, image_size: 32, yaws: [0], batch_size: 8, warmup_epochs: 1}"
+    )
+    bench.file.write_text(SUITE.replace("folds:", f"  language: {facet}\nfolds:"))
     assert bench.run("trainer.devices=2", "epochs=2", only=("fold=0",), jobs=1)
-    for cell in bench.plan("trainer.devices=2", "epochs=2", only=("fold=0",)).cells:
+    cells = bench.plan("trainer.devices=2", "epochs=2", only=("fold=0",)).cells
+    assert [cell.entry for cell in cells] == ["views", "points", "language"]
+    for cell in cells:
         result = cell.result()
         assert result is not None
         assert result.n == 12
