@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
@@ -89,6 +89,24 @@ class Batch(TypedDict):
     label: torch.Tensor
 
 
+@dataclass(frozen=True)
+class TrainingSet:
+    """The training part of a fold, for what is made from all of it at once.
+
+    Attributes:
+        train: Ids of its samples.
+        auxiliary: Ids of the training subjects' samples outside the protocol's classes.
+        subject, label: Of the samples by id, where they are known.
+        read: Ids -> their representation, (n, ...), of each sample the first row.
+    """
+
+    train: tuple[str, ...]
+    auxiliary: tuple[str, ...]
+    subject: Mapping[str, str]
+    label: Mapping[str, str]
+    read: Callable[[Sequence[str]], torch.Tensor]
+
+
 OUTPUT = "output_"
 """Prefix of the raw score columns of a predictions file, one a class: `output_happy`."""
 
@@ -105,7 +123,8 @@ class Result:
         representation_digest: What the method saw.
         provenance: `as distributed`, or which twin.
         parameters: Trainable parameters of the method.
-        epochs: Epochs trained, and `selected_epoch` the one scored, counted from 0; -1 untrained.
+        epochs: Epochs trained, and `selected_epoch` the one scored, of the last stage and counted from 0; -1
+            untrained.
         fit_seconds: Wall time of training, all attempts together.
         epoch_seconds: Median wall time of an epoch, see `Status`; None untrained.
     """

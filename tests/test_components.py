@@ -21,7 +21,7 @@ from fer_bench.bench.describe import KINDS, listing
 from fer_bench.bench.doctor_page import page
 from fer_bench.bench.plan import Unsuitable, describe
 from fer_bench.bench.published import papers
-from fer_bench.bench.suite import read_suite, resolve_arguments
+from fer_bench.bench.suite import read_suite, resolve_arguments, total_epochs
 from fer_bench.data.doctor import diagnose
 from fer_bench.errors import DatasetNotFound, FerBenchError
 from fer_bench.expressions import BASIC_SIX, FOURDME_EMOTIONS
@@ -30,7 +30,7 @@ from fer_bench.geometry.render import render_views
 from fer_bench.geometry.scan import Scan
 from fer_bench.methods.base import Method
 from fer_bench.protocols import PROTOCOLS as ALL_PROTOCOLS
-from fer_bench.records import INDEX_COLUMNS, TWIN_MARKER, Batch, Target, read_json
+from fer_bench.records import INDEX_COLUMNS, TWIN_MARKER, Batch, Target, TrainingSet, read_json
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import prepare
 from fer_bench.representations.source import Source
@@ -76,13 +76,23 @@ def batch_for(method: Method, size: int) -> Batch:
     if first.dtype == np.uint8:
         inputs = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     else:
-        inputs = torch.randn(shape, generator=generator)
+        inputs = 2 * torch.rand(shape, generator=generator) - 1
     classes = len(method.target.outputs)
     if method.target.task == "multilabel":
         labels = torch.randint(0, 2, (size, classes), generator=generator).float()
     else:
         labels = torch.randint(0, classes, (size,), generator=generator)
     return {"id": [f"s{i}" for i in range(size)], "input": inputs, "label": labels}
+
+
+def training_for(method: Method) -> TrainingSet:
+    """Two people who show every class, whose scans have the ids of a batch's, and a further scan of each."""
+    batch, classes = batch_for(method, 16), method.target.outputs
+    scans = dict(zip(batch["id"], batch["input"], strict=True))
+    ids, more = batch["id"][:14], tuple(batch["id"][14:])
+    label = {i: classes[number % len(classes)] for number, i in enumerate(ids)}
+    subject = {i: f"p{number % 2}" for number, i in enumerate(batch["id"])}
+    return TrainingSet(tuple(ids), more, subject, label, lambda asked: torch.stack([scans[i] for i in asked]))
 
 
 def test_there_is_something_of_every_kind() -> None:
@@ -97,7 +107,8 @@ def test_a_methods_constructor_is_its_configuration(name: str) -> None:
     for parameter in parameters[2:]:
         assert parameter.default is not parameter.empty, f"{parameter.name} needs the paper's value as its default"
         assert parameter.annotation is not parameter.empty
-    assert {"epochs", "batch_size"} <= {p.name for p in parameters}
+    named = {p.name for p in parameters}
+    assert "epochs" in named and named & {"batch_size", "batch_sizes"}
     assert registry.card("methods", name) == inspect.getdoc(method)
 
 
@@ -108,7 +119,7 @@ def test_a_method_at_the_papers_size_can_be_described(name: str, task: str) -> N
     offered = next(offer for offer in OFFERS if offer & taken)
     described = describe(name, arguments, TARGETS[task], [offered])
     assert isinstance(described.representation, Representation)
-    assert (described.parameters > 0) == (arguments["epochs"] > 0)
+    assert (described.parameters > 0) == (total_epochs(arguments) > 0)
     assert not described.unsound, "no default may be unsound"
     with pytest.raises(Unsuitable, match=f"^{name} takes a .* and the data offer smell$"):
         describe(name, arguments, TARGETS[task], [frozenset({"smell"})])
@@ -118,7 +129,9 @@ def test_a_method_at_the_papers_size_can_be_described(name: str, task: str) -> N
 def test_a_method_learns_and_predicts(name: str, task: str) -> None:
     method = build(name, task)
     batch = batch_for(method, 4)
-    if method.epochs:
+    method.observe(training_for(method))
+    for stage in method.stages if method.epochs else ():
+        method.enter(stage)
         method.train()
         loss = method.loss(batch)
         assert loss.shape == ()

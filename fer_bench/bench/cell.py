@@ -108,6 +108,11 @@ class Cell:
         """`best.ckpt` by the validation metric, and `last.ckpt` to go on from."""
         return self.folder / "checkpoints"
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return any(self.checkpoints.rglob("*.ckpt"))
+
     def result(self) -> Result | None:
         """The result, if the cell is done."""
         path = self.folder / "result.json"

@@ -18,6 +18,7 @@ from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.suite import resolve_arguments
 from fer_bench.data.fold import FoldDataModule
+from fer_bench.errors import InvalidFile
 from fer_bench.methods.base import Method
 from fer_bench.protocols.base import join
 from fer_bench.records import atomic_write, digest
@@ -25,9 +26,9 @@ from fer_bench.representations.cache import CacheEntry
 from fer_bench.representations.joined import JoinedEntry
 
 
-def open_fold(cell: Cell) -> FoldDataModule:
+def open_fold(cell: Cell, batch_size: int) -> FoldDataModule:
     """The cell's datamodule, of one dataset or of several joined."""
-    protocol, batch_size = registry.find_protocol(cell.protocol), int(cell.arguments["batch_size"])
+    protocol = registry.find_protocol(cell.protocol)
     entries = {part.dataset: CacheEntry(Path(part.cache)) for part in cell.parts}
     if len(cell.parts) == 1:
         part = cell.parts[0]
@@ -38,50 +39,97 @@ def open_fold(cell: Cell) -> FoldDataModule:
 
 
 def build(cell: Cell) -> tuple[FoldDataModule, Method]:
-    """The cell's datamodule and method, in that order, after seeding."""
-    L.seed_everything(cell.seed, verbose=False)
-    data = open_fold(cell)
+    """The cell's datamodule and method, after seeding."""
     # JSON has no tuples: the arguments go through the constructor's own types again.
     _, arguments = resolve_arguments(cell.entry, {"method": cell.method, **cell.arguments}, cell.id)
-    return data, registry.load_method(cell.method)(data.protocol.target, **arguments)
+    L.seed_everything(cell.seed, verbose=False)
+    method = registry.load_method(cell.method)(registry.find_protocol(cell.protocol).target, **arguments)
+    return open_fold(cell, method.batch_size), method
 
 
 def fit(cell: Cell) -> None:
-    """Train, from the last checkpoint if there is one. Leaves `checkpoints/best.ckpt` and `last.ckpt`."""
+    """Train, from the last checkpoint if there is one. Leaves `checkpoints/best.ckpt` and `last.ckpt`.
+
+    Every stage but the last leaves `checkpoints/<stage>/end.ckpt`, the weights after its last epoch, from which the
+    next one starts: no stage but the last is judged by the validation metric.
+    """
     data, method = build(cell)
-    last = cell.checkpoints / "last.ckpt"
-    resumed = last.exists()
-    if not resumed:
+    if not cell.begun:
         method.initialise()
     if not method.epochs:
         with atomic_write(cell.checkpoints / "best.ckpt") as file:
             torch.save({"state_dict": method.state_dict(), "epoch": -1}, file)
         return
-    attempt = sum(1 for _ in (cell.folder / "csv").glob("attempt*"))
+    method.observe(data.training_set())
+    stages = [stage for stage in method.stages if stage.epochs]
+    lengths = [cell.trainer["max_epochs"] or stage.epochs for stage in stages]
+    for number, (stage, length) in enumerate(zip(stages, lengths, strict=True)):
+        method.enter(stage)
+        data.batch_size = stage.batch_size
+        past = sum(lengths[:number])
+        if stage is stages[-1]:
+            _train(cell, data, method, "", length, past, sum(lengths))
+            return
+        end = cell.checkpoints / stage.name / "end.ckpt"
+        if end.exists():
+            method.load_state_dict(load_checkpoint(end)["state_dict"])
+            continue
+        trainer = _train(cell, data, method, stage.name, length, past, sum(lengths))
+        if trainer.is_global_zero:
+            with atomic_write(end) as file:
+                torch.save({"state_dict": method.state_dict(), "epoch": length - 1}, file)
+            (end.parent / "last.ckpt").unlink()
+
+
+def _train(
+    cell: Cell, data: FoldDataModule, method: Method, place: str, length: int, past: int, total: int
+) -> L.Trainer:
+    """One stage, from its last checkpoint if there is one.
+
+    Args:
+        place: The folder of its checkpoints and logs, in those of the cell.
+        length: Its epochs, `past` those of the stages before it, and `total` those of all stages.
+    """
+    logs, checkpoints = cell.folder / place, cell.checkpoints / place
+    attempt = sum(1 for _ in (logs / "csv").glob("attempt*"))
+    # After "best", whose state it holds. Not `save_last`, which saves nothing in an epoch that is not the best.
+    saved = [_checkpoint(checkpoints, "last")]
+    if past + length == total:
+        saved.insert(0, _checkpoint(checkpoints, "best", monitor=method.monitor, mode="max"))
     trainer = make_trainer(
         cell,
-        max_epochs=cell.trainer["max_epochs"] or method.epochs,
+        max_epochs=length,
         logger=[
-            TensorBoardLogger(cell.folder, name="", version="tensorboard"),
+            TensorBoardLogger(logs, name="", version="tensorboard"),
             # A continued run writes a file of its own: the logger would empty the one that is there.
-            CSVLogger(cell.folder, name="csv", version=f"attempt{attempt}"),
+            CSVLogger(logs, name="csv", version=f"attempt{attempt}"),
         ],
         callbacks=[
-            ReseedEachEpoch(cell.seed),
-            _checkpoint(cell, "best", monitor=method.monitor, mode="max"),
-            # Not `save_last`, which saves nothing in an epoch that is not the best. After "best", whose state it holds.
-            _checkpoint(cell, "last"),
+            ReseedEachEpoch(cell.seed, past),
+            *saved,
             LearningRateMonitor("epoch"),
-            ReportProgress(cell),
+            ReportProgress(cell, past, total),
         ],
     )
-    trainer.fit(method, data, ckpt_path=last if resumed else None, weights_only=True)
+    last = checkpoints / "last.ckpt"
+    trainer.fit(method, data, ckpt_path=last if last.exists() else None, weights_only=True)
+    return trainer
 
 
-def _checkpoint(cell: Cell, name: str, **options: Any) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        cell.checkpoints, filename=name, save_on_train_epoch_end=True, enable_version_counter=False, **options
-    )
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds; raises `InvalidFile`."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InvalidFile(path, "is missing", "Run the suite with --overwrite to train the cell again.") from None
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise InvalidFile(
+            path, f"cannot be loaded ({error})", "Run the suite with --overwrite to train the cell again."
+        ) from None
+
+
+def _checkpoint(folder: Path, name: str, **options: Any) -> ModelCheckpoint:
+    return ModelCheckpoint(folder, filename=name, save_on_train_epoch_end=True, enable_version_counter=False, **options)
 
 
 def make_trainer(cell: Cell, **options: Any) -> L.Trainer:
@@ -107,21 +155,23 @@ class ReseedEachEpoch(Callback):
     """Makes an epoch's random numbers a function of seed, epoch and rank, so that a run continued from the checkpoint
     of an epoch draws what the uninterrupted run drew."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, past: int = 0) -> None:
+        self.seed, self.past = seed, past
 
     def on_train_epoch_start(self, trainer: L.Trainer, method: L.LightningModule) -> None:
-        number = int(digest({"seed": self.seed, "epoch": trainer.current_epoch, "rank": trainer.global_rank}, 8), 16)
+        number = int(
+            digest({"seed": self.seed, "epoch": self.past + trainer.current_epoch, "rank": trainer.global_rank}, 8), 16
+        )
         torch.manual_seed(number)
         np.random.seed(number)
         random.seed(number)
 
 
 class ReportProgress(Callback):
-    """Writes epoch, validation metric and training time to the cell's status."""
+    """Writes epoch, of all stages, validation metric and training time to the cell's status."""
 
-    def __init__(self, cell: Cell) -> None:
-        self.cell = cell
+    def __init__(self, cell: Cell, past: int, total: int) -> None:
+        self.cell, self.past, self.total = cell, past, total
         self.before = cell.status().fit_seconds
         self.start = self.last = 0.0
         self.epochs: list[float] = []
@@ -145,8 +195,8 @@ class ReportProgress(Callback):
             typical = statistics.median(self.epochs[1:] or self.epochs) if self.epochs else None
             self.cell.report(
                 "running",
-                epoch=epoch,
-                epochs=trainer.max_epochs,
+                epoch=self.past + epoch,
+                epochs=self.total,
                 monitor=value,
                 fit_seconds=round(seconds, 3),
                 epoch_seconds=typical,

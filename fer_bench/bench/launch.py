@@ -51,7 +51,7 @@ def pending(cells: Sequence[Cell], retry: Iterable[str] = (), overwrite: bool = 
     for cell in left:
         cell.folder.mkdir(parents=True, exist_ok=True)
         cell.write()
-        cell.report("planned" if not (cell.checkpoints / "last.ckpt").exists() else "interrupted", message="")
+        cell.report("interrupted" if cell.begun else "planned", message="")
     return left
 
 

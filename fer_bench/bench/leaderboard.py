@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.statistics import HEADLINE, Difference, Interval, metric_difference, metric_interval
-from fer_bench.bench.suite import Suite, resolve_arguments
+from fer_bench.bench.suite import Suite, resolve_arguments, total_epochs
 from fer_bench.errors import InvalidFile
 from fer_bench.metrics import score
 from fer_bench.protocols import Protocol
@@ -93,7 +93,7 @@ def collect(name: str, suite: Suite, runs: Path, skipped: dict[tuple[str, str], 
     """Rows of a suite from what is below `runs`, best first within a protocol, rows without a value last."""
     rows = []
     for protocol_id in suite.protocols:
-        folds = suite.folds or range(registry.find_protocol(protocol_id).num_folds)
+        folds = suite.folds_of(registry.find_protocol(protocol_id))
         for entry, options in suite.methods.items():
             folders = [
                 runs / name / protocol_id / entry / f"fold{fold:02d}" / f"seed{seed}"
@@ -169,7 +169,7 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
         provenance=cell.provenance,
         parameters=cell.parameters,
         epochs=(min(r.epochs for r in results), max(r.epochs for r in results)),
-        recipe_epochs=int(resolve_arguments(entry, {"method": method}, name)[1]["epochs"]),
+        recipe_epochs=total_epochs(resolve_arguments(entry, {"method": method}, name)[1]),
         fit_minutes=sum(r.fit_seconds for r in results) / 60,
         broken=sum(r.broken for r in results),
         weights=cell.weights,

@@ -154,9 +154,8 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
         page.write(f"\n## {protocol}\n\n")
         if digest:
             page.write(f"Protocol digest `{digest}`. Data: {data}. ")
-        if suite.folds:
-            total = registry.find_protocol(protocol).num_folds
-            page.write(f"Only folds {', '.join(map(str, suite.folds))} of {total}. ")
+        if told := suite.shortened(registry.find_protocol(protocol)):
+            page.write(f"{told[0].upper()}{told[1:]}. ")
         if "twin" in data:
             page.write("**Synthetic faces: these numbers compare methods with one another, not with published ones.**")
         heads = header(members, suite.reference)

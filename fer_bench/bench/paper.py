@@ -124,7 +124,6 @@ def _evidence(row: Row, name: str, suite: Suite) -> Evidence:
     """What was run of one entry on the one protocol of a suite."""
     options = dict(suite.methods[row.entry])
     evidence = Evidence(row, (), (), options, (), ())
-    total = registry.find_protocol(row.protocol).num_folds
     if not row.finished:
         return evidence
     cells, results = zip(*row.finished, strict=True)
@@ -133,8 +132,9 @@ def _evidence(row: Row, name: str, suite: Suite) -> Evidence:
     weights = _asked(method, arguments, evidence.protocol, cells[0].representation["name"])[1]
     trainer = suite.trainer_of(row.entry).model_dump()
     apart, told = departures(cells, results, arguments, trainer, seen, weights)
-    if suite.folds and len(suite.folds) < total:
-        apart = (*apart, f"only fold {', '.join(map(str, suite.folds))} of {total}")
+    if short := suite.shortened(evidence.protocol):
+        # One division of all subjects asks what a hundred ask; some of its folds do not.
+        apart, told = ((*apart, short), told) if suite.folds else (apart, (*told, short))
     return replace(evidence, cells=cells, results=results, departures=apart, remarks=told)
 
 

@@ -17,6 +17,7 @@ from fer_bench.bench.suite import Suite, resolve_arguments
 from fer_bench.data.base import FaceDataModule
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite, WeightsNotFound
+from fer_bench.protocols import PROTOCOLS
 from fer_bench.protocols.base import join
 from fer_bench.records import Target
 from fer_bench.representations.base import Representation
@@ -87,6 +88,12 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
         index = copies[0].index if len(copies) == 1 else join({copy.source.dataset: copy.index for copy in copies})
         for entry in asked["entry"]:
             method, arguments = resolve_arguments(entry, suite.methods[entry], name)
+            if registry.load_method(method).auxiliary and protocol.auxiliary is None:
+                skipped[protocol_id, entry] = (
+                    f"{method} needs samples of the training subjects besides the classes, and {protocol_id} has none; "
+                    f"{_with_auxiliary()} have"
+                )
+                continue
             trainer = suite.trainer_of(entry)
             if trainer.accelerator != "cpu" and 0 < torch.cuda.device_count() < trainer.devices:
                 have = torch.cuda.device_count()
@@ -135,7 +142,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
                     unsound=described.unsound,
                     folder=runs / name / protocol_id / entry / f"fold{fold:02d}" / f"seed{seed}",
                 )
-                for fold in suite.folds or range(protocol.num_folds)
+                for fold in suite.folds_of(protocol)
                 for seed in suite.seeds
             ]
     if not cells and skipped:
@@ -218,6 +225,10 @@ def _open(name: str) -> _Opened:
     dataset = registry.load_dataset(name)
     root = find_root(name)
     return _Opened(dataset, dataset.index(root), dataset.source(root), dataset.offers(root))
+
+
+def _with_auxiliary() -> str:
+    return " and ".join(name for name, protocol in PROTOCOLS.items() if protocol.auxiliary is not None)
 
 
 def _names(suite: Suite) -> dict[str, list[str]]:

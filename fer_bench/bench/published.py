@@ -80,13 +80,15 @@ COLUMNS = tuple(Published.__dataclass_fields__)
 
 
 class TableNotes(pydantic.BaseModel):
-    """What is known of one table: its title, what a reader must know, and which figures to draw."""
+    """What is known of one table: its title, what a reader must know, which figures to draw, and the suites that it is
+    drawn from where they are those of other tables."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
 
     title: str = ""
     notes: list[str] = []
     figures: list[str] = []
+    suites: list[str] = []
 
 
 class Notes(pydantic.BaseModel):
@@ -186,6 +188,10 @@ def read_paper(name: str, folder: Path | None = None) -> Paper:
     stems = {table: stem for stem, (table, _) in found.items()}
     for table, claiming in suites.items():
         stems.setdefault(table, claiming[0].rpartition("/")[2])
+    for table, known_of in notes.tables.items():
+        if known_of.suites:
+            suites[table] = known_of.suites
+            stems.setdefault(table, _plain(table).replace("fig", "figure"))
     if unknown := [table for table in notes.tables if table not in stems]:
         raise UnknownName("table", unknown[0], stems, str(known[name]))
     sections = (

@@ -12,17 +12,17 @@ import torch
 
 from fer_bench import __version__
 from fer_bench.bench.cell import Cell
-from fer_bench.bench.fit import build, make_trainer
+from fer_bench.bench.fit import build, load_checkpoint, make_trainer
 from fer_bench.bench.leaderboard import arrays
 from fer_bench.data.fold import FoldDataModule
-from fer_bench.errors import InvalidFile
 from fer_bench.metrics import score as measure
 from fer_bench.protocols import Protocol
 from fer_bench.records import OUTPUT, Result, atomic_write
 
 
 def score(cell: Cell) -> Result:
-    """Write `predictions.parquet` and `result.json` of a trained cell.
+    """Write `predictions.parquet` and `result.json` of a trained cell, and where the method gives features of samples
+    `features.npy`, row for row.
 
     A sample is what the protocol's index has a row of. Where the representation makes several items of one, as of the
     windows of a sequence, the sample's scores are the mean of its items' raw scores; each item counts for itself in
@@ -33,7 +33,7 @@ def score(cell: Cell) -> Result:
         RuntimeError: the predicted ids are not exactly the fold's test ids.
     """
     data, method = build(cell)
-    checkpoint = _load_checkpoint(cell.checkpoints / "best.ckpt")
+    checkpoint = load_checkpoint(cell.checkpoints / "best.ckpt")
     method.load_state_dict(checkpoint["state_dict"])
     trainer = make_trainer(cell, devices=1, num_nodes=1, logger=False, enable_checkpointing=False)
     batches: list[Any] = trainer.predict(method, data) or []
@@ -46,6 +46,10 @@ def score(cell: Cell) -> Result:
         )
     path = cell.folder / "predictions.parquet"
     _write_predictions(path, data, ids, means)
+    if "features" in batches[0] and ids == items:
+        features = torch.cat([batch["features"] for batch in batches]).numpy()
+        with atomic_write(cell.folder / "features.npy") as file:
+            np.save(file, features[np.argsort(ids, kind="stable")], allow_pickle=False)
     metrics = _measure_file(path, data.protocol)
     if len(items) > len(ids):
         path = cell.folder / "items.parquet"
@@ -79,17 +83,6 @@ def _one_each(ids: list[str], outputs: np.ndarray) -> tuple[list[str], np.ndarra
     np.add.at(total, owner, outputs)
     means = total / counts.reshape(-1, *[1] * (outputs.ndim - 1))
     return names.tolist(), means.astype(outputs.dtype)
-
-
-def _load_checkpoint(path: Path) -> dict[str, Any]:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InvalidFile(path, "is missing", "Run the suite with --overwrite to train the cell again.") from None
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise InvalidFile(
-            path, f"cannot be loaded ({error})", "Run the suite with --overwrite to train the cell again."
-        ) from None
 
 
 def _write_predictions(path: Path, data: FoldDataModule, ids: list[str], outputs: np.ndarray) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from fer_bench.bench import registry
 from fer_bench.errors import InvalidSuite, UnknownName
+from fer_bench.protocols import Protocol
 
 _STRICT = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
 _ENTRY_NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
@@ -21,7 +22,8 @@ _ENTRY_NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
 class TrainerOptions(pydantic.BaseModel):
     """What a suite may say to Lightning's trainer; the names and meanings are Lightning's.
 
-    `max_epochs` replaces the method's own length of training; results of shortened runs say so.
+    `max_epochs` replaces the method's own length of training, of every stage where there are several; results of
+    shortened runs say so.
     """
 
     model_config = _STRICT
@@ -45,7 +47,8 @@ class Suite(pydantic.BaseModel):
         methods: Entry name -> {method: id, any argument of its constructor, and `trainer`, in which it differs from
             the others}.
         reference: The entry that tables compare the others with.
-        folds: Numbers of the folds to run; all of them by default.
+        folds: Numbers of the folds to run; by default all of them, of as many divisions as `repeats` says.
+        repeats: Of protocols that divide their samples anew several times, how many of the divisions to run.
         seeds: Training seeds.
         trainer: Differences from the trainer's defaults.
     """
@@ -59,6 +62,7 @@ class Suite(pydantic.BaseModel):
     methods: dict[str, dict[str, Any]] = pydantic.Field(min_length=1)
     reference: str | None = None
     folds: list[pydantic.NonNegativeInt] | None = pydantic.Field(default=None, min_length=1)
+    repeats: pydantic.PositiveInt = 1
     seeds: list[pydantic.NonNegativeInt] = pydantic.Field(default=[0], min_length=1)
     trainer: TrainerOptions = TrainerOptions()
 
@@ -66,11 +70,25 @@ class Suite(pydantic.BaseModel):
         """The trainer's options of one method entry."""
         return TrainerOptions.model_validate({**self.trainer.model_dump(), **self.methods[entry].get("trainer", {})})
 
+    def folds_of(self, protocol: Protocol) -> list[int]:
+        """Numbers of the folds of a protocol that the suite runs."""
+        if self.folds:
+            return self.folds
+        return list(range(protocol.num_folds // protocol.repeats * min(self.repeats, protocol.repeats)))
+
+    def shortened(self, protocol: Protocol) -> str:
+        """Which of a protocol's folds the suite runs, in words; empty where it runs all."""
+        if self.folds:
+            every = len(self.folds) == protocol.num_folds
+            return "" if every else f"only folds {', '.join(map(str, self.folds))} of {protocol.num_folds}"
+        return "" if self.repeats >= protocol.repeats else f"{self.repeats} of {protocol.repeats} divisions"
+
     def identities(self) -> Iterator[tuple[str, str, int, int]]:
         """(protocol, entry, fold, seed) of every cell, in the order they are tabulated."""
         for protocol in self.protocols:
+            folds = self.folds_of(registry.find_protocol(protocol))
             for entry in self.methods:
-                for fold in self.folds or range(registry.find_protocol(protocol).num_folds):
+                for fold in folds:
                     for seed in self.seeds:
                         yield protocol, entry, fold, seed
 
@@ -121,6 +139,12 @@ def resolve_arguments(entry: str, options: dict[str, Any], where: str) -> tuple[
         return name, model.model_validate(options).model_dump()
     except pydantic.ValidationError as error:
         raise InvalidSuite(f"{where}: {_first(error)}.") from None
+
+
+def total_epochs(arguments: dict[str, Any]) -> int:
+    """Length of the training that a method's arguments ask for, all its stages together."""
+    epochs = arguments["epochs"]
+    return sum(epochs) if isinstance(epochs, (list, tuple)) else int(epochs)
 
 
 def _arguments_model(name: str, where: str) -> type[pydantic.BaseModel]:

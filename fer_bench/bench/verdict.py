@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.published import Published
+from fer_bench.bench.suite import total_epochs
 from fer_bench.records import Result
 
 Verdict = Literal["reproduced", "below", "above", "not comparable", "missing", "published only", "not published"]
@@ -105,7 +106,7 @@ def departures(
     found += _unique(cell.unsound for cell in cells)
     labels = _unique(cell.representation["label"] for cell in cells)
     found += [f"seen as {label}, not {seen}" for label in labels if label != seen]
-    trained, asked = sorted({r.epochs for r in results}), int(arguments["epochs"])
+    trained, asked = sorted({r.epochs for r in results}), total_epochs(arguments)
     if trained != [asked]:
         found.append(f"{'-'.join(map(str, trained))} of {asked} epochs")
     wanted = json.loads(json.dumps(arguments, default=str))  # JSON has no tuples

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import lightning.pytorch as L
+import numpy as np
 import pandas as pd
+import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
 from fer_bench.data.batches import Samples, batches, targets
 from fer_bench.protocols import Protocol
-from fer_bench.records import Batch, Fold
+from fer_bench.records import Batch, Fold, TrainingSet
 from fer_bench.representations.cache import CacheEntry
 from fer_bench.representations.joined import JoinedEntry
 
@@ -48,6 +52,23 @@ class FoldDataModule(L.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """The test samples, without their labels."""
         return self._loader(self.fold.test, labelled=False)
+
+    def training_set(self) -> TrainingSet:
+        """The training samples and the auxiliary ones, to be read as a whole."""
+        used = {*self.fold.train, *self.fold.auxiliary}
+        known = self.samples[self.samples["id"].isin(used)]
+        array = self.entry.open()
+
+        def read(ids: Sequence[str]) -> torch.Tensor:
+            return torch.from_numpy(array[np.array([self.entry.rows[i][0] for i in ids], dtype=np.int64)])
+
+        return TrainingSet(
+            self.fold.train,
+            self.fold.auxiliary,
+            known.dropna(subset="subject").set_index("id")["subject"].to_dict(),
+            known.dropna(subset="label").set_index("id")["label"].to_dict(),
+            read,
+        )
 
     def _loader(self, ids: tuple[str, ...], *, labelled: bool, shuffle: bool = False) -> DataLoader[Batch]:
         truth = [self._truth[i] for i in ids] if labelled else [None] * len(ids)

@@ -10,7 +10,8 @@ import lightning.pytorch as L
 from torch import Tensor
 
 from fer_bench.methods.objectives import answers, prediction_loss, validation_metric
-from fer_bench.records import Batch, Target, Task
+from fer_bench.methods.stages import Stage
+from fer_bench.records import Batch, Target, Task, TrainingSet
 from fer_bench.representations.base import Representation
 
 
@@ -24,26 +25,28 @@ class Method(L.LightningModule, ABC):
 
     Attributes:
         tasks: What it is made for; a suite that pairs it with another is refused.
+        auxiliary: Whether it needs samples of the training subjects besides the protocol's classes.
         representations: What it sees of a sample: the first of these that a dataset allows.
-        epochs: Length of training; 0 for a method that does not train.
-        batch_size: Samples a step and device.
+        stages: The parts of its training, in order; most methods have one.
+        stage: The one that it is in.
+        epochs: Length of all of them; 0 for a method that does not train.
+        batch_size: Samples a step and device, in the last.
         monitor: The validation metric, logged each epoch, whose maximum selects the checkpoint.
         weights: What it starts from, in a word or two; empty where every weight starts at random.
         unsound: Why no number of this configuration may be compared with others, a sentence; empty where it may.
     """
 
     tasks: ClassVar[tuple[Task, ...]] = ("classification",)
+    auxiliary: ClassVar[bool] = False
     weights: str = ""
     unsound: str = ""
 
-    def __init__(
-        self, target: Target, representations: tuple[Representation, ...], epochs: int, batch_size: int
-    ) -> None:
+    def __init__(self, target: Target, representations: tuple[Representation, ...], *stages: Stage) -> None:
         super().__init__()
         self.target = target
         self.representations = representations
-        self.epochs = epochs
-        self.batch_size = batch_size
+        self.stages, self.stage = stages, stages[-1]
+        self.epochs, self.batch_size = sum(stage.epochs for stage in stages), stages[-1].batch_size
         name, self.val_metric = validation_metric(target)
         self.monitor = f"val/{name}"
 
@@ -54,6 +57,10 @@ class Method(L.LightningModule, ABC):
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """Training loss of one batch, a scalar, with augmentation where the paper augments."""
+
+    def embed(self, x: Tensor) -> Tensor | None:
+        """The features (B, F) that the scores are made of, to be saved beside them; None where they are not wanted."""
+        return None
 
     def fetch(self) -> Path | None:
         """The file of the weights that training starts from, fetched if need be; None for a random start.
@@ -70,6 +77,14 @@ class Method(L.LightningModule, ABC):
             WeightsNotFound: see `fetch`.
             InvalidFile: their file is damaged, or of another network.
         """
+
+    def observe(self, training: TrainingSet) -> None:
+        """Take from the training fold what training needs beyond batches; called before the first step of every
+        attempt, and never before a prediction."""
+
+    def enter(self, stage: Stage) -> None:
+        """Begin a stage; what it does not train is frozen here, before its optimiser is made."""
+        self.stage = stage
 
     def refuses(self, shape: tuple[int, ...]) -> str:
         """Why it cannot take inputs of this shape, a sentence part; empty if it can."""
@@ -89,7 +104,8 @@ class Method(L.LightningModule, ABC):
         self.log(self.monitor, self.val_metric, batch_size=size, prog_bar=True)
 
     def predict_step(self, batch: Batch, _: int) -> dict[str, Any]:
-        return {"id": batch["id"], "output": self(batch["input"]).float().cpu()}
+        found = {"output": self(batch["input"]), "features": self.embed(batch["input"])}
+        return {"id": batch["id"]} | {name: value.float().cpu() for name, value in found.items() if value is not None}
 
     @property
     def num_parameters(self) -> int:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from fer_bench.methods import clip_tuning
 from fer_bench.methods.base import Method
 from fer_bench.methods.prompts import read_prompts
+from fer_bench.methods.stages import Stage
 from fer_bench.nn.clip import OPENAI, SIZES, ClipImageTower, Size, cosines, embed_texts
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
 from fer_bench.records import Batch, Target
@@ -59,7 +60,7 @@ class ClipZeroShot(Method):
     ) -> None:
         clip_tuning.check_size("clip_zero_shot", size, image_size, pretrained)
         moving = DynamicViews(yaws=yaws, size=image_size, window=window, stride=stride, frames=frames)
-        super().__init__(target, (Views(yaws=yaws, size=image_size), moving), epochs, batch_size)
+        super().__init__(target, (Views(yaws=yaws, size=image_size), moving), Stage("", epochs, batch_size))
         self.size, self.pretrained = size, pretrained
         self.weights = weights_label(pretrained, OPENAI)
         self.tower = ClipImageTower(size, image_size).requires_grad_(False)

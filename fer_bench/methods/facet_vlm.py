@@ -17,6 +17,7 @@ from fer_bench.methods import clip_tuning
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import prediction_loss
 from fer_bench.methods.prompts import read_prompts
+from fer_bench.methods.stages import Stage
 from fer_bench.nn.clip import INITIAL_LOG_SCALE, OPENAI, SIZES, ClipImageTower, Size, cosines, embed_texts
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
 from fer_bench.records import Batch, Target
@@ -112,7 +113,7 @@ class FacetVLM(Method):
         clip_tuning.check_size("facet_vlm", size, image_size, pretrained)
         views = Views(yaws=yaws, size=image_size)
         moving = DynamicViews(yaws=yaws, size=image_size, window=window, stride=stride, frames=frames)
-        super().__init__(target, (views, moving), epochs, batch_size)
+        super().__init__(target, (views, moving), Stage("", epochs, batch_size))
         self.size, self.pretrained, self.yaws = size, pretrained, yaws
         self.conditioning, self.targets, self.mtgf_input = conditioning, targets, mtgf_input
         self.norm, self.consistency = norm, consistency

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from fer_bench.errors import InvalidFile, InvalidSuite
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import cosine_with_warmup, decayed
+from fer_bench.methods.stages import Stage
 from fer_bench.nn.vit import IMAGENET, MEAN, STD, Size, deit, load_deit
 from fer_bench.nn.weights import find_weights, holds, read_weights, weights_label
 from fer_bench.records import Batch, Target
@@ -113,7 +114,7 @@ class MiT(Method):
     ) -> None:
         views = Views(yaws=yaws, size=image_size)
         moving = DynamicViews(yaws=yaws, size=image_size, window=window, stride=stride, frames=frames)
-        super().__init__(target, (views, moving), epochs, batch_size)
+        super().__init__(target, (views, moving), Stage("", epochs, batch_size))
         if image_size % patch_size:
             raise InvalidSuite(f"mit: image_size is {image_size}; give a multiple of patch_size, {patch_size}.")
         if pretrained is True and (size not in IMAGENET or patch_size != 16):

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from fer_bench.errors import InvalidSuite
 from fer_bench.methods.base import Method
+from fer_bench.methods.stages import Stage
 from fer_bench.nn.point_augmentation import drop_points, scale_points
 from fer_bench.nn.pointnet2 import PointNet2Encoder, PointNet2Head, Size
 from fer_bench.records import Batch, Target
@@ -59,7 +60,7 @@ class PointNet2(Method):
         epochs: int = 200,
         batch_size: int = 24,
     ) -> None:
-        super().__init__(target, (Points(count=points),), epochs, batch_size)
+        super().__init__(target, (Points(count=points),), Stage("", epochs, batch_size))
         self.encoder = PointNet2Encoder(size)
         if points < self.encoder.fewest:
             raise InvalidSuite(f"pointnet2: points is {points}; give {self.encoder.fewest} or more.")
@@ -70,8 +71,13 @@ class PointNet2(Method):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, C) of clouds (B, N, 3)."""
-        logits: Tensor = self.head(self.encoder(x))
+        logits: Tensor = self.head(self.embed(x))
         return logits
+
+    def embed(self, x: Tensor) -> Tensor:
+        """The encoder's features (B, F) of clouds (B, N, 3)."""
+        features: Tensor = self.encoder(x)
+        return features
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the logits, in training of augmented clouds."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from fer_bench.methods import clip_tuning
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import prediction_loss
+from fer_bench.methods.stages import Stage
 from fer_bench.nn.clip import OPENAI, SIZES, ClipImageTower, Size
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
 from fer_bench.records import Batch, Target
@@ -68,7 +69,7 @@ class SingleViewViT(Method):
     ) -> None:
         clip_tuning.check_size("single_view_vit", size, image_size, pretrained)
         moving = DynamicViews(yaws=(yaw,), size=image_size, window=window, stride=stride, frames=frames)
-        super().__init__(target, (Views(yaws=(yaw,), size=image_size), moving), epochs, batch_size)
+        super().__init__(target, (Views(yaws=(yaw,), size=image_size), moving), Stage("", epochs, batch_size))
         self.pretrained, self.yaw = pretrained, yaw
         self.learning_rate, self.tower_factor, self.weight_decay = learning_rate, tower_factor, weight_decay
         self.warmup_epochs, self.freeze_epochs = warmup_epochs, freeze_epochs

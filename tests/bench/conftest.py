@@ -1,8 +1,13 @@
-"""Runs that nobody ran: folders of cells written through the project's own records."""
+"""What tests of the bench share: a place to run a suite in, and runs that nobody ran."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +16,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_bench.bench import registry
+from fer_bench.bench import commands, registry, worker
 from fer_bench.bench.cell import Cell, Part
-from fer_bench.bench.plan import describe
+from fer_bench.bench.launch import pending
+from fer_bench.bench.plan import Plan, _open, describe, make_plan
 from fer_bench.bench.suite import read_suite, resolve_arguments
 from fer_bench.metrics import score
 from fer_bench.records import OUTPUT, Result
+from fer_bench.representations.cache import prepare
 
 
 @dataclass(frozen=True)
@@ -147,3 +154,86 @@ class Faker:
 @pytest.fixture
 def faker(tmp_path: Path) -> Faker:
     return Faker(tmp_path / "runs")
+
+
+# Epochs are stretched, so that the kill comes between two of them.
+_SLOW_FIT = """
+import sys, time
+from pathlib import Path
+from fer_bench.bench import fit, worker
+from fer_bench.bench.cell import Cell
+plain = fit.ReportProgress.on_train_epoch_end
+def slow(self, trainer, method):
+    plain(self, trainer, method)
+    time.sleep(0.3)
+fit.ReportProgress.on_train_epoch_end = slow
+worker.work(Cell.read(Path(sys.argv[1])), "fit", 1)
+"""
+
+SUITE = """
+protocols: [bu3dfe-s1-cv10@1]
+methods:
+  views:
+    {method: mit, size: nano, pretrained: false, yaws: [0], image_size: 16, patch_size: 8, epochs: 3,
+     learning_rate: 0.01}
+  points: {method: pointnet2, size: nano, points: 128, epochs: 2}
+folds: [0, 1]
+trainer: {accelerator: cpu}
+"""
+
+
+class Bench:
+    """A place to run one suite in."""
+
+    suite = SUITE
+
+    def __init__(self, folder: Path, data: Path) -> None:
+        self.file, self.runs, self.out, self.data = folder / "mine.yaml", folder / "runs", folder / "boards", data
+        self.file.write_text(self.suite)
+
+    def run(self, *settings: str, only: tuple[str, ...] = (), **options: object) -> bool:
+        chosen = commands.RunOptions(**{"jobs": 2, **options})  # type: ignore[arg-type]
+        return commands.run(str(self.file), [*settings], [*only], self.runs, self.data, self.out, chosen)
+
+    def plan(self, *settings: str, only: tuple[str, ...] = ()) -> Plan:
+        return make_plan("mine", read_suite(self.file, settings), self.runs, only)
+
+    def ready(self, *settings: str, only: tuple[str, ...] = ()) -> list[Cell]:
+        """Cells ready to be worked on in this process."""
+        for need in self.plan(*settings, only=only).needs:
+            prepare(Path(os.environ["FER_BENCH_CACHE"]), need.source, need.representations, need.dataset.load)
+        return pending(self.plan(*settings, only=only).cells)
+
+    def status(self) -> str:
+        return commands.show_status(str(self.file), [], self.runs)
+
+    @staticmethod
+    def fit_and_score(cell: Cell) -> None:
+        """Train and score in this process."""
+        assert worker.work(cell, "fit", 1) == 0, (cell.status(), cell.folder)
+        assert worker.work(cell, "score", 1) == 0, (cell.status(), cell.folder)
+
+    @staticmethod
+    def kill_fit(cell: Cell, epoch: int) -> None:
+        """Train in another process, and kill it when it has done so many epochs."""
+        command = [sys.executable, "-c", _SLOW_FIT, str(cell.folder)]
+        process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        while cell.status().epoch < epoch and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, bu3dfe_root: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setenv("FER_BENCH_CACHE", str(shared_cache))
+    monkeypatch.setenv("FER_BENCH_DATA", str(bu3dfe_root.parent))
+    monkeypatch.chdir(tmp_path)
+    _open.cache_clear()
+    yield Bench(tmp_path, bu3dfe_root.parent)
+    _open.cache_clear()

@@ -55,7 +55,7 @@ def test_both_datasets_are_planned_and_what_does_not_fit_is_told(plan: Plan) -> 
 
 def test_it_is_trained_on_one_and_tested_on_the_other(plan: Plan) -> None:
     (cell,) = plan.cells
-    data = open_fold(cell)
+    data = open_fold(cell, 8)
     assert isinstance(data.entry, JoinedEntry)
     of = {part: {i.partition("/")[0] for i in getattr(data.fold, part)} for part in ("train", "val", "test")}
     assert of == {"train": {"bu4dfe"}, "val": {"bu4dfe"}, "test": {"bp4d"}}

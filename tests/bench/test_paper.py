@@ -141,7 +141,7 @@ def test_some_folds_alone_are_shown_and_never_comparable(faker: Faker) -> None:
     found = compare(MIT, section, gather(section, faker.runs, folds=[0, 3]))
     one = line(found, "MiT-Tiny", "BU-3DFE Subset I")
     assert one.measured is not None and one.measured.n == 24
-    assert (one.verdict, texts(one)["As run"]) == ("not comparable", "only fold 0, 3 of 10")
+    assert (one.verdict, texts(one)["As run"]) == ("not comparable", "only folds 0, 3 of 10")
 
 
 def test_a_cell_of_another_version_is_missing_and_ends_nothing(faker: Faker) -> None:

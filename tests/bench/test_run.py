@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,66 +17,12 @@ import torch
 from fer_bench.bench import commands, worker
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.launch import make_slots, pending
-from fer_bench.bench.plan import Plan, _open, make_plan
-from fer_bench.bench.suite import read_suite
+from fer_bench.bench.plan import _open
 from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite
 from fer_bench.records import OUTPUT
-from fer_bench.representations.cache import prepare
 
-SUITE = """
-protocols: [bu3dfe-s1-cv10@1]
-methods:
-  views:
-    {method: mit, size: nano, pretrained: false, yaws: [0], image_size: 16, patch_size: 8, epochs: 3,
-     learning_rate: 0.01}
-  points: {method: pointnet2, size: nano, points: 128, epochs: 2}
-folds: [0, 1]
-trainer: {accelerator: cpu}
-"""
-
-
-class Bench:
-    """A place to run one suite in."""
-
-    def __init__(self, folder: Path, data: Path) -> None:
-        self.file, self.runs, self.out, self.data = folder / "mine.yaml", folder / "runs", folder / "boards", data
-        self.file.write_text(SUITE)
-
-    def run(self, *settings: str, only: tuple[str, ...] = (), **options: object) -> bool:
-        chosen = commands.RunOptions(**{"jobs": 2, **options})  # type: ignore[arg-type]
-        return commands.run(str(self.file), [*settings], [*only], self.runs, self.data, self.out, chosen)
-
-    def plan(self, *settings: str, only: tuple[str, ...] = ()) -> Plan:
-        return make_plan("mine", read_suite(self.file, settings), self.runs, only)
-
-    def ready(self, *settings: str, only: tuple[str, ...] = ()) -> list[Cell]:
-        """Cells ready to be worked on in this process."""
-        for need in self.plan(*settings, only=only).needs:
-            prepare(Path(os.environ["FER_BENCH_CACHE"]), need.source, need.representations, need.dataset.load)
-        return pending(self.plan(*settings, only=only).cells)
-
-    def status(self) -> str:
-        return commands.show_status(str(self.file), [], self.runs)
-
-
-@pytest.fixture(scope="module")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def bench(tmp_path: Path, bu3dfe_root: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setenv("FER_BENCH_CACHE", str(shared_cache))
-    monkeypatch.setenv("FER_BENCH_DATA", str(bu3dfe_root.parent))
-    monkeypatch.chdir(tmp_path)
-    _open.cache_clear()
-    yield Bench(tmp_path, bu3dfe_root.parent)
-    _open.cache_clear()
-
-
-def fit_and_score(cell: Cell) -> None:
-    assert worker.work(cell, "fit", 1) == 0, (cell.status(), cell.folder)
-    assert worker.work(cell, "score", 1) == 0, (cell.status(), cell.folder)
+if TYPE_CHECKING:
+    from tests.bench.conftest import Bench
 
 
 def predictions(cell: Cell) -> pd.DataFrame:
@@ -152,22 +96,17 @@ def test_one_failure_is_told_and_the_others_go_on(bench: Bench, capsys: pytest.C
 def test_a_killed_fit_continues_and_ends_as_the_uninterrupted_one(bench: Bench, entry: str) -> None:
     settings, only = ("epochs=6",), (f"entry={entry}", "fold=0")
     whole = bench.ready(*settings, only=only)[0]
-    fit_and_score(whole)
+    bench.fit_and_score(whole)
     expected, expected_weights = predictions(whole), torch.load(whole.checkpoints / "last.ckpt", weights_only=True)
     bench.runs = bench.runs.with_name("again")
     cell = bench.ready(*settings, only=only)[0]
-    command = [sys.executable, "-c", _SLOW_FIT, str(cell.folder)]
-    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    while cell.status().epoch < 3 and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    bench.kill_fit(cell, 3)
     status = cell.status()
     assert status.state == "interrupted"
     assert 3 <= status.epoch < 6, "killed in the middle"
     assert f"interrupted  bu3dfe-s1-cv10@1/{entry}/fold00/seed0  epoch {status.epoch} of 6" in bench.status()
     assert [c.id for c in pending(bench.plan(*settings, only=only).cells)] == [cell.id]
-    fit_and_score(cell)
+    bench.fit_and_score(cell)
     assert (cell.folder / "csv" / "attempt1" / "metrics.csv").is_file()
     resumed = pd.read_csv(cell.folder / "csv" / "attempt1" / "metrics.csv")
     assert resumed["epoch"].min() >= 2, "it did not start over"
@@ -178,24 +117,9 @@ def test_a_killed_fit_continues_and_ends_as_the_uninterrupted_one(bench: Bench, 
     assert cell.result().selected_epoch == whole.result().selected_epoch  # type: ignore[union-attr]
 
 
-# Epochs are stretched, so that the kill comes between two of them.
-_SLOW_FIT = """
-import sys, time
-from pathlib import Path
-from fer_bench.bench import fit, worker
-from fer_bench.bench.cell import Cell
-plain = fit.ReportProgress.on_train_epoch_end
-def slow(self, trainer, method):
-    plain(self, trainer, method)
-    time.sleep(0.3)
-fit.ReportProgress.on_train_epoch_end = slow
-worker.work(Cell.read(Path(sys.argv[1])), "fit", 1)
-"""
-
-
 def test_training_never_reads_a_test_label(bench: Bench, tmp_path: Path) -> None:
     cell = bench.ready(only=("entry=views", "fold=0"))[0]
-    fit_and_score(cell)
+    bench.fit_and_score(cell)
     weights = torch.load(cell.checkpoints / "last.ckpt", weights_only=True)["state_dict"]
     trapped = Cell(**{**vars(cell), "folder": tmp_path / "trapped"})
     trapped.folder.mkdir()
@@ -220,7 +144,7 @@ def test_training_never_reads_a_test_label(bench: Bench, tmp_path: Path) -> None
 def test_other_settings_are_refused_or_start_afresh(bench: Bench) -> None:
     only = ("entry=views", "fold=0")
     cell = bench.ready("epochs=1", only=only)[0]
-    fit_and_score(cell)
+    bench.fit_and_score(cell)
     with pytest.raises(FerBenchError, match=r"was run with another arguments\.epochs.*--overwrite"):
         pending(bench.plan("epochs=2", only=only).cells)
     assert cell.status().state == "done"
@@ -244,7 +168,7 @@ def test_scoring_refuses_other_ids_than_the_folds(bench: Bench) -> None:
 
 def test_predictions_can_be_evaluated_again(bench: Bench, bu3dfe_root: Path) -> None:
     cell = bench.ready("epochs=1", only=("entry=views", "fold=0"))[0]
-    fit_and_score(cell)
+    bench.fit_and_score(cell)
     path = cell.folder / "predictions.parquet"
     result = cell.result()
     assert result is not None
@@ -358,7 +282,7 @@ def test_two_processes_train_together(bench: Bench) -> None:
     facet = (
         "{method: facet_vlm, size: nano, pretrained: false, image_size: 32, yaws: [0], batch_size: 8, warmup_epochs: 1}"
     )
-    bench.file.write_text(SUITE.replace("folds:", f"  language: {facet}\nfolds:"))
+    bench.file.write_text(bench.suite.replace("folds:", f"  language: {facet}\nfolds:"))
     assert bench.run("trainer.devices=2", "epochs=2", only=("fold=0",), jobs=1)
     cells = bench.plan("trainer.devices=2", "epochs=2", only=("fold=0",)).cells
     assert [cell.entry for cell in cells] == ["views", "points", "language"]

@@ -1,0 +1,19 @@
+"""Training in stages, each with its own optimiser, batches and length."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Stage(NamedTuple):
+    """One part of a training.
+
+    Attributes:
+        name: As the paper calls it, `i`: the folder of what it leaves behind, where another follows.
+        epochs: Its length; a stage without epochs is left out.
+        batch_size: Samples a step and device.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
