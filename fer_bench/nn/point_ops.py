@@ -101,9 +101,8 @@ EMPTY = "a ball is empty; centres must be points of the cloud, and coordinates f
 
 
 def _first_within(radius: float, k: int, xyz: Tensor, centres: Tensor) -> Tensor:
-    B, N, _ = xyz.shape
-    S = centres.shape[1]
-    within = (_squares(centres, xyz) <= radius**2).view(B * S, N)
+    B, S, _ = centres.shape
+    within = (_squares(centres, xyz) <= radius**2).flatten(0, 1)  # (B * S, N)
     count = within.sum(1)  # (B * S,)
     if not count.all():
         raise ValueError(EMPTY)
