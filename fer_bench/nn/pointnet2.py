@@ -1,4 +1,4 @@
-"""PointNet++ with single-scale grouping (Qi et al., NeurIPS 2017), the backbone of DrFER.
+"""PointNet++ (Qi et al., NeurIPS 2017), with single-scale grouping the backbone of DrFER.
 
 DrFER names three set abstraction levels and a 1024-d feature; the radii, neighbour counts and widths are those of the
 public PyTorch classifier (yanx27/Pointnet_Pointnet2_pytorch), whose other defaults DrFER prints as its own.
@@ -14,127 +14,56 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PAIRS_IN_CACHE = 2**20
-PAIRS_ON_DEVICE = 2**26
-"""Distances that `ball_query` holds at once: on a CPU a few MB that stay in its cache, elsewhere a bound on memory."""
-
-SERIAL = 2**15
-"""Elements from which torch spreads an operation over the cores of a CPU."""
+from fer_bench.nn.point_ops import ball_query, farthest_point_sample, take
 
 
-@torch.no_grad()
-def farthest_point_sample(xyz: Tensor, count: int) -> Tensor:
-    """Choose points one by one, each the farthest from all chosen before.
+class Scale(NamedTuple):
+    """How a level looks around its centres.
 
-    The first is point 0, always: public code draws it, and its evaluation then varies from run to run. Of equally far
-    points the first is taken; coinciding points are chosen again only when nothing else is left.
-
-    Args:
-        xyz: Clouds (B, N, 3).
-        count: Points to choose, at most N.
-
-    Returns:
-        Indices (B, count), int64.
-
-    Raises:
-        ValueError: more points are asked for than there are.
+    Attributes:
+        radius: Of a neighbourhood, in the units of the points.
+        k: Points a neighbourhood.
+        widths: Outputs of the linear maps.
     """
-    B, N, _ = xyz.shape
-    if count > N:
-        raise ValueError(f"{count} points cannot be chosen from clouds of {N}")
-    # Thousands of short operations: where other processes use the cores too, waiting for a second thread in each of
-    # them takes ten times as long as doing without it.
-    clouds = max(1, (SERIAL - 1) // N) if xyz.device.type == "cpu" else B
-    return torch.cat([_farthest(part, count) for part in xyz.float().split(clouds)])
 
-
-def _farthest(xyz: Tensor, count: int) -> Tensor:
-    x, y, z = (axis.contiguous() for axis in xyz.unbind(-1))  # (B, N)
-    chosen = torch.zeros(len(xyz), count, dtype=torch.int64, device=xyz.device)
-    nearest = torch.full_like(x, torch.inf)  # squared distance to the chosen points
-    square, offset = torch.empty_like(x), torch.empty_like(x)
-    for i in range(1, count):
-        last = chosen[:, i - 1 : i]  # (B, 1)
-        torch.sub(x, x.gather(1, last), out=square).square_()
-        for axis in (y, z):
-            torch.sub(axis, axis.gather(1, last), out=offset)
-            square.addcmul_(offset, offset)
-        torch.minimum(nearest, square, out=nearest)
-        chosen[:, i] = nearest.argmax(1)
-    return chosen
-
-
-@torch.no_grad()
-def ball_query(radius: float, k: int, xyz: Tensor, centres: Tensor) -> Tensor:
-    """The first k points, in the order of their indices, at most `radius` away from each centre.
-
-    Where a ball holds fewer, its first point fills the rest; where it holds more, the later points are left out, near
-    or far, so that the result depends on the order of the points.
-
-    Args:
-        radius: In the units of the points.
-        k: Points a ball.
-        xyz: Clouds (B, N, 3).
-        centres: Points of the same clouds (B, S, 3).
-
-    Returns:
-        Indices into N (B, S, k), int64.
-
-    Raises:
-        ValueError: a ball is empty: its centre is not a point of the cloud, or not a number.
-    """
-    pairs = PAIRS_IN_CACHE if xyz.device.type == "cpu" else PAIRS_ON_DEVICE
-    clouds = max(1, pairs // (xyz.shape[1] * centres.shape[1]))
-    parts = zip(xyz.float().split(clouds), centres.float().split(clouds), strict=True)
-    return torch.cat([_first_within(radius, k, *part) for part in parts])
-
-
-def _first_within(radius: float, k: int, xyz: Tensor, centres: Tensor) -> Tensor:
-    B, N, _ = xyz.shape
-    S = centres.shape[1]
-    # Differences, not |a|^2 - 2ab + |b|^2: a matrix product would round the border of the balls, coarsely on a GPU.
-    square = xyz.new_zeros(B, S, N)
-    for axis in range(3):
-        offset = xyz[:, None, :, axis] - centres[:, :, None, axis]  # (B, S, N)
-        square.addcmul_(offset, offset)
-    within = (square <= radius**2).view(B * S, N)
-    count = within.sum(1)  # (B * S,)
-    if not count.all():
-        raise ValueError("a ball is empty; centres must be points of the cloud, and coordinates finite")
-    # All hits come row by row and in the order of their indices; the hits of a row begin where those before it end.
-    hits = within.nonzero()[:, 1]
-    place = torch.arange(k, device=xyz.device)
-    place = torch.where(place < count[:, None], place, 0)  # (B * S, k)
-    return hits[place + (count.cumsum(0) - count)[:, None]].view(B, S, k)
+    radius: float
+    k: int
+    widths: tuple[int, ...]
 
 
 class SetAbstraction(nn.Module):
     """Sample centres, gather the points around each, and describe each neighbourhood by one vector (their eq. 1).
 
     A point enters as its offset from the centre with its features; three linear maps with batch normalisation and ReLU
-    (a 1x1 convolution each) follow, then the maximum over the neighbours.
+    (a 1x1 convolution each) follow, then the maximum over the neighbours. With several scales, each looks around the
+    same centres with maps of its own, and their vectors are concatenated (multi-scale grouping, their section 3.3).
 
     Args:
         centres: Neighbourhoods a cloud.
-        radius: Of a neighbourhood, in the units of the points.
-        k: Points a neighbourhood.
+        scales: One, or several for multi-scale grouping.
         in_features: Features a point, besides its coordinates.
-        widths: Outputs of the linear maps.
+
+    Attributes:
+        features: Length of a centre's vector.
     """
 
-    def __init__(self, centres: int, radius: float, k: int, in_features: int, widths: Sequence[int]) -> None:
+    def __init__(self, centres: int, scales: Sequence[Scale], in_features: int) -> None:
         super().__init__()
-        self.centres, self.radius, self.k = centres, radius, k
-        self.mlp = _PointwiseMLP(in_features, widths)
+        self.centres, self.scales = centres, tuple(scales)
+        self.mlps = nn.ModuleList(_PointwiseMLP(in_features, scale.widths) for scale in scales)
+        self.features = sum(scale.widths[-1] for scale in scales)
 
     def forward(self, xyz: Tensor, features: Tensor | None) -> tuple[Tensor, Tensor]:
         """From points (B, N, 3) and features (B, N, in_features) or None to centres (B, S, 3) and theirs (B, S, C)."""
         B, N, _ = xyz.shape
-        centres = _pick(xyz, farthest_point_sample(xyz, self.centres)[..., None])[:, :, 0]  # (B, S, 3)
-        neighbours = ball_query(self.radius, self.k, xyz, centres)  # (B, S, k)
-        offsets = _pick(xyz, neighbours) - centres[:, :, None]  # (B, S, k, 3)
-        rows = (neighbours + N * torch.arange(B, device=xyz.device)[:, None, None]).flatten()
-        return centres, self.mlp(offsets, features, rows)
+        centres = take(xyz, farthest_point_sample(xyz, self.centres)[..., None])[:, :, 0]  # (B, S, 3)
+        clouds = N * torch.arange(B, device=xyz.device)[:, None, None]
+        vectors = []
+        for scale, mlp in zip(self.scales, self.mlps, strict=True):
+            neighbours = ball_query(scale.radius, scale.k, xyz, centres)  # (B, S, k)
+            offsets = take(xyz, neighbours) - centres[:, :, None]  # (B, S, k, 3)
+            vectors.append(mlp(offsets, features, (neighbours + clouds).flatten()))
+        return centres, torch.cat(vectors, -1)
 
 
 class GlobalAbstraction(nn.Module):
@@ -186,54 +115,77 @@ class _PointwiseMLP(nn.Module):
         return F.relu(x.view(B, S, k, -1).max(2).values)
 
 
-def _pick(xyz: Tensor, index: Tensor) -> Tensor:
-    """Points (B, S, k, 3) of clouds (B, N, 3) by index (B, S, k)."""
-    clouds = torch.arange(len(xyz), device=xyz.device)[:, None, None]
-    return xyz[clouds, index]
-
-
 class Widths(NamedTuple):
-    """A size of the network: `SetAbstraction`'s first three arguments and its widths, twice, and the last level's."""
+    """A size of the network: how many centres the first two levels have, their scales, and the last level's widths."""
 
-    level1: tuple[int, float, int, tuple[int, ...]]
-    level2: tuple[int, float, int, tuple[int, ...]]
-    level3: tuple[int, ...]
+    centres1: int
+    scales1: tuple[Scale, ...]
+    centres2: int
+    scales2: tuple[Scale, ...]
+    widths3: tuple[int, ...]
 
 
-Size = Literal["ssg", "nano"]
+Size = Literal["ssg", "msg", "nano"]
 SIZES: dict[Size, Widths] = {
     # The published single-scale grouping.
-    "ssg": Widths((512, 0.2, 32, (64, 64, 128)), (128, 0.4, 64, (128, 128, 256)), (256, 512, 1024)),
-    # Ours, nobody's paper: for CPUs and the quickstart, about a hundredth of the work.
-    "nano": Widths((128, 0.25, 16, (16, 16, 32)), (32, 0.5, 16, (32, 32, 64)), (64, 128, 256)),
+    "ssg": Widths(
+        512,
+        (Scale(0.2, 32, (64, 64, 128)),),
+        128,
+        (Scale(0.4, 64, (128, 128, 256)),),
+        (256, 512, 1024),
+    ),
+    # The published multi-scale grouping.
+    "msg": Widths(
+        512,
+        (Scale(0.1, 16, (32, 32, 64)), Scale(0.2, 32, (64, 64, 128)), Scale(0.4, 128, (64, 96, 128))),
+        128,
+        (Scale(0.2, 32, (64, 64, 128)), Scale(0.4, 64, (128, 128, 256)), Scale(0.8, 128, (128, 128, 256))),
+        (256, 512, 1024),
+    ),
+    # Ours, nobody's paper: for CPUs and the quickstart, about a hundredth of the work of ssg.
+    "nano": Widths(
+        128,
+        (Scale(0.25, 16, (16, 16, 32)),),
+        32,
+        (Scale(0.5, 16, (32, 32, 64)),),
+        (64, 128, 256),
+    ),
 }
 
 
 class PointNet2Encoder(nn.Module):
-    """Three set abstraction levels; 807,744 parameters at the published size.
+    """Three set abstraction levels; 807,744 parameters with single-scale grouping, 1,079,424 with multi-scale grouping.
 
     The feature does not change when the points are reordered as long as point 0 stays first and no ball holds more
     than its k points; beyond that it depends on their order, see `ball_query`. It does change when the cloud is moved,
     for the last level sees coordinates: clouds are expected centred and in the unit ball, the unit of the radii.
 
     Attributes:
-        features: Length of the feature, 1024 at the published size.
+        features: Length of the feature, 1024 at the published sizes.
+        level_features: Lengths of what `levels` returns; (128, 256, 1024) with single-scale grouping.
         fewest: Fewest points of a cloud.
     """
 
     def __init__(self, size: Size = "ssg") -> None:
         super().__init__()
-        (centres1, radius1, k1, widths1), (centres2, radius2, k2, widths2), widths3 = SIZES[size]
-        self.level1 = SetAbstraction(centres1, radius1, k1, 0, widths1)
-        self.level2 = SetAbstraction(centres2, radius2, k2, widths1[-1], widths2)
-        self.level3 = GlobalAbstraction(widths2[-1], widths3)
+        centres1, scales1, centres2, scales2, widths3 = SIZES[size]
+        self.level1 = SetAbstraction(centres1, scales1, 0)
+        self.level2 = SetAbstraction(centres2, scales2, self.level1.features)
+        self.level3 = GlobalAbstraction(self.level2.features, widths3)
         self.features, self.fewest = widths3[-1], centres1
+        self.level_features = (self.level1.features, self.level2.features, self.features)
 
     def forward(self, xyz: Tensor) -> Tensor:
         """The feature (B, features) of clouds (B, N, 3); raises `ValueError` when N < `fewest`."""
-        centres1, features1 = self.level1(xyz, None)  # (B, 512, 3), (B, 512, 128) at the published size
+        return self.levels(xyz)[-1]
+
+    def levels(self, xyz: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What each level finds in clouds (B, N, 3), as `level_features`: the maximum over the first level's centres
+        (B, C1), over the second's (B, C2), and the feature (B, features). Raises `ValueError` when N < `fewest`."""
+        centres1, features1 = self.level1(xyz, None)  # (B, 512, 3), (B, 512, 128) with single-scale grouping
         centres2, features2 = self.level2(centres1, features1)  # (B, 128, 3), (B, 128, 256)
-        return self.level3(centres2, features2)
+        return features1.max(1).values, features2.max(1).values, self.level3(centres2, features2)
 
 
 class PointNet2Head(nn.Sequential):

@@ -1,18 +1,11 @@
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fer_bench.nn.pointnet2 import (
-    PAIRS_IN_CACHE,
-    SERIAL,
-    PointNet2Encoder,
-    PointNet2Head,
-    SetAbstraction,
-    ball_query,
-    farthest_point_sample,
-)
+from fer_bench.nn import pointnet2
+from fer_bench.nn.point_ops import ball_query, farthest_point_sample
+from fer_bench.nn.pointnet2 import PointNet2Encoder, PointNet2Head, Scale, SetAbstraction, Size
 
 
 def clouds(*shape: int, seed: int = 0) -> Tensor:
@@ -28,89 +21,71 @@ def parameters(module: nn.Module) -> int:
 
 def test_totals_are_those_of_the_public_classifier() -> None:
     assert parameters(PointNet2Encoder()) == 807_744
+    assert parameters(PointNet2Encoder("msg")) == 1_079_424
     assert parameters(PointNet2Head(6)) == 659_206
     assert parameters(PointNet2Head(8)) == 659_206 + 2 * 257
 
 
-def test_farthest_points_are_those_of_a_plain_search() -> None:
-    B, N, count = 33, 1000, 24
-    assert B * N > SERIAL  # more than one part
-    xyz = clouds(B, N)
-    expected = np.zeros((B, count), dtype=np.int64)
-    for b, points in enumerate(xyz.numpy()):
-        for i in range(1, count):
-            chosen = points[expected[b, :i]]
-            nearest = ((points[:, None] - chosen[None]) ** 2).sum(-1).min(1)
-            expected[b, i] = nearest.argmax()
-    np.testing.assert_array_equal(farthest_point_sample(xyz, count).numpy(), expected)
-
-
-def test_coinciding_points_are_chosen_last() -> None:
-    xyz = clouds(1, 8)[:, [0, 0, 1, 2, 2, 3]]
-    chosen = farthest_point_sample(xyz, 6)[0].tolist()
-    assert chosen[0] == 0
-    assert sorted(chosen[:4]) == [0, 2, 3, 5]
-    with pytest.raises(ValueError, match="cannot be chosen from clouds of 6"):
-        farthest_point_sample(xyz, 7)
-
-
-@pytest.mark.parametrize("radius", [0.1, 0.4, 3.0])
-def test_balls_are_those_of_a_plain_search(radius: float) -> None:
-    B, N, S, k = 5, 700, 400, 16
-    assert B * N * S > PAIRS_IN_CACHE  # more than one part
-    xyz = clouds(B, N)
-    centres = xyz[:, N - S :]
-    found = ball_query(radius, k, xyz, centres)
-    distances = np.linalg.norm(xyz[:, None].numpy() - centres[:, :, None].numpy(), axis=-1)
-    for b in range(B):
-        for s in range(S):
-            hits = np.flatnonzero(distances[b, s] <= radius)[:k]
-            expected = np.append(hits, np.full(k - len(hits), hits[0]))
-            np.testing.assert_array_equal(found[b, s].numpy(), expected)
-
-
-def test_the_border_of_a_ball_belongs_to_it() -> None:
-    xyz = torch.tensor([[[0.0, 0, 0], [0.5, 0, 0], [0.75, 0, 0]]])
-    assert ball_query(0.5, 3, xyz, xyz[:, :1]).tolist() == [[[0, 1, 0]]]
-
-
-def test_an_empty_ball_is_refused() -> None:
-    xyz = clouds(2, 10)
-    with pytest.raises(ValueError, match="a ball is empty"):
-        ball_query(0.1, 4, xyz, xyz + 5)
-    with pytest.raises(ValueError, match="a ball is empty"):
-        ball_query(0.1, 4, xyz * torch.nan, xyz)
-
-
 def literal_set_abstraction(level: SetAbstraction, xyz: Tensor, features: Tensor) -> Tensor:
-    """The textbook's order: concatenate, three times (map, normalise, ReLU), maximum."""
+    """The textbook's order: concatenate, three times (map, normalise, ReLU), maximum; at each scale."""
     at = torch.arange(len(xyz))[:, None]
     centres = xyz[at, farthest_point_sample(xyz, level.centres)]
-    neighbours = ball_query(level.radius, level.k, xyz, centres)
     at = at[..., None]
-    x = torch.cat([xyz[at, neighbours] - centres[:, :, None], features[at, neighbours]], -1)
-    for linear, norm in zip([level.mlp.first, *level.mlp.others], level.mlp.norms, strict=True):
-        x = linear(x)  # (B, S, k, C)
-        mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2), correction=0)
-        x = F.relu((x - mean) / (variance + norm.eps).sqrt() * norm.weight + norm.bias)
-    return x.amax(2)
+    vectors = []
+    for (radius, k, _), mlp in zip(level.scales, level.mlps, strict=True):
+        neighbours = ball_query(radius, k, xyz, centres)
+        x = torch.cat([xyz[at, neighbours] - centres[:, :, None], features[at, neighbours]], -1)
+        for linear, norm in zip([mlp.first, *mlp.others], mlp.norms, strict=True):
+            x = linear(x)  # (B, S, k, C)
+            mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2), correction=0)
+            x = F.relu((x - mean) / (variance + norm.eps).sqrt() * norm.weight + norm.bias)
+        vectors.append(x.amax(2))
+    return torch.cat(vectors, 2)
 
 
-def test_set_abstraction_equals_the_literal_one_with_its_gradients() -> None:
+@pytest.mark.parametrize("scales", [[Scale(0.6, 8, (7, 6, 4))], [Scale(0.6, 8, (7, 6, 4)), Scale(0.3, 3, (5, 3))]])
+def test_set_abstraction_equals_the_literal_one_with_its_gradients(scales: list[Scale]) -> None:
     torch.manual_seed(0)
-    level = SetAbstraction(20, 0.6, 8, 5, (7, 6, 4)).double()
-    for norm in level.mlp.norms:
+    level = SetAbstraction(20, scales, 5).double()
+    for norm in (norm for mlp in level.mlps for norm in mlp.norms):
         for parameter in norm.parameters():
             nn.init.normal_(parameter)  # of both signs
     xyz = clouds(3, 50).double()
     features = torch.randn(3, 50, 5, dtype=torch.float64, requires_grad=True)
-    inputs = [features, level.mlp.first.weight, *level.mlp.others[-1].parameters()]
-    target = torch.randn(3, 20, 4, dtype=torch.float64)
+    inputs = [features, *(p for mlp in level.mlps for p in (mlp.first.weight, *mlp.others[-1].parameters()))]
+    target = torch.randn(3, 20, level.features, dtype=torch.float64)
     ours, literal = (
         [output, *torch.autograd.grad(((output - target) ** 2).sum(), inputs)]
         for output in (level(xyz, features)[1], literal_set_abstraction(level, xyz, features))
     )
     torch.testing.assert_close(ours, literal, rtol=1e-9, atol=1e-9)
+
+
+def test_scales_share_their_centres(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def spy(xyz: Tensor, count: int) -> Tensor:
+        calls.append(count)
+        return farthest_point_sample(xyz, count)
+
+    monkeypatch.setattr(pointnet2, "farthest_point_sample", spy)
+    with torch.no_grad():
+        PointNet2Encoder("msg").eval()(clouds(1, 512))
+    assert calls == [512, 128]
+
+
+@pytest.mark.parametrize(("size", "lengths"), [("ssg", (128, 256, 1024)), ("msg", (320, 640, 1024))])
+def test_levels_are_maxima_over_their_centres(size: Size, lengths: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    encoder, xyz = PointNet2Encoder(size).eval(), clouds(2, 520)
+    assert encoder.level_features == lengths
+    with torch.no_grad():
+        levels = encoder.levels(xyz)
+        centres, features1 = encoder.level1(xyz, None)
+        _, features2 = encoder.level2(centres, features1)
+        assert [tuple(level.shape) for level in levels] == [(2, length) for length in lengths]
+        expected = [features1.amax(1), features2.amax(1), encoder(xyz)]
+        torch.testing.assert_close(list(levels), expected, rtol=0, atol=0)
 
 
 @pytest.fixture(scope="module")
