@@ -6,6 +6,7 @@ Okabe and Ito (*Color Universal Design*, 2008), which the colour-blind can tell 
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
@@ -14,13 +15,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.paper import Evidence, measure
 from fer_bench.bench.published import LOGS, Paper, Published, Section
+from fer_bench.bench.training_logs import LOG_COLUMNS, published_log, training_log
 from fer_bench.bench.verdict import AS_DISTRIBUTED
 from fer_bench.errors import InvalidFile, UnknownName
-from fer_bench.records import atomic_write
+from fer_bench.records import OUTPUT, atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
 Key = tuple[str, str]  # protocol, entry
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 DPI = 120
-_LOG_COLUMNS = {"loss": "test_loss", "accuracy": "test_acc1"}
 _ACCURACY = "accuracy"
 
 
@@ -78,7 +80,7 @@ def curves(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key
         for ax, quantity in zip(row, ("loss", _ACCURACY), strict=True):
             factor = 100 if quantity == _ACCURACY else 1
             if panel in printed:
-                log = printed[panel][_LOG_COLUMNS[quantity]]
+                log = printed[panel][LOG_COLUMNS[quantity]]
                 ax.plot(
                     log.index + 1, log, color="0.35", linestyle=":", linewidth=1.8, label="authors' log, test images"
                 )
@@ -214,46 +216,61 @@ def heatmap(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Ke
     return True
 
 
+def embedding(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
+    """t-SNE (van der Maaten & Hinton, 2008) of the features of the test samples of each entry's first fold: another
+    fold has another network, whose features are in no common space. Colours are the true classes."""
+    protocols, entries = _axes_of(evidence)
+    saved = {key: cell for key, own in evidence.items() for cell in own.cells[:1] if _features(cell).exists()}
+    if not saved:
+        return False
+    rows = [p for p in protocols if any(protocol == p for protocol, _ in saved)]
+    columns = [e for e in reversed(entries) if any(entry == e for _, entry in saved)]  # the baseline before its better
+    figure.set_size_inches(1 + 3.8 * len(columns), 1.8 + 3.6 * len(rows))
+    axes = figure.subplots(len(rows), len(columns), squeeze=False)
+    for (i, protocol), (j, entry) in itertools.product(enumerate(rows), enumerate(columns)):
+        ax = axes[i, j]
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(f"{entry}: {protocol.partition('@')[0]}", fontsize=10)
+        if (cell := saved.get((protocol, entry))) is None:
+            ax.set_facecolor("0.85")
+            continue
+        table = pd.read_parquet(cell.folder / "predictions.parquet")
+        places = _tsne(_features(cell))
+        classes = [name.removeprefix(OUTPUT) for name in table if name.startswith(OUTPUT)]
+        for number, name in enumerate(classes):
+            own = (table["label"] == name).to_numpy()
+            ax.scatter(*places[own].T, s=14, color=COLOURS[number % len(COLOURS)], label=name)
+        ax.set_xlabel(f"fold {cell.fold}: {len(table)} test samples of {table['subject'].nunique()} people", fontsize=8)
+    _legend(figure, axes.flat)
+    _title(figure, paper, section, evidence.values())
+    return True
+
+
+def _features(cell: Cell) -> Path:
+    return cell.folder / "features.npy"
+
+
+def _tsne(path: Path) -> NDArray[np.float32]:
+    """Places (n, 2) of features (n, F)."""
+    from sklearn.manifold import TSNE
+
+    try:
+        features = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InvalidFile(path, f"cannot be read ({error})", "Run the cell again with --overwrite.") from None
+    reduced = TSNE(perplexity=min(30, (len(features) - 1) / 3), random_state=0)
+    places: NDArray[np.float32] = reduced.fit_transform(features)
+    return places
+
+
 KINDS: dict[str, Callable[[Figure, Paper, Section, Mapping[Key, Evidence]], bool]] = {
     "bars": bars,
     "curves": curves,
+    "embedding": embedding,
     "heatmap": heatmap,
     "scaling": scaling,
 }
 """Each draws on an empty figure and returns whether there was anything to draw."""
-
-
-def training_log(cell: Cell) -> pd.DataFrame:
-    """What a cell logged, by epoch (counted from 0), one column a quantity. Its attempts are one continued run: what a
-    later one says of an epoch counts. Empty where there is none.
-
-    Raises:
-        InvalidFile: a log is damaged.
-    """
-    paths = sorted((cell.folder / "csv").glob("attempt*/metrics.csv"), key=lambda p: int(p.parent.name[7:] or 0))
-    columns: dict[str, dict[int, float]] = {}
-    for path in paths:
-        for name, values in _read_log(path, "epoch").items():
-            columns.setdefault(str(name), {}).update(values.dropna().groupby(level=0).last().to_dict())
-    return pd.DataFrame(columns).sort_index()
-
-
-def published_log(path: Path) -> dict[str, pd.DataFrame]:
-    """Panel -> the authors' log by epoch; empty where the paper has none; raises `InvalidFile`."""
-    if not path.exists():
-        return {}
-    table = _read_log(path, "epoch", "variant", *_LOG_COLUMNS.values())
-    return {str(name): log for name, log in table.groupby("variant", sort=False)}
-
-
-def _read_log(path: Path, *needed: str) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InvalidFile(path, f"cannot be read as CSV ({error})", "Restore it, or run the cell again.") from None
-    if missing := [name for name in needed if name not in table]:
-        raise InvalidFile(path, f"has no column {missing[0]}", "Restore it, or run the cell again.")
-    return table.dropna(subset="epoch").astype({"epoch": int}).set_index("epoch")
 
 
 def _printed(paper: Paper) -> dict[Key, Published]:

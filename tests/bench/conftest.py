@@ -20,7 +20,7 @@ from fer_bench.bench import commands, registry, worker
 from fer_bench.bench.cell import Cell, Part
 from fer_bench.bench.launch import pending
 from fer_bench.bench.plan import Plan, _open, describe, make_plan
-from fer_bench.bench.suite import read_suite, resolve_arguments
+from fer_bench.bench.suite import read_suite, resolve_arguments, total_epochs
 from fer_bench.metrics import score
 from fer_bench.records import OUTPUT, Result
 from fer_bench.representations.cache import prepare
@@ -82,7 +82,7 @@ class Faker:
         if state != "done":
             cell.report(state, message="it broke")  # type: ignore[arg-type]
             return cell
-        trained = wanted["epochs"] if epochs is None else epochs
+        trained = total_epochs(wanted) if epochs is None else epochs
         table = self.predictions(question.classes, question.tested, question.task, fold, accuracy, subjects, each)
         table.to_parquet(cell.folder / "predictions.parquet", index=False)
         outputs = table[[f"{OUTPUT}{name}" for name in question.outputs]].to_numpy()
@@ -107,7 +107,7 @@ class Faker:
     def folds(self, suite: str, protocol: str, entry: str, **options: Any) -> list[Cell]:
         """All folds of an entry."""
         asked = read_suite(registry.suites()[suite])
-        folds = asked.folds or range(registry.find_protocol(protocol).num_folds)
+        folds = asked.folds_of(registry.find_protocol(protocol))
         return [self.cell(suite, protocol, entry, fold=fold, **options) for fold in folds]
 
     def log(self, cell: Cell, attempt: int, epochs: range, loss: Callable[[int], float]) -> None:

@@ -6,21 +6,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
 from fer_bench.bench import figures
-from fer_bench.bench.figures import KINDS, draw, published_log, training_log
+from fer_bench.bench.figures import KINDS, draw
 from fer_bench.bench.paper import gather
 from fer_bench.bench.published import Paper, Section, papers, published_folder, read_paper
+from fer_bench.bench.training_logs import published_log, training_log
 from fer_bench.errors import InvalidFile, UnknownName
 
 if TYPE_CHECKING:
     from tests.bench.conftest import Faker
 
-S1, BU4DFE = "bu3dfe-s1-cv10@1", "bu4dfe-cv10@1"
+S1, SIXTY, BU4DFE = "bu3dfe-s1-cv10@1", "bu3dfe-drfer60-cv10@1", "bu4dfe-cv10@1"
 TWIN = "twin-r1-procedural-7a920106a643-s0-n20"
+
+
+# Figures whose numbers no paper prints, or of which a bar more is printed than of what.
+SILENT = {("mit", "Fig. 4"), ("mit", "Fig. 5"), ("drfer", "Fig. 5"), ("drfer", "Fig. 6")}
 
 
 def drawn(paper: str, table: str, runs: Path, out: Path) -> dict[str, Path]:
@@ -56,7 +62,7 @@ def test_without_runs_what_is_published_is_drawn_alone(tmp_path: Path) -> None:
         paper = read_paper(name)
         for section in paper.sections:
             paths = drawn(name, section.table, tmp_path / "runs", tmp_path / "out")
-            silent = name == "mit" and section.table in ("Fig. 4", "Fig. 5")
+            silent = (name, section.table) in SILENT
             assert set(paths) == (set() if silent else set(section.notes.figures))
             for path in paths.values():
                 looked_at(path)
@@ -123,6 +129,32 @@ def test_a_heat_map_subtracts_measured_from_measured_alone(faker: Faker, tmp_pat
     published = panels["bp4d-8class-cv10 (published)"]
     assert {t.get_text() for t in published.texts} >= {"+11.92", "-11.92", "+8.33", "+3.03", "0"}
     looked_at(drawn("facet_vlm", "Fig. 3", faker.runs, tmp_path)["heatmap"])
+
+
+def test_an_embedding_is_of_the_first_fold_of_each_entry(faker: Faker, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for entry, spread in (("drfer", 0.1), ("baseline", 3.0)):
+        for cell in faker.folds("drfer/table1", SIXTY, entry, subjects=6, each=12):
+            table = pd.read_parquet(cell.folder / "predictions.parquet")
+            centres = table["label"].astype("category").cat.codes.to_numpy()[:, None] * np.ones(8)
+            np.save(cell.folder / "features.npy", centres + random.normal(0, spread, (len(table), 8)))
+    figure = figure_of("embedding", "drfer", "Fig. 6", faker.runs)
+    before, after = figure.axes
+    assert [ax.get_title() for ax in figure.axes] == ["baseline: bu3dfe-drfer60-cv10", "drfer: bu3dfe-drfer60-cv10"]
+    for ax in figure.axes:
+        assert sum(len(group.get_offsets()) for group in ax.collections) == 72
+        assert ax.get_xlabel() == "fold 0: 72 test samples of 6 people"
+    spread_out, together = (
+        np.mean([np.asarray(group.get_offsets()).std(axis=0).mean() for group in ax.collections])
+        / np.concatenate([np.asarray(group.get_offsets()) for group in ax.collections]).std()
+        for ax in (before, after)
+    )
+    assert together < 0.5 * spread_out, "colours are the true classes of the rows"
+    looked_at(drawn("drfer", "Fig. 6", faker.runs, tmp_path)["embedding"])
+    first = faker.runs / "drfer/table1" / SIXTY / "drfer" / "fold00" / "seed0" / "features.npy"
+    first.write_bytes(b"no array")
+    with pytest.raises(InvalidFile, match=r"features\.npy: cannot be read"):
+        figure_of("embedding", "drfer", "Fig. 6", faker.runs)
 
 
 def test_scaling_is_against_processes_and_the_ideal(faker: Faker, tmp_path: Path) -> None:
