@@ -21,7 +21,7 @@ from fer_bench.errors import InvalidFile, UnknownName
 if TYPE_CHECKING:
     from tests.bench.conftest import Faker
 
-S1, SIXTY, BU4DFE = "bu3dfe-s1-cv10@1", "bu3dfe-drfer60-cv10@1", "bu4dfe-cv10@1"
+S1, S2, SIXTY, BU4DFE = "bu3dfe-s1-cv10@1", "bu3dfe-s2-cv10@1", "bu3dfe-drfer60-cv10@1", "bu4dfe-cv10@1"
 TWIN = "twin-r1-procedural-7a920106a643-s0-n20"
 
 
@@ -173,7 +173,7 @@ def test_scaling_is_against_processes_and_the_ideal(faker: Faker, tmp_path: Path
 def test_a_figure_is_replaced_by_the_next(faker: Faker, tmp_path: Path) -> None:
     seen = []
     for entry in ("all-views", "front"):
-        faker.folds("mit/figure4", S1, entry, subjects=2, each=6)
+        faker.folds("mit/figure4", S2, entry, subjects=2, each=6)
         path = drawn("mit", "Fig. 4", faker.runs, tmp_path)["bars"]
         assert [*tmp_path.glob("*.png")] == [path]
         seen.append(looked_at(path))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.bench.conftest import Faker
 
 MIT, FACET = read_paper("mit"), read_paper("facet_vlm")
-S1, BOSPHORUS = "bu3dfe-s1-cv10@1", "bosphorus-cv10@1"
+S1, S2, BOSPHORUS = "bu3dfe-s1-cv10@1", "bu3dfe-s2-cv10@1", "bosphorus-cv10@1"
 ROW = next(row for row in MIT.rows if row.value == "94.32")
 THEIRS = next(row for row in FACET.rows if row.method == "Zhen et al. [43]")
 OURS = Measured(94.0, 93.0, 95.0, 1200, 100, "done", data="as distributed")
@@ -170,11 +170,11 @@ def test_what_did_not_run_is_told(faker: Faker) -> None:
 
 def test_a_gain_is_paired_by_sample(faker: Faker) -> None:
     small = {"subjects": 3, "each": 10}
-    everything = faker.folds("mit/figure4", S1, "all-views", accuracy=0.95, **small)
-    singles = [faker.folds("mit/figure4", S1, e, accuracy=a, **small) for e, a in (("front", 0.9), ("plus-20", 0.8))]
+    everything = faker.folds("mit/figure4", S2, "all-views", accuracy=0.95, **small)
+    singles = [faker.folds("mit/figure4", S2, e, accuracy=a, **small) for e, a in (("front", 0.9), ("plus-20", 0.8))]
     found = line(lines("mit", "Fig. 4", faker.runs), "MiT", "not stated", "gain of multi-view over single views (pp)")
     assert (found.verdict, texts(found)["As run"]) == ("missing", "minus-20: 0/10 done, 10 missing")
-    singles.append(faker.folds("mit/figure4", S1, "minus-20", accuracy=0.8, **small))
+    singles.append(faker.folds("mit/figure4", S2, "minus-20", accuracy=0.8, **small))
     found = line(lines("mit", "Fig. 4", faker.runs), "MiT", "not stated", "gain of multi-view over single views (pp)")
     means = [np.mean([c.result().metrics["accuracy"] for c in cells]) for cells in (everything, *singles)]  # type: ignore[union-attr]
     measured = found.measured
