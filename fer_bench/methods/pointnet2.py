@@ -29,7 +29,7 @@ class PointNet2(Method):
 
     Args:
         target: The expressions.
-        size: `ssg` is the published network; `nano` is ours, for CPUs and quick trials.
+        size: `ssg` is the published network; `msg` has multi-scale grouping; `nano` is ours, for CPUs and quick trials.
         points: Points a scan, at least 512 (nano: 128).
         dropout: Of both hidden layers of the classifier.
         learning_rate: Of Adam, times `gamma` every `step_epochs` epochs.

@@ -51,9 +51,10 @@ def farthest(clouds: NDArray[np.floating], count: int) -> NDArray[np.int64]:
 
 def within(radius: float, k: int, axes: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.int64] | None:
     """Indices (B, S, k) of clouds (B, 3, N) around centres (B, 3, S); None if a ball is empty."""
+    limit = float(radius) ** 2  # an integer would be compiled as one
     found = np.empty((len(centres), centres.shape[2], k), dtype=np.int64)
     rows = len(centres) * centres.shape[2]
-    filled = spread(lambda first, last: _within(axes, centres, radius**2, found, first, last), rows)
+    filled = spread(lambda first, last: _within(axes, centres, limit, found, first, last), rows)
     return found if all(filled) else None
 
 

@@ -74,7 +74,7 @@ def ball_query(radius: float, k: int, xyz: Tensor, centres: Tensor) -> Tensor:
 
     Args:
         radius: In the units of the points.
-        k: Points a ball.
+        k: Points a ball, at least 1.
         xyz: Clouds (B, N, 3).
         centres: Points of the same clouds (B, S, 3).
 
@@ -82,11 +82,13 @@ def ball_query(radius: float, k: int, xyz: Tensor, centres: Tensor) -> Tensor:
         Indices into N (B, S, k), int64.
 
     Raises:
-        ValueError: a ball is empty: its centre is not a point of the cloud, or not a number.
+        ValueError: a ball is empty: its centre is not a point of the cloud, or not a number, or it is to hold none.
     """
     # Never pytorch3d's: its balls are without their border, and it fills them with -1. Its sampling starts and breaks
     # ties by rules of its own in float32, which is why `farthest_point_sample` does not use it either.
     _check(xyz, centres)
+    if k < 1:
+        raise ValueError(f"a ball of {k} points is asked for; ask for 1 or more")
     if _on_cpu(xyz):
         found = point_kernels.within(radius, k, _axes(xyz), _axes(centres))
         if found is None:
@@ -116,8 +118,8 @@ def _first_within(radius: float, k: int, xyz: Tensor, centres: Tensor) -> Tensor
 def nearest(points: Tensor, among: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
     """The k nearest neighbours of each point, the nearest first; of equally near ones the first.
 
-    On a GPU where pytorch3d is installed it does the search, in the dtype of the points: there neighbours that are
-    equally near but for rounding may change places.
+    On a GPU where pytorch3d is installed it does the search, in the dtype of the distances: there neighbours that
+    are equally near but for rounding may change places.
 
     Args:
         points: (B, S, 3).
@@ -194,9 +196,9 @@ def _squares(points: Tensor, among: Tensor) -> Tensor:
     """Squared distances (B, S, N) between (B, S, 3) and (B, N, 3)."""
     # Differences, not |a|^2 - 2ab + |b|^2: a matrix product would round what is near, coarsely on a GPU. And products
     # apart from sums, for addcmul may round both at once.
-    squares, *others = ((points[:, :, None, axis] - among[:, None, :, axis]).square_() for axis in range(3))
-    for other in others:
-        squares += other
+    squares = (points[:, :, None, 0] - among[:, None, :, 0]).square_()
+    for axis in (1, 2):
+        squares += (points[:, :, None, axis] - among[:, None, :, axis]).square_()
     return squares
 
 

@@ -1,0 +1,186 @@
+"""`make perf`: operations on point clouds, timed against plain torch and pytorch3d in the same run."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from timing import Row, seconds, write_tables
+from torch import Tensor
+from torch.nn import functional as F
+
+from fer_bench.expressions import BASIC_SIX
+from fer_bench.methods.pointnet2 import PointNet2
+from fer_bench.nn import point_ops
+from fer_bench.nn.point_ops import ball_query, chamfer, farthest_point_sample, nearest, take
+from fer_bench.nn.pointnet2 import Size
+from fer_bench.records import Batch, Target
+
+B, N = 24, 2048
+CENTRES, RADIUS, NEIGHBOURS = 512, 0.2, 32
+# pytorch3d has no wheel for current torch. These were measured where it could be built, for clouds of the same size.
+ELSEWHERE = {"sample": 67.0, "query": 56.0, "chamfer": 641.0}
+
+
+def clouds(device: str, seed: int) -> Tensor:
+    """(B, N, 3) on the unit sphere, as dense as a scan that is scaled to it."""
+    points = torch.randn(B, N, 3, generator=torch.Generator().manual_seed(seed))
+    return F.normalize(points, dim=-1).to(device)
+
+
+def plain_sample(xyz: Tensor, count: int) -> Tensor:
+    """The usual loop in float32: distances to the last point, minimum, farthest."""
+    chosen = torch.zeros(len(xyz), count, dtype=torch.int64, device=xyz.device)
+    left = torch.full(xyz.shape[:2], torch.inf, device=xyz.device)
+    for i in range(1, count):
+        last = take(xyz, chosen[:, i - 1, None, None])[:, :, 0]  # (B, 1, 3)
+        left = torch.minimum(left, ((xyz - last) ** 2).sum(-1))
+        chosen[:, i] = left.max(1).indices
+    return chosen
+
+
+def plain_query(radius: float, k: int, xyz: Tensor, centres: Tensor) -> Tensor:
+    """All distances; the indices outside replaced by N; sorted; the first k."""
+    index = torch.arange(xyz.shape[1], device=xyz.device).expand(*centres.shape[:2], -1)
+    index = torch.where(torch.cdist(centres, xyz) <= radius, index, xyz.shape[1])
+    index = index.sort(-1).values[..., :k]
+    return torch.where(index == xyz.shape[1], index[..., :1], index)
+
+
+def plain_nearest(points: Tensor, among: Tensor, k: int) -> Tensor:
+    """All distances, then the least k."""
+    return torch.cdist(points, among).topk(k, largest=False).indices
+
+
+def plain_chamfer(a: Tensor, b: Tensor) -> Tensor:
+    """All distances, then their minima both ways."""
+    square = torch.cdist(a, b) ** 2
+    return square.amin(2).mean(1) + square.amin(1).mean(1)
+
+
+def with_gradients(distance: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Callable[[], object]:
+    """A distance and its gradients in both clouds."""
+    inputs = [cloud.clone().requires_grad_() for cloud in (a, b)]
+    return lambda: torch.autograd.grad(distance(*inputs).sum(), inputs)
+
+
+def waiting(work: Callable[[], object]) -> Callable[[], None]:
+    """The work, until a GPU has done it."""
+
+    def run() -> None:
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    return run
+
+
+def operations(device: str, where: str) -> Iterator[Row]:
+    """Each operation against plain torch, and against pytorch3d where it is installed."""
+    a, b = clouds(device, 0), clouds(device, 1)
+    centres = take(a, farthest_point_sample(a, CENTRES)[..., None])[:, :, 0]
+    same = [
+        (farthest_point_sample(a, CENTRES), plain_sample(a, CENTRES)),
+        (ball_query(RADIUS, NEIGHBOURS, a, centres), plain_query(RADIUS, NEIGHBOURS, a, centres)),
+        (nearest(a, b, NEIGHBOURS)[1], plain_nearest(a, b, NEIGHBOURS)),
+    ]
+    # Not all: a matrix product, by which cdist finds distances, is rounded coarsely near zero.
+    assert all((mine == other).float().mean() > 0.95 for mine, other in same), "all must answer the same question"
+    torch.testing.assert_close(chamfer(a, b), plain_chamfer(a, b), rtol=1e-2, atol=0)
+
+    theirs: dict[str, Callable[[], object]] = {}
+    if importlib.util.find_spec("pytorch3d") is not None:
+        ops: Any = importlib.import_module("pytorch3d.ops")
+        loss: Any = importlib.import_module("pytorch3d.loss")
+        theirs["sample"] = lambda: ops.sample_farthest_points(a, K=CENTRES)
+        theirs["query"] = lambda: ops.ball_query(centres, a, K=NEIGHBOURS, radius=RADIUS, return_nn=False)
+        theirs["nearest"] = lambda: ops.knn_points(a, b, K=NEIGHBOURS)
+        theirs["chamfer"] = lambda: loss.chamfer_distance(a, b)
+
+    size = f"{B} x {N:,} points, {where}"
+    each: list[tuple[str, str, Callable[[], object], str, Callable[[], object]]] = [
+        (
+            "sample",
+            f"sampling {CENTRES} of {size}",
+            lambda: farthest_point_sample(a, CENTRES),
+            "a torch loop",
+            lambda: plain_sample(a, CENTRES),
+        ),
+        (
+            "query",
+            f"ball query, {NEIGHBOURS} within {RADIUS}, of {size}",
+            lambda: ball_query(RADIUS, NEIGHBOURS, a, centres),
+            "torch: cdist and sort",
+            lambda: plain_query(RADIUS, NEIGHBOURS, a, centres),
+        ),
+        (
+            "nearest",
+            f"{NEIGHBOURS} nearest neighbours of {size}",
+            lambda: nearest(a, b, NEIGHBOURS),
+            "torch: cdist and topk",
+            lambda: plain_nearest(a, b, NEIGHBOURS),
+        ),
+        (
+            "chamfer",
+            f"Chamfer distance of {size}",
+            lambda: chamfer(a, b),
+            "torch: cdist",
+            lambda: plain_chamfer(a, b),
+        ),
+    ]
+    for name, what, ours, peer, plain in each:
+        row = Row.timed(what, waiting(ours), peer, waiting(plain))
+        yield row
+        if name in theirs:
+            yield Row.timed(what, waiting(ours), "pytorch3d", waiting(theirs[name]))
+        elif device == "cpu" and name in ELSEWHERE:
+            yield row._replace(peer="pytorch3d, measured apart on two cores", theirs=ELSEWHERE[name])
+    gradients = [waiting(with_gradients(distance, a, b)) for distance in (chamfer, plain_chamfer)]
+    yield Row.timed(f"Chamfer distance and its gradients of {size}", gradients[0], "torch: cdist", gradients[1])
+
+
+def training_steps(device: str, where: str, size: Size) -> Iterator[Row]:
+    """PointNet++ as it is trained here; on a GPU also with the sampling that launches kernels for each point."""
+    target = Target("classification", BASIC_SIX)
+    method = PointNet2(target, size).to(device).train()
+    optimizer: torch.optim.Optimizer = method.configure_optimizers()["optimizer"]  # type: ignore[index,call-overload]
+    label = (torch.arange(B) % 6).to(device)
+    batch: Batch = {"id": [f"s{i}" for i in range(B)], "input": clouds(device, 0), "label": label}
+
+    def step() -> None:
+        optimizer.zero_grad()
+        method.loss(batch).backward()
+        optimizer.step()
+
+    def looped() -> None:
+        with patch.object(point_ops, "_importable", lambda _: False):
+            step()
+
+    what = f"PointNet++ ({size}) training step, {B} x {N:,} points, {where}"
+    if device == "cuda":
+        row = Row.timed(what, waiting(step), "sampling by a torch loop", waiting(looped))
+    else:
+        row = Row(what, "ms", 1000 * seconds(step, 5, 1))
+    yield row
+    yield Row(f"{what}: samples", "samples/s", 1000 * B / row.ours)
+
+
+def rows() -> Iterator[Row]:
+    """On the CPU, and on a GPU where there is one."""
+    threads = f"{torch.get_num_threads()} threads"
+    yield from operations("cpu", threads)
+    for size in ("ssg", "nano"):
+        yield from training_steps("cpu", threads, size)
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_name()
+        yield from operations("cuda", card)
+        for size in ("ssg", "msg"):
+            yield from training_steps("cuda", card, size)
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    write_tables("perf_points", "Speed of operations on points", "all cores", rows())
