@@ -13,16 +13,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fer_bench.expressions import BASIC_SIX
+from fer_bench.methods import drfer
+from fer_bench.methods.drfer import DrFER
 from fer_bench.methods.pointnet2 import PointNet2
-from fer_bench.nn import point_ops
+from fer_bench.nn import point_ops, pointnet2
 from fer_bench.nn.point_ops import ball_query, chamfer, farthest_point_sample, nearest, take
 from fer_bench.nn.pointnet2 import Size
-from fer_bench.records import Batch, Target
+from fer_bench.records import Batch, Target, TrainingSet
 
 B, N = 24, 2048
 CENTRES, RADIUS, NEIGHBOURS = 512, 0.2, 32
-# pytorch3d has no wheel for current torch. These were measured where it could be built, for clouds of the same size.
-ELSEWHERE = {"sample": 67.0, "query": 56.0, "chamfer": 641.0}
 
 
 def clouds(device: str, seed: int) -> Tensor:
@@ -132,12 +132,9 @@ def operations(device: str, where: str) -> Iterator[Row]:
         ),
     ]
     for name, what, ours, peer, plain in each:
-        row = Row.timed(what, waiting(ours), peer, waiting(plain), rounds=5)  # the peers take seconds
-        yield row
+        yield Row.timed(what, waiting(ours), peer, waiting(plain), rounds=5)  # the peers take seconds
         if name in theirs:
             yield Row.timed(what, waiting(ours), "pytorch3d", waiting(theirs[name]))
-        elif device == "cpu" and name in ELSEWHERE:
-            yield row._replace(peer="pytorch3d, measured apart on two cores", theirs=ELSEWHERE[name])
     gradients = [waiting(with_gradients(distance, a, b)) for distance in (chamfer, plain_chamfer)]
     yield Row.timed(f"Chamfer distance and its gradients of {size}", gradients[0], "torch: cdist", gradients[1])
 
@@ -168,17 +165,51 @@ def training_steps(device: str, where: str, size: Size) -> Iterator[Row]:
     yield Row(f"{what}: samples", "samples/s", 1000 * B / row.ours)
 
 
+def drfer_step(device: str, where: str, size: Size) -> Row:
+    """A step of DrFER's stage iii, which runs six encoders and compares six pairs of clouds."""
+    target, scans = Target("classification", BASIC_SIX), clouds("cpu", 0)
+    ids = tuple(f"s{i}" for i in range(B))
+    label = {i: BASIC_SIX[number % 6] for number, i in enumerate(ids)}
+    subject = {i: f"p{number % 4}" for number, i in enumerate(ids)}
+    method = DrFER(target, size)
+    method.observe(TrainingSet(ids[:18], ids[18:], subject, label, lambda asked: scans[[ids.index(i) for i in asked]]))
+    stage = method.stages[-1]
+    method.to(device).train().enter(stage)
+    optimizer: torch.optim.Optimizer = method.configure_optimizers()  # type: ignore[assignment]
+    first = list(ids[: stage.batch_size])
+    classes = torch.tensor([BASIC_SIX.index(label[i]) for i in first], device=device)
+    batch: Batch = {"id": first, "input": scans[: len(first)].to(device), "label": classes}
+
+    def step() -> None:
+        optimizer.zero_grad()
+        method.loss(batch).backward()
+        optimizer.step()
+
+    def plain() -> None:
+        with (
+            patch.object(pointnet2, "farthest_point_sample", plain_sample),
+            patch.object(pointnet2, "ball_query", plain_query),
+            patch.object(drfer, "chamfer", plain_chamfer),
+        ):
+            step()
+
+    what = f"DrFER ({size}) training step of stage iii, {len(first)} x {N:,} points, {where}"
+    return Row.timed(what, waiting(step), "the same with plain torch operations", waiting(plain), rounds=3)
+
+
 def rows() -> Iterator[Row]:
     """On the CPU, and on a GPU where there is one."""
     threads = f"{torch.get_num_threads()} threads"
     yield from operations("cpu", threads)
     for size in ("ssg", "nano"):
         yield from training_steps("cpu", threads, size)
+    yield drfer_step("cpu", threads, "nano")
     if torch.cuda.is_available():
         card = torch.cuda.get_device_name()
         yield from operations("cuda", card)
         for size in ("ssg", "msg"):
             yield from training_steps("cuda", card, size)
+        yield drfer_step("cuda", card, "ssg")
 
 
 if __name__ == "__main__":
