@@ -58,7 +58,7 @@ class Method(L.LightningModule, ABC):
     def loss(self, batch: Batch) -> Tensor:
         """Training loss of one batch, a scalar, with augmentation where the paper augments."""
 
-    def embed(self, x: Tensor) -> Tensor | None:
+    def features(self, x: Tensor) -> Tensor | None:
         """The features (B, F) that the scores are made of, to be saved beside them; None where they are not wanted."""
         return None
 
@@ -104,7 +104,7 @@ class Method(L.LightningModule, ABC):
         self.log(self.monitor, self.val_metric, batch_size=size, prog_bar=True)
 
     def predict_step(self, batch: Batch, _: int) -> dict[str, Any]:
-        found = {"output": self(batch["input"]), "features": self.embed(batch["input"])}
+        found = {"output": self(batch["input"]), "features": self.features(batch["input"])}
         return {"id": batch["id"]} | {name: value.float().cpu() for name, value in found.items() if value is not None}
 
     @property

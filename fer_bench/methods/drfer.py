@@ -117,13 +117,13 @@ class DrFER(Method):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, C) of clouds (B, N, 3)."""
-        logits: Tensor = self.classifier(self.embed(x))
+        logits: Tensor = self.classifier(self.features(x))
         return logits
 
-    def embed(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
         """The expression's features (B, features) of clouds (B, N, 3)."""
-        features: Tensor = self.expression.encoder(x)
-        return features
+        found: Tensor = self.expression.encoder(x)
+        return found
 
     def observe(self, training: TrainingSet) -> None:
         """Make the targets and the classifier of persons: `mean_faces` (C, N, 3), `neutral_faces` (P, N, 3)."""
@@ -158,14 +158,16 @@ class DrFER(Method):
 
     def enter(self, stage: Stage) -> None:
         super().enter(stage)
-        trained = {
+        classifier = self.classifier if self.classify else None
+        trained: dict[str, list[nn.Module | None]] = {
             "i": [self.expression.encoder, self.classifier, self.identity.encoder, self.persons, self.fusion],
-            "ii": [self.expression, self.identity, self.classifier if self.classify else None],
-            "iii": [self.expression, self.identity, self.fusion, self.classifier if self.classify else None],
-        }[stage.name]
+            "ii": [self.expression, self.identity, classifier],
+            "iii": [self.expression, self.identity, classifier, self.fusion],
+        }
         self.requires_grad_(False)
-        for module in filter(None, trained):
-            module.requires_grad_(True)
+        for module in trained[stage.name]:
+            if module is not None:
+                module.requires_grad_(True)
 
     def loss(self, batch: Batch) -> Tensor:
         """The loss of the stage that it is in."""
@@ -243,7 +245,7 @@ class Fusion(nn.Module):
         super().__init__()
         self.skip = skip
         self.encoders = nn.ModuleList(PointNet2Encoder(size) for _ in range(2))
-        first, second, last = (2 * width for width in self.encoders[0].level_features)  # type: ignore[union-attr,arg-type]
+        first, second, last = (2 * width for width in self.encoders[0].level_features)  # type: ignore[union-attr]
         extra = (second, first) if skip else (0, 0)
         self.hidden = nn.ModuleList([nn.Linear(last, last), nn.Linear(last + extra[0], last)])
         self.out = nn.Linear(last + extra[1], 3 * points)

@@ -71,13 +71,13 @@ class PointNet2(Method):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, C) of clouds (B, N, 3)."""
-        logits: Tensor = self.head(self.embed(x))
+        logits: Tensor = self.head(self.features(x))
         return logits
 
-    def embed(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
         """The encoder's features (B, F) of clouds (B, N, 3)."""
-        features: Tensor = self.encoder(x)
-        return features
+        found: Tensor = self.encoder(x)
+        return found
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the logits, in training of augmented clouds."""

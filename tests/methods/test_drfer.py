@@ -179,7 +179,7 @@ def test_a_checkpoint_brings_its_persons() -> None:
     x = faces(4)
     with torch.no_grad():
         assert torch.equal(fresh.eval()(x), trained.eval()(x))
-        assert torch.equal(fresh.embed(x), trained.embed(x))
+        assert torch.equal(fresh.features(x), trained.features(x))
 
 
 def test_a_few_steps_bring_each_stage_down() -> None:
