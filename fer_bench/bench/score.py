@@ -16,6 +16,7 @@ from fer_bench.bench.fit import build, make_trainer
 from fer_bench.bench.leaderboard import arrays
 from fer_bench.data.fold import FoldDataModule
 from fer_bench.errors import InvalidFile
+from fer_bench.methods.base import Method
 from fer_bench.metrics import score as measure
 from fer_bench.protocols import Protocol
 from fer_bench.records import OUTPUT, Result, atomic_write
@@ -33,24 +34,21 @@ def score(cell: Cell) -> Result:
         RuntimeError: the predicted ids are not exactly the fold's test ids.
     """
     data, method = build(cell)
-    checkpoint = _load_checkpoint(cell.checkpoints / "best.ckpt")
+    checkpoint = load_best(cell)
     method.load_state_dict(checkpoint["state_dict"])
-    trainer = make_trainer(cell, devices=1, num_nodes=1, logger=False, enable_checkpointing=False)
-    batches: list[Any] = trainer.predict(method, data) or []
-    outputs = torch.cat([batch["output"] for batch in batches]).numpy()
-    items = [i for batch in batches for i in batch["id"]]
+    items, outputs = predict(cell, data, method)
     ids, means = _one_each(items, outputs)
     if sorted(ids) != sorted(data.fold.test):
         raise RuntimeError(
             f"{cell.id}: predicted {len(ids)} samples that are not the {len(data.fold.test)} of the fold"
         )
     path = cell.folder / "predictions.parquet"
-    _write_predictions(path, data, ids, means)
-    metrics = _measure_file(path, data.protocol)
+    write_predictions(path, data, ids, means)
+    metrics = measure_file(path, data.protocol)
     if len(items) > len(ids):
         path = cell.folder / "items.parquet"
-        _write_predictions(path, data, items, outputs)
-        metrics |= {f"item_{name}": value for name, value in _measure_file(path, data.protocol).items()}
+        write_predictions(path, data, items, outputs)
+        metrics |= {f"item_{name}": value for name, value in measure_file(path, data.protocol).items()}
     status = cell.status()
     result = Result(
         metrics=metrics,
@@ -64,10 +62,23 @@ def score(cell: Cell) -> Result:
         selected_epoch=int(checkpoint["epoch"]),
         fit_seconds=status.fit_seconds,
         epoch_seconds=status.epoch_seconds,
-        versions={"fer_bench": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        versions=versions(),
     )
     result.write(cell.folder / "result.json")
     return result
+
+
+def predict(cell: Cell, data: FoldDataModule, method: Method) -> tuple[list[str], np.ndarray]:
+    """Ids and raw outputs (N, outputs) of the fold's test samples, on one device; a sample comes once an item."""
+    trainer = make_trainer(cell, devices=1, num_nodes=1, logger=False, enable_checkpointing=False)
+    batches: list[Any] = trainer.predict(method, data) or []
+    outputs = torch.cat([batch["output"] for batch in batches]).numpy()
+    return [i for batch in batches for i in batch["id"]], outputs
+
+
+def versions() -> dict[str, str]:
+    """What a result was made with."""
+    return {"fer_bench": __version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
 def _one_each(ids: list[str], outputs: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -81,7 +92,9 @@ def _one_each(ids: list[str], outputs: np.ndarray) -> tuple[list[str], np.ndarra
     return names.tolist(), means.astype(outputs.dtype)
 
 
-def _load_checkpoint(path: Path) -> dict[str, Any]:
+def load_best(cell: Cell) -> dict[str, Any]:
+    """The checkpoint that is scored; raises `InvalidFile`."""
+    path = cell.checkpoints / "best.ckpt"
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -92,7 +105,7 @@ def _load_checkpoint(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _write_predictions(path: Path, data: FoldDataModule, ids: list[str], outputs: np.ndarray) -> None:
+def write_predictions(path: Path, data: FoldDataModule, ids: list[str], outputs: np.ndarray) -> None:
     """Columns `id`, `subject` (the id where nobody knows it), the truth (`label`, or `valence` and `arousal`) and raw
     scores, one an output, sorted by id."""
     truth = ["valence", "arousal"] if data.protocol.task == "valence_arousal" else ["label"]
@@ -105,7 +118,8 @@ def _write_predictions(path: Path, data: FoldDataModule, ids: list[str], outputs
         table.sort_values("id", kind="stable").to_parquet(file, index=False)
 
 
-def _measure_file(path: Path, protocol: Protocol) -> dict[str, float]:
+def measure_file(path: Path, protocol: Protocol) -> dict[str, float]:
+    """The metrics of what `write_predictions` wrote."""
     table = pd.read_parquet(path)
     return measure(protocol.task, *arrays(protocol, table), protocol.classes, protocol.tested)
 

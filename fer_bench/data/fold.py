@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
+from typing import Self
+
 import lightning.pytorch as L
 import pandas as pd
 from torch.utils.data import DataLoader, DistributedSampler
@@ -48,6 +52,13 @@ class FoldDataModule(L.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """The test samples, without their labels."""
         return self._loader(self.fold.test, labelled=False)
+
+    def tested_on(self, entry: CacheEntry | JoinedEntry) -> Self:
+        """The same fold with the test samples that another entry holds, as it holds them."""
+        other = copy(self)
+        other.entry = entry
+        other.fold = replace(self.fold, test=tuple(i for i in self.fold.test if i in entry.rows))
+        return other
 
     def _loader(self, ids: tuple[str, ...], *, labelled: bool, shuffle: bool = False) -> DataLoader[Batch]:
         truth = [self._truth[i] for i in ids] if labelled else [None] * len(ids)
