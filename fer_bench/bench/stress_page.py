@@ -114,13 +114,14 @@ def to_markdown(member: str, name: str, suite: Suite, curves: Sequence[Curve], f
             if why := curve.refused or curve.row.reason:
                 page.write(f"\n- {curve.row.entry}: {markdown_text(why)}")
             if curve.broken:
-                page.write(f"\n- {curve.row.entry}: {curve.broken} samples are left out, counted once a run.")
+                page.write(f"\n- {curve.row.entry}: {curve.broken} samples left out, counted once a run.")
         page.write("\n")
     return page.getvalue()
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *([markdown_text(text) for text in row] for row in rows)]
+    sides = ["---" if head in ("Entry", "State") else "---:" for head in heads]
+    lines = [heads, sides, *([markdown_text(text) for text in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -206,7 +207,7 @@ def _by_angle(ax: Axes, curve: Curve, number: int) -> None:
             label=f"{curve.row.entry}, {axis}",
             color=_colour(number),
         )
-    ax.set_xlabel("angle (degrees): positive yaw shows the subject's left, positive pitch the top of the head")
+    ax.set_xlabel("angle (degrees); above 0: the subject's left, the top of the head")
 
 
 def _colour(number: int) -> str:
