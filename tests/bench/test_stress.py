@@ -27,7 +27,7 @@ SUITE = """
 protocols: [bu3dfe-s1-cv10@1]
 methods:
   views:
-    {method: mit, size: nano, pretrained: false, yaws: [0], image_size: 16, patch_size: 8, epochs: 2, learning_rate: 0.01}
+    {method: mit, size: nano, pretrained: false, yaws: [0], image_size: 16, patch_size: 8, epochs: 2}
   points: {method: pointnet2, size: nano, points: 128, epochs: 2, learning_rate: 0.01}
 reference: points
 folds: [0, 1]
