@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from fer_bench.bench import commands, stress, worker
 from fer_bench.bench.leaderboard import collect
@@ -18,6 +19,7 @@ from fer_bench.bench.plan import Plan, _open, make_plan
 from fer_bench.bench.stress_board import curves
 from fer_bench.bench.stress_page import to_frame, to_markdown, write
 from fer_bench.bench.suite import read_suite
+from fer_bench.cli import app
 from fer_bench.errors import InvalidSuite, UnknownName
 from fer_bench.geometry.alignment import UnusableScan
 from fer_bench.geometry.stress import DECK, Member, Noise, Severity
@@ -195,6 +197,11 @@ def test_what_cannot_be_put_through_the_deck(bench: Bench, monkeypatch: pytest.M
     assert refused == {("bu3dfe-s1-cv10@1", "views"): "it is flat"}
     with pytest.raises(InvalidSuite, match="--stress: nothing in mine can be put through it; it is flat"):
         stress.find_inputs(bench.plan("entry=views"))
+
+
+def test_the_help_names_the_deck() -> None:
+    told = " ".join(CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"}).output.split())
+    assert all(name in told for name in DECK), told
 
 
 def test_samples_left_out_of_a_condition_are_counted(bench: Bench) -> None:

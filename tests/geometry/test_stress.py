@@ -82,6 +82,12 @@ def test_a_stressed_scan_is_aligned_whole_and_the_same_each_time(stress: Stress)
     np.testing.assert_array_equal(again.triangles, stressed.triangles)
 
 
+def test_a_scan_without_landmarks_stays_turned_too() -> None:
+    bare = replace(face(), landmarks={})
+    stressed = Rotation("yaw", 60.0)(bare)
+    np.testing.assert_allclose(align(stressed).vertices, stressed.vertices, atol=1e-4)
+
+
 @pytest.mark.parametrize("stress", [Rotation("yaw", 40), Holes(20), Decimation(0.25)], ids=lambda stress: stress.label)
 def test_corners_keep_their_place_on_the_texture(stress: Stress) -> None:
     stressed = stress(face())
@@ -176,7 +182,7 @@ def test_what_lies_behind_is_hidden(gap: float, hides: bool) -> None:
 @given(st.integers(0, 2**32 - 1), st.floats(0, 84))
 @settings(max_examples=25, deadline=None)
 def test_a_surface_does_not_hide_itself_where_it_slopes(seed: int, degrees: float) -> None:
-    vertices, triangles = plate(0.0, 80.0, 40)
+    vertices, triangles = plate(0.0, 300.0, 60)
     vertices = vertices @ Turn.from_euler("y", degrees, degrees=True).as_matrix().T
     vertices[:, 2] += np.random.default_rng(seed).normal(0, 30, 3) @ [1, 0, 0]
     assert seen(vertices, triangles).all()
