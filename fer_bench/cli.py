@@ -110,10 +110,19 @@ def run(
     retry: Annotated[str, typer.Option("--retry", help="Run these again: failed,oom,timeout.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete what is there of these cells first.")] = False,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out scans that cannot be read.")] = False,
+    stress: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stress",
+            help="Then put the 3D methods through the stress deck: rotation,noise,holes,decimation, any of them.",
+        ),
+    ] = None,
 ) -> None:
     """Run a suite: prepare its data, train and score every cell that is not done, write the leaderboard.
 
-    Stop it at any time and run it again: finished cells are kept, interrupted ones continue.
+    Stop it at any time and run it again: finished cells are kept, interrupted ones continue. With --stress the test
+    scans of finished cells are perturbed in five severities and predicted again; accuracy against severity goes to
+    SUITE-stress-NAME.csv, .md and .png beside the leaderboard.
     """
     from fer_bench.bench import commands
 
@@ -123,7 +132,7 @@ def run(
             raise UnknownName("state", state, ("failed", "oom", "timeout"), "--retry")
     options = commands.RunOptions(jobs, retried, overwrite, skip_broken)
     try:
-        complete = commands.run(suite, settings or [], only or [], runs, data, out, options)
+        complete = commands.run(suite, settings or [], only or [], runs, data, out, options, stress or [])
     except KeyboardInterrupt:
         _stopped(f"run `fer-bench run {suite}` again to continue")
     raise typer.Exit(0 if complete else 1)

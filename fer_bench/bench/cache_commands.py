@@ -81,7 +81,8 @@ def extract(need: Need, workers: int, skip_broken: bool) -> list[CacheEntry]:
     from fer_bench.bench import display
     from fer_bench.representations.cache import default_cache, prepare
 
-    labels = ", ".join(representation.label for representation in need.representations)
+    labels = ", ".join(representation.label for representation in need.representations[:3])
+    labels += f" and {len(need.representations) - 3} more" if len(need.representations) > 3 else ""
     with display.reported(console, f"extracting {labels}") as report:
         entries = prepare(
             default_cache(),

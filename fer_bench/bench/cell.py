@@ -153,7 +153,7 @@ class Status:
     """Where a cell stands; `status.json`.
 
     Attributes:
-        stage: `fit` or `score`, while running.
+        stage: `fit`, `score` or `stress`, while running.
         epoch, epochs: Epochs trained, of how many.
         monitor: The last value of the validation metric.
         fit_seconds: Training time so far, all attempts together.

@@ -42,9 +42,17 @@ class RunOptions:
 
 
 def run(
-    suite_name: str, settings: list[str], only: list[str], runs: Path, data: Path | None, out: Path, options: RunOptions
+    suite_name: str,
+    settings: list[str],
+    only: list[str],
+    runs: Path,
+    data: Path | None,
+    out: Path,
+    options: RunOptions,
+    stress: Sequence[str] = (),
 ) -> bool:
-    """Run a suite and write its leaderboard; True when every cell asked for is done."""
+    """Run a suite and write its leaderboard, then put it through members of the stress deck; True when every cell asked
+    for is done, and has been put through them."""
     name, suite = _load(suite_name, settings, data)
     with console.status("reading the suite and the data ..."):
         import torch
@@ -54,7 +62,14 @@ def run(
         from fer_bench.bench.launch import PRELOAD, launch, make_slots, pending, refuse_other_settings
         from fer_bench.bench.plan import make_plan
 
+        if stress:
+            from fer_bench.bench import stress_commands
+            from fer_bench.bench.stress import chosen_members, find_inputs
+
+            members = chosen_members(stress)
         plan = make_plan(name, suite, runs, only, fetch=True)
+        if stress:
+            find_inputs(plan)  # a suite of which nothing can be stressed is refused before it is trained
     for (protocol, entry), why in plan.skipped.items():
         console.print(f"skipped  {protocol}  {entry}: {escape(why)}", highlight=False)
     if not options.overwrite:  # before anything is prepared
@@ -89,7 +104,8 @@ def run(
             + (" --retry failed,oom,timeout" if any(states[s] for s in ("failed", "oom", "timeout")) else ""),
             highlight=False,
         )
-    return states["done"] == total
+    complete = states["done"] == total
+    return stress_commands.run(plan, members, rows, out, options) and complete if stress else complete
 
 
 def show_plan(suite_name: str, settings: list[str], only: list[str], runs: Path, data: Path | None) -> str:

@@ -82,17 +82,29 @@ class RunDisplay:
 
     def finished(self, cell: Cell, status: Status) -> None:
         self.bars.remove_task(self.tasks.pop(cell.id))
-        result = cell.result() if status.state == "done" else None
-        if result is not None:
-            headline = HEADLINE[PROTOCOLS[cell.protocol].task]
-            value = f"{headline.replace('_', ' ')} {100 * result.metrics[headline]:.1f}"
-            text = f"[green]done[/]    {_short(cell)}  {value}  n {result.n}  "
-            text += f"{result.epochs} epochs  {status.fit_seconds:.0f} s"
+        if (told := self.told(cell, status)) is not None:
+            text = f"[green]done[/]    {_short(cell)}  {told}"
         else:
             self.failed += 1
             text = f"[red]{status.state}[/]  {_short(cell)}  {escape(status.message)}  (see {cell.folder / 'log.txt'})"
         self.console.print(text, soft_wrap=True, highlight=False)
         self.bars.update(self.total, advance=1, note=f"{self.failed} not done" if self.failed else "")
+
+    def told(self, cell: Cell, status: Status) -> str | None:
+        """What a cell has come to; None where it has not."""
+        result = cell.result() if status.state == "done" else None
+        if result is None:
+            return None
+        headline = HEADLINE[PROTOCOLS[cell.protocol].task]
+        value = f"{headline.replace('_', ' ')} {100 * result.metrics[headline]:.1f}"
+        return f"{value}  n {result.n}  {result.epochs} epochs  {status.fit_seconds:.0f} s"
+
+
+class StressDisplay(RunDisplay):
+    """The same for the stage `stress`, whose steps are conditions."""
+
+    def told(self, cell: Cell, status: Status) -> str | None:
+        return f"{status.epochs} conditions" if status.state == "done" else None
 
 
 def _short(cell: Cell) -> str:

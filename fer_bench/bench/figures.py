@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.paper import Evidence, measure
 from fer_bench.bench.published import LOGS, Paper, Published, Section
+from fer_bench.bench.stress_board import curves as curves_of
 from fer_bench.bench.training_logs import LOG_COLUMNS, published_log, training_log
 from fer_bench.bench.verdict import AS_DISTRIBUTED
 from fer_bench.errors import InvalidFile, UnknownName
+from fer_bench.geometry.stress import Rotation
 from fer_bench.records import OUTPUT, atomic_write
 
 if TYPE_CHECKING:
@@ -246,6 +248,49 @@ def embedding(figure: Figure, paper: Paper, section: Section, evidence: Mapping[
     return True
 
 
+def rotation(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
+    """Accuracy of each entry on scans that are turned by so many degrees of yaw and of pitch, of which the hidden parts
+    are removed, a panel an axis, with 95 % intervals; from the stress deck's rotation."""
+    found = {key: poses for key, own in evidence.items() if (poses := _turned(own))}
+    if not found:
+        return False
+    figure.set_size_inches(10, 5)
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, axis in zip(axes, ("yaw", "pitch"), strict=True):
+        for number, ((_, entry), poses) in enumerate(found.items()):
+            degrees = sorted(angle for of, angle in poses if of in (axis, ""))
+            known = 100 * np.array([poses[axis if angle else "", angle] for angle in degrees])  # (poses, 3)
+            colour = COLOURS[number % len(COLOURS)]
+            ax.plot(degrees, known[:, 0], marker="o", markersize=4, color=colour, label=entry)
+            ax.fill_between(degrees, known[:, 1], known[:, 2], color=colour, alpha=0.18, linewidth=0)
+            ax.set_xticks(degrees)
+        ax.set_title(axis, fontsize=10)
+        ax.set_xlabel(f"{axis} (degrees)")
+        ax.tick_params(axis="x", labelsize=8)
+        ax.grid(alpha=0.3)
+    axes[0].set_ylabel("accuracy (%), 95 % interval")
+    axes[0].set_ylim(0, 103)
+    _legend(figure, axes)
+    _title(figure, paper, section, evidence.values())
+    return True
+
+
+def _turned(own: Evidence) -> dict[tuple[str, float], tuple[float, float, float]]:
+    """(axis, degrees) -> accuracy and its interval, ("", 0) of the scan as it is; empty where a pose of a cell is
+    missing."""
+    (curve,) = curves_of("rotation", [own.row], None)
+    poses = {}
+    for level in curve.levels:
+        if level.interval is None:
+            return {}
+        turn = level.conditions[0] if level.conditions else None
+        if turn is None or level.single:
+            place = (turn.axis, turn.degrees) if isinstance(turn, Rotation) else ("", 0.0)
+            bounds = (math.nan if bound is None else bound for bound in (level.interval.low, level.interval.high))
+            poses[place] = (level.metrics[_ACCURACY], *bounds)
+    return poses
+
+
 def _features(cell: Cell) -> Path:
     return cell.folder / "features.npy"
 
@@ -268,6 +313,7 @@ KINDS: dict[str, Callable[[Figure, Paper, Section, Mapping[Key, Evidence]], bool
     "curves": curves,
     "embedding": embedding,
     "heatmap": heatmap,
+    "rotation": rotation,
     "scaling": scaling,
 }
 """Each draws on an empty figure and returns whether there was anything to draw."""

@@ -15,7 +15,7 @@ from fer_bench.bench.cell import RETRIABLE, Cell, Status
 from fer_bench.errors import FerBenchError
 from fer_bench.processes import available_cores, fork_server
 
-PRELOAD = ("fer_bench.bench.worker", "fer_bench.bench.fit", "fer_bench.bench.score")
+PRELOAD = ("fer_bench.bench.worker", "fer_bench.bench.fit", "fer_bench.bench.score", "fer_bench.bench.stress")
 """Imported once by the fork server, torch and Lightning with them: a cell's process then starts in milliseconds."""
 
 Outcome = Literal["done", "failed", "interrupted", "busy"]
@@ -104,8 +104,10 @@ def make_slots(jobs: int | None, cells: int, devices_per_cell: int, gpus: int) -
     return [Slot(max(1, cores // share // devices_per_cell), None) for _ in range(min(share, cells))]
 
 
-def launch(cells: list[Cell], slots: list[Slot], observer: Observer) -> None:
+def launch(cells: list[Cell], slots: list[Slot], observer: Observer, first: str = "fit") -> None:
     """Run cells until all have ended, well or not; their states are in their folders.
+
+    They begin with the stage `first`; `score` follows `fit`, and nothing follows the others.
 
     A crash, a kill or an error ends one cell. On KeyboardInterrupt the running cells are stopped, keep their last
     checkpoint, and the exception goes on.
@@ -125,7 +127,7 @@ def launch(cells: list[Cell], slots: list[Slot], observer: Observer) -> None:
             for slot in slots:
                 if slot.process is None and waiting:
                     observer.started(waiting[0])
-                    start(slot, waiting.popleft(), "fit")
+                    start(slot, waiting.popleft(), first)
             busy = [slot for slot in slots if slot.process is not None]
             if not busy:
                 return

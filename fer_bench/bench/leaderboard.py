@@ -148,7 +148,7 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
         state = "missing" if status.state == "planned" else status.state
         result = cell.result() if state == "done" else None
         if result is not None:
-            done.append((cell, result, _predictions(folder / "predictions.parquet").assign(seed=cell.seed)))
+            done.append((cell, result, read_table(folder / "predictions.parquet").assign(seed=cell.seed)))
         elif status.message and not reason:
             reason = f"fold {cell.fold}, seed {cell.seed}: {status.message}"
         states[state] += 1
@@ -202,7 +202,7 @@ def _item_metrics(protocol: Protocol, done: list[tuple[Cell, Result, pd.DataFram
     files = [cell.folder / "items.parquet" for cell, _, _ in done]
     if not all(file.exists() for file in files):
         return {}
-    outputs, truth = arrays(protocol, pd.concat([_predictions(file) for file in files], ignore_index=True))
+    outputs, truth = arrays(protocol, pd.concat([read_table(file) for file in files], ignore_index=True))
     found = score(protocol.task, outputs, truth, protocol.classes, protocol.tested)
     return {f"item_{name}": value for name, value in found.items()}
 
@@ -213,7 +213,8 @@ def arrays(protocol: Protocol, table: pd.DataFrame) -> tuple[NDArray[np.float64]
     return outputs, np.array(protocol.truth(table), dtype=float if protocol.task == "valence_arousal" else object)
 
 
-def _predictions(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of predictions as `score` wrote it; raises `InvalidFile`."""
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:

@@ -15,6 +15,7 @@ from fer_bench.bench.cell import Cell
 from fer_bench.bench.fit import build, load_checkpoint, make_trainer
 from fer_bench.bench.leaderboard import arrays
 from fer_bench.data.fold import FoldDataModule
+from fer_bench.methods.base import Method
 from fer_bench.metrics import score as measure
 from fer_bench.protocols import Protocol
 from fer_bench.records import OUTPUT, Result, atomic_write
@@ -35,26 +36,22 @@ def score(cell: Cell) -> Result:
     data, method = build(cell)
     checkpoint = load_checkpoint(cell.checkpoints / "best.ckpt")
     method.load_state_dict(checkpoint["state_dict"])
-    trainer = make_trainer(cell, devices=1, num_nodes=1, logger=False, enable_checkpointing=False)
-    batches: list[Any] = trainer.predict(method, data) or []
-    outputs = torch.cat([batch["output"] for batch in batches]).numpy()
-    items = [i for batch in batches for i in batch["id"]]
+    items, outputs, features = predict(cell, data, method)
     ids, means = _one_each(items, outputs)
     if sorted(ids) != sorted(data.fold.test):
         raise RuntimeError(
             f"{cell.id}: predicted {len(ids)} samples that are not the {len(data.fold.test)} of the fold"
         )
     path = cell.folder / "predictions.parquet"
-    _write_predictions(path, data, ids, means)
-    if "features" in batches[0] and ids == items:
-        features = torch.cat([batch["features"] for batch in batches]).numpy()
+    write_predictions(path, data, ids, means)
+    if features is not None and ids == items:
         with atomic_write(cell.folder / "features.npy") as file:
             np.save(file, features[np.argsort(ids, kind="stable")], allow_pickle=False)
-    metrics = _measure_file(path, data.protocol)
+    metrics = measure_file(path, data.protocol)
     if len(items) > len(ids):
         path = cell.folder / "items.parquet"
-        _write_predictions(path, data, items, outputs)
-        metrics |= {f"item_{name}": value for name, value in _measure_file(path, data.protocol).items()}
+        write_predictions(path, data, items, outputs)
+        metrics |= {f"item_{name}": value for name, value in measure_file(path, data.protocol).items()}
     status = cell.status()
     result = Result(
         metrics=metrics,
@@ -68,10 +65,25 @@ def score(cell: Cell) -> Result:
         selected_epoch=int(checkpoint["epoch"]),
         fit_seconds=status.fit_seconds,
         epoch_seconds=status.epoch_seconds,
-        versions={"fer_bench": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        versions=versions(),
     )
     result.write(cell.folder / "result.json")
     return result
+
+
+def predict(cell: Cell, data: FoldDataModule, method: Method) -> tuple[list[str], np.ndarray, np.ndarray | None]:
+    """Ids, raw outputs (N, outputs) and, where the method gives them, features (N, F) of the fold's test samples, on
+    one device; a sample comes once an item."""
+    trainer = make_trainer(cell, devices=1, num_nodes=1, logger=False, enable_checkpointing=False)
+    batches: list[Any] = trainer.predict(method, data) or []
+    ids = [i for batch in batches for i in batch["id"]]
+    found = {name: torch.cat([batch[name] for batch in batches]).numpy() for name in batches[0] if name != "id"}
+    return ids, found["output"], found.get("features")
+
+
+def versions() -> dict[str, str]:
+    """What a result was made with."""
+    return {"fer_bench": __version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
 def _one_each(ids: list[str], outputs: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -85,7 +97,7 @@ def _one_each(ids: list[str], outputs: np.ndarray) -> tuple[list[str], np.ndarra
     return names.tolist(), means.astype(outputs.dtype)
 
 
-def _write_predictions(path: Path, data: FoldDataModule, ids: list[str], outputs: np.ndarray) -> None:
+def write_predictions(path: Path, data: FoldDataModule, ids: list[str], outputs: np.ndarray) -> None:
     """Columns `id`, `subject` (the id where nobody knows it), the truth (`label`, or `valence` and `arousal`) and raw
     scores, one an output, sorted by id."""
     truth = ["valence", "arousal"] if data.protocol.task == "valence_arousal" else ["label"]
@@ -98,7 +110,8 @@ def _write_predictions(path: Path, data: FoldDataModule, ids: list[str], outputs
         table.sort_values("id", kind="stable").to_parquet(file, index=False)
 
 
-def _measure_file(path: Path, protocol: Protocol) -> dict[str, float]:
+def measure_file(path: Path, protocol: Protocol) -> dict[str, float]:
+    """The metrics of what `write_predictions` wrote."""
     table = pd.read_parquet(path)
     return measure(protocol.task, *arrays(protocol, table), protocol.classes, protocol.tested)
 

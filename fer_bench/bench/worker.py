@@ -1,4 +1,4 @@
-"""The process that works on one cell: one stage, `fit` or `score`, and what becomes of it."""
+"""The process that works on one cell: one stage, `fit`, `score` or `stress`, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def main(folder: Path, stage: str, threads: int, devices: str | None) -> None:
     """Entry of a process started by the launcher.
 
     Args:
-        folder: The cell's folder, with `cell.json`.
-        stage: `fit` or `score`.
+        folder: The cell's folder, with `cell.json`; of the stage `stress`, the folder of that name in it.
+        stage: `fit`, `score` or `stress`.
         threads: CPU threads it may use.
         devices: GPUs it may use, as in CUDA_VISIBLE_DEVICES; None leaves the environment as it is.
     """
@@ -70,7 +70,7 @@ def work(cell: Cell, stage: str, threads: int) -> int:
                 traceback.print_exc()
                 cell.report("failed", message=f"{stage}: {_sentence(error)}")
                 return FAILED
-            if stage == "score":
+            if stage != "fit":
                 cell.report("done")
     except Timeout:
         return BUSY
@@ -82,10 +82,14 @@ def _stage(cell: Cell, stage: str) -> None:
         from fer_bench.bench.fit import fit
 
         fit(cell)
-    else:
+    elif stage == "score":
         from fer_bench.bench.score import score
 
         score(cell)
+    else:
+        from fer_bench.bench.stress import examine
+
+        examine(cell)
 
 
 def _sentence(error: BaseException) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from typing import Self
 
 import lightning.pytorch as L
 import numpy as np
@@ -69,6 +72,13 @@ class FoldDataModule(L.LightningDataModule):
             known.dropna(subset="label").set_index("id")["label"].to_dict(),
             read,
         )
+
+    def tested_on(self, entry: CacheEntry | JoinedEntry) -> Self:
+        """The same fold with the test samples that another entry holds, as it holds them."""
+        other = copy(self)
+        other.entry = entry
+        other.fold = replace(self.fold, test=tuple(i for i in self.fold.test if i in entry.rows))
+        return other
 
     def _loader(self, ids: tuple[str, ...], *, labelled: bool, shuffle: bool = False) -> DataLoader[Batch]:
         truth = [self._truth[i] for i in ids] if labelled else [None] * len(ids)

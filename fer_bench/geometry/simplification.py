@@ -39,10 +39,12 @@ class Simplification:
     Attributes:
         kept: (K,) int64 rows of the original vertices, ascending.
         triangles: (F, 3) int32 rows of `kept`, oriented as in the original mesh.
+        origins: (F,) int64 rows of the original triangles that these are what is left of, corner for corner.
     """
 
     kept: NDArray[np.int64]
     triangles: NDArray[np.int32]
+    origins: NDArray[np.int64]
 
 
 def simplify(vertices: NDArray[np.floating], triangles: NDArray[np.int32], count: int) -> Simplification:
@@ -74,19 +76,21 @@ def simplify(vertices: NDArray[np.floating], triangles: NDArray[np.int32], count
         raise UnusableScan("a triangle names a vertex that does not exist")
     points = vertices.astype(np.float64)
     points /= max(np.abs(points).max(), np.finfo(np.float64).tiny)  # squares neither overflow nor vanish
-    corners = _distinct(triangles.astype(np.int64))
+    distinct = _distinct(triangles)
+    corners = triangles[distinct].astype(np.int64)
     alive = _simplify(points, corners, border_edges(corners, len(points)), count)
     kept = np.flatnonzero(alive)
     renumbered = np.cumsum(alive) - 1
-    return Simplification(kept, renumbered[corners[corners[:, 0] >= 0]].astype(np.int32))
+    left = corners[:, 0] >= 0
+    return Simplification(kept, renumbered[corners[left]].astype(np.int32), distinct[left])
 
 
-def _distinct(triangles: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Those that name three vertices, each three once."""
+def _distinct(triangles: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Rows of those that name three vertices, each three once."""
     ordered = np.sort(triangles, axis=1)
     proper = (ordered[:, 0] < ordered[:, 1]) & (ordered[:, 1] < ordered[:, 2])
     _, first = np.unique(ordered[proper], axis=0, return_index=True)
-    return triangles[proper][np.sort(first)]
+    return np.flatnonzero(proper)[np.sort(first)]
 
 
 class _Mesh(NamedTuple):

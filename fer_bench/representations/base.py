@@ -46,6 +46,7 @@ class Representation(ABC):
         version: raised whenever the algorithm, here or in `geometry`, gives other arrays for the same parameters.
         takes: the modalities it can be extracted from, one of which a dataset must offer.
         many: whether a sample may have several rows; see `rows`.
+        same_vertices: whether a row holds the same vertices of every sample, so that none may be missing.
         measures: names of the numbers that tell how well a sample was extracted; columns of the entry's index.
     """
 
@@ -53,6 +54,7 @@ class Representation(ABC):
     version: ClassVar[int]
     takes: ClassVar[tuple[str, ...]] = ("mesh",)
     many: ClassVar[bool] = False
+    same_vertices: ClassVar[bool] = False
     measures: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod

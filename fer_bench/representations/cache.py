@@ -239,7 +239,7 @@ def _finish(
             "dataset": source.dataset,
             "root": str(source.root),
             "provenance": source.provenance,
-            "source": source.digest,
+            "source": source.whole or source.digest,
             "representation": representation.name,
             "version": representation.version,
             "parameters": asdict(representation),

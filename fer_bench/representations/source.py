@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class Source:
         provenance: As distributed, or which twin.
         ids: Sample ids.
         files: The files of each sample.
+        whole: The digest of the source that this is a part of; empty of a whole one.
     """
 
     dataset: str
@@ -36,12 +37,23 @@ class Source:
     provenance: str
     ids: tuple[str, ...]
     files: tuple[tuple[str, ...], ...]
+    whole: str = ""
 
     @cached_property
     def digest(self) -> str:
         """Changes when a file is added, removed, resized or written again."""
         files = [[(name, *file_state(self.root / _PLACE.sub("", name))) for name in names] for names in self.files]
         return digest({"dataset": self.dataset, "provenance": self.provenance, "ids": self.ids, "files": files})
+
+    def part(self, ids: Collection[str]) -> Source:
+        """Some of the samples, in the order in which they are here."""
+        places = [place for place, name in enumerate(self.ids) if name in ids]
+        return replace(
+            self,
+            ids=tuple(self.ids[place] for place in places),
+            files=tuple(self.files[place] for place in places),
+            whole=self.whole or self.digest,
+        )
 
 
 def file_state(path: Path) -> tuple[int, int]:

@@ -41,6 +41,7 @@ class Vertices(Representation):
 
     name: ClassVar[str] = "vertices"
     version: ClassVar[int] = 1
+    same_vertices: ClassVar[bool] = True
     measures: ClassVar[tuple[str, ...]] = ("residual_mm", "matched")
 
     topology: Literal["own", "mean_face"] | None = None
@@ -71,7 +72,8 @@ class Vertices(Representation):
         reference = _first(source, load) if own else Scan(mean_face().vertices, mean_face().triangles)
         total = len(reference.vertices)
         if self.count is None:
-            kept = Simplification(np.arange(total), reference.triangles)
+            every = np.arange(len(reference.triangles))
+            kept = Simplification(np.arange(total), reference.triangles, every)
         elif self.count <= total:
             kept = simplify(reference.vertices, reference.triangles, self.count)
         else:

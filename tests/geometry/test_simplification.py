@@ -90,7 +90,7 @@ def farthest(result: Simplification, vertices: np.ndarray) -> float:
 def by_definition(vertices: np.ndarray, triangles: np.ndarray, count: int) -> Simplification:
     """The cheapest allowed merger of all, each time anew, with quadrics about the origin."""
     vertices = vertices / np.abs(vertices).max()
-    mesh = [tuple(t) for t in triangles.tolist()]
+    mesh, origins = [tuple(t) for t in triangles.tolist()], np.arange(len(triangles))
     quadrics = np.zeros((len(vertices), 4, 4))
     users = undirected(triangles)
     for t in mesh:
@@ -114,9 +114,10 @@ def by_definition(vertices: np.ndarray, triangles: np.ndarray, count: int) -> Si
         choice = next(((u, v) for _, u, v in sorted(mergers) if allowed(vertices, mesh, u, v)), None)
         if len(used) <= count or choice is None:
             kept = np.array(sorted(used))
-            return Simplification(kept, np.searchsorted(kept, np.array(mesh)).astype(np.int32))
+            return Simplification(kept, np.searchsorted(kept, np.array(mesh)).astype(np.int32), origins)
         u, v = choice
         quadrics[v] += quadrics[u]
+        origins = origins[[not {u, v} <= set(t) for t in mesh]]
         mesh = [tuple(v if w == u else w for w in t) for t in mesh if not {u, v} <= set(t)]
 
 
@@ -207,7 +208,7 @@ def test_is_nearer_to_the_surface_than_a_regular_choice() -> None:
     y, x = np.mgrid[:21, :21] - 10.0
     vertices, triangles = height_field(21, 6 * np.exp(-(x**2 + y**2) / 10))
     every_second = np.flatnonzero((vertices[:, :2] % 2 == 0).all(axis=1))
-    regular = Simplification(every_second, height_field(11, 0)[1])
+    regular = Simplification(every_second, height_field(11, 0)[1], np.empty(0, dtype=np.int64))
     assert farthest(simplify(vertices, triangles, len(every_second)), vertices) < 0.15 * farthest(regular, vertices)
 
 

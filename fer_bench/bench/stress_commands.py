@@ -1,0 +1,72 @@
+"""`fer-bench run SUITE --stress`: the stress deck, after the suite itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from rich.markup import escape
+
+from fer_bench.bench import display
+from fer_bench.bench.cache_commands import extract
+from fer_bench.bench.commands import RunOptions, console
+from fer_bench.bench.launch import launch, make_slots
+from fer_bench.bench.stress import Trial, find_inputs, tested_ids, trials
+from fer_bench.bench.stress_board import curves
+from fer_bench.bench.stress_page import write
+from fer_bench.errors import BrokenScan
+from fer_bench.processes import available_cores
+
+if TYPE_CHECKING:
+    from fer_bench.bench.cell import Cell
+    from fer_bench.bench.leaderboard import Row
+    from fer_bench.bench.plan import Plan
+
+
+def run(plan: Plan, members: Sequence[str], rows: Sequence[Row], out: Path, options: RunOptions) -> bool:
+    """Put the cells that are done through members of the deck and write a page each; True when nothing is missing.
+
+    What is there is kept; what failed is tried again.
+
+    Raises:
+        BrokenScan: nothing can be extracted of a perturbed scan, and such scans are not to be left out.
+    """
+    inputs, refused = find_inputs(plan)
+    for (protocol, entry), why in refused.items():
+        console.print(f"not stressed  {protocol}  {entry}: {escape(why)}", highlight=False)
+    left = trials(plan.cells, inputs, members)
+    staged = _extracted(left, options.skip_broken)
+    if staged:
+        _launch(plan, staged, options)
+    else:
+        console.print(f"{plan.name}: nothing to put through {', '.join(members)}", highlight=False)
+    for member in members:
+        found = curves(member, rows, plan.suite.reference, refused)
+        written = write(member, plan.name, plan.suite, found, out)
+        console.print(f"wrote {' and '.join(map(str, written))}", highlight=False)
+    return all(cell.status().state == "done" for cell in plan.cells) and not trials(plan.cells, inputs, members)
+
+
+def _extracted(left: Sequence[Trial], skip_broken: bool) -> list[Cell]:
+    """The cells, ready to be launched; what they need of the cache is there."""
+    staged: list[Cell] = []
+    for trial in left:
+        # A fold's samples are an entry, so that all entries, seeds and suites that test the fold share it.
+        need = trial.needs(tested_ids(trial))
+        try:
+            extract(need, available_cores(), skip_broken)
+        except BrokenScan as error:
+            remedy = "Run with --skip-broken to leave such scans out of the stress and have them counted."
+            raise BrokenScan(error.path, error.problem, remedy) from None
+        staged.append(trial.ready(need))
+    return staged
+
+
+def _launch(plan: Plan, staged: list[Cell], options: RunOptions) -> None:
+    gpus = 0 if all(cell.trainer["accelerator"] == "cpu" for cell in staged) else torch.cuda.device_count()
+    slots = make_slots(options.jobs, len(staged), 1, gpus)
+    console.print(f"{plan.name}: {len(staged)} cells to put through the stress deck", highlight=False)
+    with display.StressDisplay(console, len(staged), 0).live() as observer:
+        launch(staged, slots, observer, first="stress")
