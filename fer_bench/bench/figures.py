@@ -1,40 +1,29 @@
 """The figures of papers, drawn from results, with what is printed beside them.
 
-Which figures a table has is said in the paper's notes; a figure here knows no paper by name. Colours are those of
-Okabe and Ito (*Color Universal Design*, 2008), which the colour-blind can tell apart.
+Which figures a table has is said in the paper's notes; a figure here knows no paper by name.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from fer_bench.bench.cell import Cell
+from fer_bench.bench.figure_parts import COLOURS, DPI, Key, axes_of, legend, title
+from fer_bench.bench.figures_of_points import embedding, rotation
 from fer_bench.bench.paper import Evidence, measure
 from fer_bench.bench.published import LOGS, Paper, Published, Section
-from fer_bench.bench.stress_board import curves as curves_of
 from fer_bench.bench.training_logs import LOG_COLUMNS, published_log, training_log
-from fer_bench.bench.verdict import AS_DISTRIBUTED
-from fer_bench.errors import InvalidFile, UnknownName
-from fer_bench.geometry.stress import Rotation
-from fer_bench.records import OUTPUT, atomic_write
+from fer_bench.errors import UnknownName
+from fer_bench.records import atomic_write
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Key = tuple[str, str]  # protocol, entry
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-DPI = 120
 _ACCURACY = "accuracy"
 
 
@@ -96,15 +85,15 @@ def curves(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key
             ax.grid(alpha=0.3)
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
-    _legend(figure, axes.flat)
-    _title(figure, paper, section, evidence.values())
+    legend(figure, axes.flat)
+    title(figure, paper, section, evidence.values())
     return True
 
 
 def bars(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
     """Accuracy of each entry, grouped by protocol, with 95 % intervals; published values as markers, hollow where
     derived."""
-    protocols, entries = _axes_of(evidence)
+    protocols, entries = axes_of(evidence)
     printed = _printed(paper)
     marked = {key: printed[key] for key in evidence if key in printed}
     found = {key: measure(own, [], _ACCURACY, 100.0) for key, own in evidence.items() if own.complete}
@@ -135,8 +124,8 @@ def bars(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, 
     ax.set_ylabel("accuracy (%), 95 % interval" if found else "accuracy (%)")
     ax.grid(axis="y", alpha=0.3)
     ax.set_axisbelow(True)
-    _legend(figure, [ax])
-    _title(figure, paper, section, evidence.values() if found else ())
+    legend(figure, [ax])
+    title(figure, paper, section, evidence.values() if found else ())
     return True
 
 
@@ -170,14 +159,14 @@ def scaling(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Ke
     ax.set_ylabel("training time of an epoch (s)")
     ax.grid(alpha=0.3)
     ax.legend()
-    _title(figure, paper, section, evidence.values())
+    title(figure, paper, section, evidence.values())
     return True
 
 
 def heatmap(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
     """Accuracy of each entry minus that of each other, in percentage points, a panel a protocol; a protocol of which
     nothing is measured shows what is printed, and measured and printed values are never subtracted."""
-    protocols, entries = _axes_of(evidence)
+    protocols, entries = axes_of(evidence)
     printed = _printed(paper)
     panels: dict[str, tuple[str, list[float]]] = {}  # protocol -> whose values, values
     for protocol in protocols:
@@ -212,100 +201,8 @@ def heatmap(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Ke
         ax.set_visible(False)
     assert image is not None
     figure.colorbar(image, ax=axes, label="accuracy of the row minus that of the column (pp)", shrink=0.8)
-    _title(
-        figure, paper, section, evidence.values() if any(whose == "measured" for whose, _ in panels.values()) else ()
-    )
+    title(figure, paper, section, evidence.values() if any(whose == "measured" for whose, _ in panels.values()) else ())
     return True
-
-
-def embedding(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
-    """t-SNE (van der Maaten & Hinton, 2008) of the features of the test samples of each entry's first fold: another
-    fold has another network, whose features are in no common space. Colours are the true classes."""
-    protocols, entries = _axes_of(evidence)
-    saved = {key: cell for key, own in evidence.items() for cell in own.cells[:1] if _features(cell).exists()}
-    if not saved:
-        return False
-    rows = [p for p in protocols if any(protocol == p for protocol, _ in saved)]
-    columns = [e for e in reversed(entries) if any(entry == e for _, entry in saved)]  # the baseline before its better
-    figure.set_size_inches(1 + 3.8 * len(columns), 1.8 + 3.6 * len(rows))
-    axes = figure.subplots(len(rows), len(columns), squeeze=False)
-    for (i, protocol), (j, entry) in itertools.product(enumerate(rows), enumerate(columns)):
-        ax = axes[i, j]
-        ax.set(xticks=[], yticks=[])
-        ax.set_title(f"{entry}: {protocol.partition('@')[0]}", fontsize=10)
-        if (cell := saved.get((protocol, entry))) is None:
-            ax.set_facecolor("0.85")
-            continue
-        table = pd.read_parquet(cell.folder / "predictions.parquet")
-        places = _tsne(_features(cell))
-        classes = [name.removeprefix(OUTPUT) for name in table if name.startswith(OUTPUT)]
-        for number, name in enumerate(classes):
-            own = (table["label"] == name).to_numpy()
-            ax.scatter(*places[own].T, s=14, color=COLOURS[number % len(COLOURS)], label=name)
-        ax.set_xlabel(f"fold {cell.fold}: {len(table)} test samples of {table['subject'].nunique()} people", fontsize=8)
-    _legend(figure, axes.flat)
-    _title(figure, paper, section, evidence.values())
-    return True
-
-
-def rotation(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
-    """Accuracy of each entry on scans that are turned by so many degrees of yaw and of pitch, of which the hidden parts
-    are removed, a panel an axis, with 95 % intervals; from the stress deck's rotation."""
-    found = {key: poses for key, own in evidence.items() if (poses := _turned(own))}
-    if not found:
-        return False
-    figure.set_size_inches(10, 5)
-    axes = figure.subplots(1, 2, sharey=True)
-    for ax, axis in zip(axes, ("yaw", "pitch"), strict=True):
-        for number, ((_, entry), poses) in enumerate(found.items()):
-            degrees = sorted(angle for of, angle in poses if of in (axis, ""))
-            known = 100 * np.array([poses[axis if angle else "", angle] for angle in degrees])  # (poses, 3)
-            colour = COLOURS[number % len(COLOURS)]
-            ax.plot(degrees, known[:, 0], marker="o", markersize=4, color=colour, label=entry)
-            ax.fill_between(degrees, known[:, 1], known[:, 2], color=colour, alpha=0.18, linewidth=0)
-            ax.set_xticks(degrees)
-        ax.set_title(axis, fontsize=10)
-        ax.set_xlabel(f"{axis} (degrees)")
-        ax.tick_params(axis="x", labelsize=8)
-        ax.grid(alpha=0.3)
-    axes[0].set_ylabel("accuracy (%), 95 % interval")
-    axes[0].set_ylim(0, 103)
-    _legend(figure, axes)
-    _title(figure, paper, section, evidence.values())
-    return True
-
-
-def _turned(own: Evidence) -> dict[tuple[str, float], tuple[float, float, float]]:
-    """(axis, degrees) -> accuracy and its interval, ("", 0) of the scan as it is; empty where a pose of a cell is
-    missing."""
-    (curve,) = curves_of("rotation", [own.row], None)
-    poses = {}
-    for level in curve.levels:
-        if level.interval is None:
-            return {}
-        turn = level.conditions[0] if level.conditions else None
-        if turn is None or level.single:
-            place = (turn.axis, turn.degrees) if isinstance(turn, Rotation) else ("", 0.0)
-            bounds = (math.nan if bound is None else bound for bound in (level.interval.low, level.interval.high))
-            poses[place] = (level.metrics[_ACCURACY], *bounds)
-    return poses
-
-
-def _features(cell: Cell) -> Path:
-    return cell.folder / "features.npy"
-
-
-def _tsne(path: Path) -> NDArray[np.float32]:
-    """Places (n, 2) of features (n, F)."""
-    from sklearn.manifold import TSNE
-
-    try:
-        features = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InvalidFile(path, f"cannot be read ({error})", "Run the cell again with --overwrite.") from None
-    reduced = TSNE(perplexity=min(30, (len(features) - 1) / 3), random_state=0)
-    places: NDArray[np.float32] = reduced.fit_transform(features)
-    return places
 
 
 KINDS: dict[str, Callable[[Figure, Paper, Section, Mapping[Key, Evidence]], bool]] = {
@@ -323,34 +220,3 @@ def _printed(paper: Paper) -> dict[Key, Published]:
     """The accuracies that a paper prints of its own entries, in whichever table."""
     rows = (row for row in paper.rows if row.measure == _ACCURACY and not row.minus and row.number is not None)
     return {(row.protocol, row.entry): row for row in rows}
-
-
-def _axes_of(evidence: Mapping[Key, Evidence]) -> tuple[list[str], list[str]]:
-    return list(dict.fromkeys(p for p, _ in evidence)), list(dict.fromkeys(e for _, e in evidence))
-
-
-def _legend(figure: Figure, axes: Iterable[Axes]) -> None:
-    """One legend below all panels, each label once."""
-    handles: dict[str, Artist] = {}
-    for ax in axes:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(3, len(handles)))
-
-
-def _title(figure: Figure, paper: Paper, section: Section, evidence: Iterable[Evidence]) -> None:
-    """Paper and section, what data it was measured on, and where the configuration is not the paper's."""
-    run = [own for own in evidence if own.cells]
-    found = dict.fromkeys(cell.provenance for own in run for cell in own.cells)
-    if not found:
-        told = ["published values; nothing was measured"]
-    elif list(found) == [AS_DISTRIBUTED]:
-        told = ["measured on the data as distributed"]
-    else:
-        names = (name if name == AS_DISTRIBUTED else f"synthetic faces ({name})" for name in found)
-        told = [f"measured on {' and '.join(names)}"]
-    apart = dict.fromkeys(text for own in run for text in own.departures if not text.startswith("synthetic"))
-    name = paper.notes.title.partition(":")[0]
-    lines = textwrap.wrap(f"{name}, {section.heading}: {section.notes.title}", 90)
-    lines += textwrap.wrap("; ".join([*told, *apart]), 90)
-    figure.suptitle("\n".join(lines), fontsize=11)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fer_bench.bench import registry
-from fer_bench.bench.figures import COLOURS, DPI
+from fer_bench.bench.figure_parts import COLOURS, DPI
 from fer_bench.bench.leaderboard_page import SHOWN, markdown_text, percent, points
 from fer_bench.bench.statistics import HEADLINE, Interval
 from fer_bench.bench.stress_board import Curve, Level

@@ -1,0 +1,55 @@
+"""What all figures share: colours, legend, title.
+
+Colours are those of Okabe and Ito (*Color Universal Design*, 2008), which the colour-blind can tell apart.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from fer_bench.bench.paper import Evidence
+from fer_bench.bench.published import Paper, Section
+from fer_bench.bench.verdict import AS_DISTRIBUTED
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Key = tuple[str, str]  # protocol, entry
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+DPI = 120
+
+
+def axes_of(evidence: Mapping[Key, Evidence]) -> tuple[list[str], list[str]]:
+    """Protocols and entries, each once."""
+    return list(dict.fromkeys(p for p, _ in evidence)), list(dict.fromkeys(e for _, e in evidence))
+
+
+def legend(figure: Figure, axes: Iterable[Axes]) -> None:
+    """One legend below all panels, each label once."""
+    handles: dict[str, Artist] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(3, len(handles)))
+
+
+def title(figure: Figure, paper: Paper, section: Section, evidence: Iterable[Evidence]) -> None:
+    """Paper and section, what data it was measured on, and where the configuration is not the paper's."""
+    run = [own for own in evidence if own.cells]
+    found = dict.fromkeys(cell.provenance for own in run for cell in own.cells)
+    if not found:
+        told = ["published values; nothing was measured"]
+    elif list(found) == [AS_DISTRIBUTED]:
+        told = ["measured on the data as distributed"]
+    else:
+        names = (name if name == AS_DISTRIBUTED else f"synthetic faces ({name})" for name in found)
+        told = [f"measured on {' and '.join(names)}"]
+    apart = dict.fromkeys(text for own in run for text in own.departures if not text.startswith("synthetic"))
+    name = paper.notes.title.partition(":")[0]
+    lines = textwrap.wrap(f"{name}, {section.heading}: {section.notes.title}", 90)
+    lines += textwrap.wrap("; ".join([*told, *apart]), 90)
+    figure.suptitle("\n".join(lines), fontsize=11)
