@@ -121,3 +121,12 @@ def test_a_division_is_one_of_many(staged: Bench) -> None:
     assert {cell.fold for cell in staged.plan().cells} == set(range(10))
     assert {cell.fold for cell in staged.plan("repeats=3").cells} == set(range(30))
     assert len({cell.fold for cell in staged.plan("repeats=2000", only=("entry=first",)).cells}) == 1000
+
+
+@pytest.mark.slow
+def test_two_processes_train_every_stage_together(staged: Bench) -> None:
+    assert staged.run("trainer.devices=2", only=("entry=whole",), jobs=1)
+    (cell,) = staged.plan("trainer.devices=2", only=("entry=whole",)).cells
+    result = cell.result()
+    assert result is not None and (result.n, result.epochs) == (12, 7)
+    assert {p.name for p in cell.checkpoints.glob("*/*.ckpt")} == {"end.ckpt"}
