@@ -245,7 +245,10 @@ def _first(error: pydantic.ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
     if first["type"] == "missing":
-        return f"needs `{place}:`"
+        *whole, last = first["loc"]
+        return f"{'.'.join(map(str, whole))}: too few values" if isinstance(last, int) else f"needs `{place}:`"
+    if first["type"] == "tuple_type":
+        return f"{place}: give a list of values, as in [1, 2], not {first['input']!r}"
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{place}: {message}, not {first['input']!r}"
 

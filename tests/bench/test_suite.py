@@ -38,6 +38,8 @@ def test_a_suite_says_only_what_differs(tmp_path: Path) -> None:
         (("protocols:", "protocol:"), r"mine\.yaml: unknown key 'protocol'; did you mean 'protocols'"),
         (("bu3dfe-s1-cv10@1", "bu3dfe-s1-cv10@2"), r"unknown protocol .* did you mean 'bu3dfe-s1-cv10@1'"),
         (("method: mit", "method: mitt"), r"small: unknown method 'mitt'; did you mean 'mit'"),
+        (("size: nano", "yaws: 0"), r"small: yaws: give a list of values, as in \[1, 2\], not 0"),
+        (("{method: pointnet2}", "{method: pointnet2, scale: [0.9]}"), r"points: scale: too few values"),
         (("size: nano", "sise: nano"), r"unknown argument of mit 'sise'; did you mean 'size'"),
         (("size: nano", "size: huge"), r"small: size: .*'tiny'.*not 'huge'"),
         (("image_size: 32", "image_size: big"), r"small: image_size: .*not 'big'"),
