@@ -141,7 +141,8 @@ def test_a_heat_map_subtracts_measured_from_measured_alone(faker: Faker, tmp_pat
 def test_an_embedding_is_of_the_first_fold_of_each_entry(faker: Faker, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for entry, spread in (("drfer", 0.1), ("baseline", 3.0)):
-        for cell in faker.folds("drfer/table1", SIXTY, entry, subjects=6, each=12):
+        for fold in (0, 1):
+            cell = faker.cell("drfer/table1", SIXTY, entry, fold=fold, subjects=6, each=12)
             table = pd.read_parquet(cell.folder / "predictions.parquet")
             centres = table["label"].astype("category").cat.codes.to_numpy()[:, None] * np.ones(8)
             np.save(cell.folder / "features.npy", centres + random.normal(0, spread, (len(table), 8)))
