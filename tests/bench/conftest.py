@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,10 +15,11 @@ import pytest
 
 from fer_bench.bench import commands, registry, worker
 from fer_bench.bench.cell import Cell, Part
-from fer_bench.bench.launch import pending
+from fer_bench.bench.launch import PRELOAD, pending
 from fer_bench.bench.plan import Plan, _open, describe, make_plan
 from fer_bench.bench.suite import read_suite, resolve_arguments, total_epochs
 from fer_bench.metrics import score
+from fer_bench.processes import fork_server
 from fer_bench.records import OUTPUT, Result
 from fer_bench.representations.cache import prepare
 
@@ -158,7 +156,7 @@ def faker(tmp_path: Path) -> Faker:
 
 # Epochs are stretched, so that the kill comes between two of them.
 _SLOW_FIT = """
-import sys, time
+import time
 from pathlib import Path
 from fer_bench.bench import fit, worker
 from fer_bench.bench.cell import Cell
@@ -167,7 +165,7 @@ def slow(self, trainer, method):
     plain(self, trainer, method)
     time.sleep(0.3)
 fit.ReportProgress.on_train_epoch_end = slow
-worker.work(Cell.read(Path(sys.argv[1])), "fit", 1)
+worker.work(Cell.read(Path(folder)), "fit", 1)
 """
 
 SUITE = """
@@ -216,12 +214,12 @@ class Bench:
     @staticmethod
     def kill_fit(cell: Cell, epoch: int) -> None:
         """Train in another process, and kill it when it has done so many epochs."""
-        command = [sys.executable, "-c", _SLOW_FIT, str(cell.folder)]
-        process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
-        while cell.status().epoch < epoch and process.poll() is None:
+        process = fork_server(*PRELOAD).Process(target=exec, args=(_SLOW_FIT, {"folder": str(cell.folder)}))
+        process.start()
+        while cell.status().epoch < epoch and process.is_alive():
             time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
 
 
 @pytest.fixture(scope="module")
