@@ -130,3 +130,14 @@ def test_two_processes_train_every_stage_together(staged: Bench) -> None:
     result = cell.result()
     assert result is not None and (result.n, result.epochs) == (12, 5)
     assert {p.name for p in cell.checkpoints.glob("*/*.ckpt")} == {"end.ckpt"}
+
+
+def test_a_fit_killed_between_stages_begins_where_the_last_one_ended(staged: Bench) -> None:
+    cell = cell_of(staged, "other")
+    staged.fit_and_score(cell)
+    expected = weights(cell.checkpoints / "last.ckpt")
+    for name in ("last.ckpt", "best.ckpt"):
+        (cell.checkpoints / name).unlink()
+    staged.fit_and_score(cell)
+    for key, value in weights(cell.checkpoints / "last.ckpt").items():
+        assert torch.equal(value, expected[key]), key
