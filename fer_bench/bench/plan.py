@@ -13,11 +13,11 @@ import torch
 
 from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell, Part
-from fer_bench.bench.suite import Suite, resolve_arguments
+from fer_bench.bench.suite import Suite, TrainerOptions, resolve_arguments
 from fer_bench.data.base import FaceDataModule
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite, WeightsNotFound
-from fer_bench.protocols import PROTOCOLS
+from fer_bench.protocols import PROTOCOLS, Protocol
 from fer_bench.protocols.base import join
 from fer_bench.records import Target
 from fer_bench.representations.base import Representation
@@ -88,20 +88,9 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
         index = copies[0].index if len(copies) == 1 else join({copy.source.dataset: copy.index for copy in copies})
         for entry in asked["entry"]:
             method, arguments = resolve_arguments(entry, suite.methods[entry], name)
-            if registry.load_method(method).auxiliary and protocol.auxiliary is None:
-                skipped[protocol_id, entry] = (
-                    f"{method} needs samples of the training subjects besides the classes, and {protocol_id} has none; "
-                    f"{_with_auxiliary()} have"
-                )
-                continue
             trainer = suite.trainer_of(entry)
-            if trainer.accelerator != "cpu" and 0 < torch.cuda.device_count() < trainer.devices:
-                have = torch.cuda.device_count()
-                skipped[protocol_id, entry] = (
-                    f"it asks for {trainer.devices} GPUs (trainer.devices), of which {have} are here"
-                )
-                continue
             try:
+                _refuse(method, protocol, trainer)
                 described = describe(method, arguments, protocol.target, [copy.offers for copy in copies], fetch)
             except Unsuitable as error:
                 skipped[protocol_id, entry] = str(error)
@@ -227,8 +216,16 @@ def _open(name: str) -> _Opened:
     return _Opened(dataset, dataset.index(root), dataset.source(root), dataset.offers(root))
 
 
-def _with_auxiliary() -> str:
-    return " and ".join(name for name, protocol in PROTOCOLS.items() if protocol.auxiliary is not None)
+def _refuse(method: str, protocol: Protocol, trainer: TrainerOptions) -> None:
+    """Raise `Unsuitable` where a method needs samples that the protocol lacks, or more GPUs than there are."""
+    if registry.load_method(method).auxiliary and protocol.auxiliary is None:
+        others = " and ".join(name for name, other in PROTOCOLS.items() if other.auxiliary is not None)
+        raise Unsuitable(
+            f"{method} needs samples of the training subjects besides the classes, and {protocol.id} has none; "
+            f"{others} have"
+        )
+    if trainer.accelerator != "cpu" and 0 < (here := torch.cuda.device_count()) < trainer.devices:
+        raise Unsuitable(f"it asks for {trainer.devices} GPUs (trainer.devices), of which {here} are here")
 
 
 def _names(suite: Suite) -> dict[str, list[str]]:
