@@ -26,7 +26,8 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "fer_bench needs Python 3.11, 3.12 or 3.13; this is " + sys.version.split()[0] + ". Name another with make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes -r requirements.lock
+	@# Compiled now, not by every process anew where nothing may be written later (PYTHONDONTWRITEBYTECODE).
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(VENV) --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(VENV) --no-deps -e .
 	@touch $@
 

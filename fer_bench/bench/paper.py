@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from fer_bench.bench import leaderboard, registry
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.leaderboard import Row
+from fer_bench.bench.plan import blueprint
 from fer_bench.bench.published import Paper, Published, Section
 from fer_bench.bench.statistics import Interval, clustered_bootstrap, clustered_bootstrap_of_sums, metric_interval
 from fer_bench.bench.suite import Suite, read_suite, resolve_arguments
@@ -140,9 +141,7 @@ def _evidence(row: Row, name: str, suite: Suite) -> Evidence:
 
 def _asked(method: str, arguments: dict[str, Any], protocol: Protocol, kind: str) -> tuple[str, str]:
     """(label of the representation of this kind that a method asks for where the data have everything, its weights)."""
-    arguments = resolve_arguments("", {"method": method, **arguments}, "")[1]  # JSON has no tuples
-    with torch.device("meta"):
-        built = registry.load_method(method)(protocol.target, **arguments)
+    built = blueprint(method, json.dumps(arguments), protocol.target)
     wanted = next((r for r in built.representations if r.name == kind), built.representations[0])
     return wanted.resolve(frozenset({wanted.takes[0], "texture", "landmarks", "topology"})).label, built.weights
 

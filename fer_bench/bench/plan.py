@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from copy import copy as shallow_copy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ from fer_bench.bench.suite import Suite, TrainerOptions, resolve_arguments
 from fer_bench.data.base import FaceDataModule
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite, WeightsNotFound
+from fer_bench.methods.base import Method
 from fer_bench.protocols import PROTOCOLS, Protocol
 from fer_bench.protocols.base import join
 from fer_bench.records import Target
@@ -164,6 +167,18 @@ class Description(NamedTuple):
     unsound: str
 
 
+@lru_cache(256)
+def blueprint(method: str, arguments: str, target: Target) -> Method:
+    """A method without memory for its weights (on PyTorch's meta device), for many to look at: never change it.
+
+    Args:
+        arguments: Of its constructor, as JSON.
+    """
+    _, resolved = resolve_arguments("", {"method": method, **json.loads(arguments)}, "")  # JSON has no tuples
+    with torch.device("meta"):
+        return registry.load_method(method)(target, **resolved)
+
+
 def describe(
     method: str, arguments: dict[str, Any], target: Target, offers: Sequence[frozenset[str]], fetch: bool = False
 ) -> Description:
@@ -177,8 +192,7 @@ def describe(
         Unsuitable: none of its representations can be extracted from all of them, or it cannot use what can, or its
             weights cannot be had.
     """
-    with torch.device("meta"):
-        built = registry.load_method(method)(target, **arguments)
+    built = shallow_copy(blueprint(method, json.dumps(arguments), target))  # what it fetches may change it
     suitable = [r for r in built.representations if all(offered.intersection(r.takes) for offered in offers)]
     if not suitable:
         taken = " or a ".join(dict.fromkeys(kind for r in built.representations for kind in r.takes))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 import pydantic
 import yaml
@@ -14,6 +15,9 @@ import yaml
 from fer_bench.bench import registry
 from fer_bench.errors import InvalidSuite, UnknownName
 from fer_bench.protocols import Protocol
+
+if TYPE_CHECKING:
+    from fer_bench.methods.base import Method
 
 _STRICT = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
 _ENTRY_NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
@@ -131,7 +135,7 @@ def resolve_arguments(entry: str, options: dict[str, Any], where: str) -> tuple[
     name = options.pop("method", None)
     if not isinstance(name, str):
         raise InvalidSuite(f"{where}: needs `method:`, one of {', '.join(registry.methods())}.")
-    model = _arguments_model(name, where)
+    model = _arguments_model(registry.load_method(name, where))
     for key in options:
         if key not in model.model_fields:
             raise UnknownName(f"argument of {name}", str(key), model.model_fields, where)
@@ -147,9 +151,10 @@ def total_epochs(arguments: dict[str, Any]) -> int:
     return sum(epochs) if isinstance(epochs, (list, tuple)) else int(epochs)
 
 
-def _arguments_model(name: str, where: str) -> type[pydantic.BaseModel]:
+@cache
+def _arguments_model(method: type[Method]) -> type[pydantic.BaseModel]:
     """A method's constructor as a model: its signature is its configuration."""
-    constructor = registry.load_method(name, where).__init__
+    constructor = method.__init__
     hints = get_type_hints(constructor)
     fields: dict[str, Any] = {}
     for parameter in list(inspect.signature(constructor).parameters.values())[2:]:  # past self and target
@@ -163,7 +168,7 @@ def _arguments_model(name: str, where: str) -> type[pydantic.BaseModel]:
                 pydantic.StrictInt if hint is int else pydantic.StrictBool if hint is bool else float,
                 default,
             )
-    return pydantic.create_model(f"{name}_arguments", __config__=config, **fields)
+    return pydantic.create_model(f"{method.__name__}_arguments", __config__=config, **fields)
 
 
 def _resolve(suite: Suite, where: str) -> Suite:
@@ -222,7 +227,7 @@ def _apply(setting: str, content: dict[str, Any], path: Path) -> None:
         content[key] = value
     else:
         takers = {
-            str(entry): _arguments_model(options["method"], f"{path}: {entry}").model_fields
+            str(entry): _arguments_model(registry.load_method(options["method"], f"{path}: {entry}")).model_fields
             for entry, options in entries.items()
             if isinstance(options, dict) and isinstance(options.get("method"), str)
         }
@@ -266,7 +271,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 def argument_lines(method: str) -> list[str]:
     """A method's arguments as a suite may set them, a line each: name, type, default."""
-    model = _arguments_model(method, "")
+    model = _arguments_model(registry.load_method(method))
     return [f"  {name}: {_spell(f.annotation)} = {f.default!r}" for name, f in model.model_fields.items()]
 
 
