@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+# Steps of small networks take far longer on two cores than on one when other test processes use them too. Read by
+# OpenMP when it is loaded, so before anything that imports PyTorch.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 from fer_bench.bench.launch import PRELOAD
 from fer_bench.geometry.bnd import write_bnd
@@ -74,17 +79,6 @@ def bu3dfe_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_bu3dfe(tmp_path: Path) -> Callable[[int], Path]:
     """Makes a BU-3DFE of some subjects that a test may damage."""
     return lambda subjects: write_bu3dfe(tmp_path / "bu3dfe", subjects)
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Steps of so small networks take far longer on two cores than on one when other processes use them too."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def pytest_configure(config: pytest.Config) -> None:

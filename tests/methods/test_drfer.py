@@ -22,8 +22,6 @@ from fer_bench.representations.points import Points
 TWO, SIX = Target("classification", BASIC_SIX[:2]), Target("classification", BASIC_SIX)
 POINTS = 128
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def faces(count: int, points: int = POINTS) -> Tensor:
     """Domes that differ in their bump."""

@@ -23,8 +23,6 @@ from fer_bench.records import Batch, Target
 
 SIX, MICRO = Target("classification", BASIC_SIX), Target("multilabel", FOURDME_EMOTIONS)
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def nano(target: Target = SIX, **options: Any) -> FacetVLM:
     torch.manual_seed(0)

@@ -24,8 +24,6 @@ from fer_bench.representations.views import Views
 
 THREE, SIX = Target("classification", BASIC_SIX[:3]), Target("classification", BASIC_SIX)
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def nano(**options: Any) -> MiT:
     torch.manual_seed(0)

@@ -13,8 +13,6 @@ from fer_bench.representations.points import Points
 
 TWO, SIX = Target("classification", BASIC_SIX[:2]), Target("classification", BASIC_SIX)
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def make_batch(size: int, points: int = 512, classes: int = 2) -> Batch:
     generator = torch.Generator().manual_seed(0)
