@@ -146,6 +146,10 @@ def test_a_method_learns_and_predicts(name: str, task: str) -> None:
     assert together.shape == (4, len(method.target.outputs))
     assert torch.isfinite(together).all()
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+    with torch.inference_mode():
+        saved = method.predict(batch["input"])
+    assert torch.equal(saved["output"], together)
+    assert all(len(value) == 4 for value in saved.values())
 
 
 @pytest.mark.parametrize(("name", "task"), MADE_FOR)

@@ -58,9 +58,10 @@ class Method(L.LightningModule, ABC):
     def loss(self, batch: Batch) -> Tensor:
         """Training loss of one batch, a scalar, with augmentation where the paper augments."""
 
-    def features(self, x: Tensor) -> Tensor | None:
-        """The features (B, F) that the scores are made of, to be saved beside them; None where they are not wanted."""
-        return None
+    def predict(self, x: Tensor) -> dict[str, Tensor]:
+        """What is saved of inputs: `output`, the scores of `forward`, and where the method gives them the `features`
+        (B, F) that they are made of."""
+        return {"output": self(x)}
 
     def fetch(self) -> Path | None:
         """The file of the weights that training starts from, fetched if need be; None for a random start.
@@ -104,8 +105,8 @@ class Method(L.LightningModule, ABC):
         self.log(self.monitor, self.val_metric, batch_size=size, prog_bar=True)
 
     def predict_step(self, batch: Batch, _: int) -> dict[str, Any]:
-        found = {"output": self(batch["input"]), "features": self.features(batch["input"])}
-        return {"id": batch["id"]} | {name: value.float().cpu() for name, value in found.items() if value is not None}
+        found = self.predict(batch["input"])
+        return {"id": batch["id"]} | {name: value.float().cpu() for name, value in found.items()}
 
     @property
     def num_parameters(self) -> int:

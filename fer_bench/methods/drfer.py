@@ -117,13 +117,11 @@ class DrFER(Method):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, C) of clouds (B, N, 3)."""
-        logits: Tensor = self.classifier(self.features(x))
-        return logits
+        return self.predict(x)["output"]
 
-    def features(self, x: Tensor) -> Tensor:
-        """The expression's features (B, features) of clouds (B, N, 3)."""
-        found: Tensor = self.expression.encoder(x)
-        return found
+    def predict(self, x: Tensor) -> dict[str, Tensor]:
+        features = self.expression.encoder(x)
+        return {"output": self.classifier(features), "features": features}
 
     def observe(self, training: TrainingSet) -> None:
         """Make the targets and the classifier of persons: `mean_faces` (C, N, 3), `neutral_faces` (P, N, 3)."""

@@ -71,13 +71,11 @@ class PointNet2(Method):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, C) of clouds (B, N, 3)."""
-        logits: Tensor = self.head(self.features(x))
-        return logits
+        return self.predict(x)["output"]
 
-    def features(self, x: Tensor) -> Tensor:
-        """The encoder's features (B, F) of clouds (B, N, 3)."""
-        found: Tensor = self.encoder(x)
-        return found
+    def predict(self, x: Tensor) -> dict[str, Tensor]:
+        features = self.encoder(x)
+        return {"output": self.head(features), "features": features}
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the logits, in training of augmented clouds."""
