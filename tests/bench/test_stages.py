@@ -86,11 +86,13 @@ def test_a_stage_without_epochs_is_left_out_and_the_last_one_is_scored(staged: B
 def test_each_stage_has_its_own_batches_and_optimiser(staged: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = cell_of(staged, "other")
     seen: list[tuple[str, int, float]] = []
+    seeds: set[int] = set()
     _, method = build(cell)
     plain = type(method).training_step
 
     def spy(self: Any, batch: Any, number: int) -> torch.Tensor:
         seen.append((self.stage.name, len(batch["id"]), self.optimizers().param_groups[0]["lr"]))
+        seeds.add(torch.initial_seed())
         return plain(self, batch, number)
 
     monkeypatch.setattr(type(method), "training_step", spy)
@@ -99,6 +101,7 @@ def test_each_stage_has_its_own_batches_and_optimiser(staged: Bench, monkeypatch
     assert sizes == {"i": 24, "iii": 5}
     assert {rate for stage, _, rate in seen if stage == "iii"} == {1e-5}
     assert {stage for stage, _, _ in seen} == {"i", "iii"}
+    assert len(seeds) == 3, "no two epochs draw the same random numbers, whatever their stages"
 
 
 def test_shortened_trainings_shorten_every_stage(staged: Bench) -> None:
