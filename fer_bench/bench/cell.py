@@ -41,6 +41,7 @@ class Cell:
         provenance: As distributed, or which twin.
         protocol_digest: See `Protocol.digest`.
         representation: `name`, `label`, `digest`.
+        parameters: Trainable ones; None where the data decide, see `Result.parameters`.
         weights: What the method starts from, see `Method.weights`.
         unsound: Why its numbers may not be compared, see `Method.unsound`.
         folder: Where the cell lives.
@@ -58,7 +59,7 @@ class Cell:
     provenance: str
     protocol_digest: str
     representation: dict[str, str]
-    parameters: int
+    parameters: int | None
     weights: str
     unsound: str
     folder: Path = field(compare=False)

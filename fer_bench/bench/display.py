@@ -27,6 +27,7 @@ from fer_bench.bench.cell import Cell, Status
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.leaderboard_page import header, texts
 from fer_bench.bench.statistics import HEADLINE
+from fer_bench.bench.units import number, unit
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.representations.cache import Progress as Report
 
@@ -95,8 +96,9 @@ class RunDisplay:
         result = cell.result() if status.state == "done" else None
         if result is None:
             return None
-        headline = HEADLINE[PROTOCOLS[cell.protocol].task]
-        value = f"{headline.replace('_', ' ')} {100 * result.metrics[headline]:.1f}"
+        task = PROTOCOLS[cell.protocol].task
+        headline = HEADLINE[task]
+        value = f"{headline.replace('_', ' ')} {number(result.metrics.get(headline), unit(task, headline))}"
         return f"{value}  n {result.n}  {result.epochs} epochs  {status.fit_seconds:.0f} s"
 
 

@@ -44,7 +44,10 @@ def build(cell: Cell) -> tuple[FoldDataModule, Method]:
     _, arguments = resolve_arguments(cell.entry, {"method": cell.method, **cell.arguments}, cell.id)
     L.seed_everything(cell.seed, verbose=False)
     method = registry.load_method(cell.method)(registry.find_protocol(cell.protocol).target, **arguments)
-    return open_fold(cell, method.batch_size), method
+    data = open_fold(cell, method.batch_size)
+    if isinstance(data.entry, CacheEntry):
+        method.attach(data.entry.open().shape[1:], data.entry.shared)
+    return data, method
 
 
 def fit(cell: Cell) -> None:
@@ -56,11 +59,11 @@ def fit(cell: Cell) -> None:
     data, method = build(cell)
     if not cell.begun:
         method.initialise()
+    method.observe(data.training_set())
     if not method.epochs:
         with atomic_write(cell.checkpoints / "best.ckpt") as file:
             torch.save({"state_dict": method.state_dict(), "epoch": -1}, file)
         return
-    method.observe(data.training_set())
     stages = [stage for stage in method.stages if stage.epochs]
     lengths = [cell.trainer["max_epochs"] or stage.epochs for stage in stages]
     for number, (stage, length) in enumerate(zip(stages, lengths, strict=True)):
@@ -95,7 +98,7 @@ def _train(
     # After "best", whose state it holds. Not `save_last`, which saves nothing in an epoch that is not the best.
     saved = [_checkpoint(checkpoints, "last")]
     if past + length == total:
-        saved.insert(0, _checkpoint(checkpoints, "best", monitor=method.monitor, mode="max"))
+        saved.insert(0, _checkpoint(checkpoints, "best", monitor=method.monitor or None, mode="max"))
     trainer = make_trainer(
         cell,
         max_epochs=length,
@@ -110,6 +113,7 @@ def _train(
             LearningRateMonitor("epoch"),
             ReportProgress(cell, past, total),
         ],
+        **({"strategy": "ddp_find_unused_parameters_true"} if method.alternates and _processes(cell) > 1 else {}),
     )
     last = checkpoints / "last.ckpt"
     trainer.fit(method, data, ckpt_path=last if last.exists() else None, weights_only=True)
@@ -130,6 +134,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def _checkpoint(folder: Path, name: str, **options: Any) -> ModelCheckpoint:
     return ModelCheckpoint(folder, filename=name, save_on_train_epoch_end=True, enable_version_counter=False, **options)
+
+
+def _processes(cell: Cell) -> int:
+    return cell.trainer["devices"] * cell.trainer["num_nodes"]
 
 
 def make_trainer(cell: Cell, **options: Any) -> L.Trainer:

@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell
-from fer_bench.bench.statistics import HEADLINE, Difference, Interval, metric_difference, metric_interval
+from fer_bench.bench.statistics import (
+    HEADLINE,
+    LOWER_IS_BETTER,
+    Difference,
+    Interval,
+    metric_difference,
+    metric_interval,
+)
 from fer_bench.bench.suite import Suite, resolve_arguments, total_epochs
 from fer_bench.errors import InvalidFile
 from fer_bench.metrics import score
@@ -108,7 +115,8 @@ def collect(name: str, suite: Suite, runs: Path, skipped: dict[tuple[str, str], 
     order = {protocol: position for position, protocol in enumerate(suite.protocols)}
 
     def rank(row: Row) -> tuple[int, float, str]:
-        return order[row.protocol], np.inf if row.headline is None else -row.headline, row.entry
+        better = 1 if row.task in LOWER_IS_BETTER else -1
+        return order[row.protocol], np.inf if row.headline is None else better * row.headline, row.entry
 
     return sorted(rows, key=rank)
 
@@ -167,7 +175,7 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
         protocol_digest=cell.protocol_digest,
         representation=f"{cell.representation['label']} ({cell.representation['digest']})",
         provenance=cell.provenance,
-        parameters=cell.parameters,
+        parameters=results[0].parameters,
         epochs=(min(r.epochs for r in results), max(r.epochs for r in results)),
         recipe_epochs=total_epochs(resolve_arguments(entry, {"method": method}, name)[1]),
         fit_minutes=sum(r.fit_seconds for r in results) / 60,
@@ -184,13 +192,16 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
     pooled = pd.concat([table for _, _, table in done], ignore_index=True)
     outputs, truth = arrays(protocol, pooled)
     headline = HEADLINE[protocol.task]
-    each = [r.metrics[headline] for r in results]
+    each = [r.metrics[headline] for r in results if headline in r.metrics]
+    metrics = score(protocol.task, outputs, truth, protocol.classes, protocol.tested) | _item_metrics(protocol, done)
     return replace(
         row,
-        metrics=score(protocol.task, outputs, truth, protocol.classes, protocol.tested) | _item_metrics(protocol, done),
+        metrics=metrics,
         interval=metric_interval(
             protocol.task, headline, outputs, truth, protocol.classes, pooled["subject"].to_numpy(dtype=object)
-        ),
+        )
+        if headline in metrics
+        else None,
         fold_sd=float(np.std(each, ddof=1)) if len(each) > 1 else None,
         n=int(pooled["id"].nunique()),
         pooled=pooled,
@@ -208,8 +219,10 @@ def _item_metrics(protocol: Protocol, done: list[tuple[Cell, Result, pd.DataFram
 
 
 def arrays(protocol: Protocol, table: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    """Raw outputs (N, outputs) and truth, as `score` takes them, of a table of predictions."""
+    """Raw outputs (N, outputs) and truth, of meshes the subjects, as `score` takes them, of a table of predictions."""
     outputs = table[[f"{OUTPUT}{name}" for name in protocol.outputs]].to_numpy(dtype=np.float64)
+    if protocol.task == "disentanglement":
+        return outputs, table["subject"].to_numpy(dtype=object)
     return outputs, np.array(protocol.truth(table), dtype=float if protocol.task == "valence_arousal" else object)
 
 

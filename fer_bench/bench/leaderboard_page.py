@@ -10,9 +10,10 @@ import pandas as pd
 
 from fer_bench.bench import registry
 from fer_bench.bench.leaderboard import Row
-from fer_bench.bench.statistics import HEADLINE, Difference
+from fer_bench.bench.statistics import HEADLINE
 from fer_bench.bench.suite import Suite
-from fer_bench.records import atomic_write
+from fer_bench.bench.units import number, signed, unit, with_interval
+from fer_bench.records import Task, atomic_write
 
 SHOWN = {
     "classification": {
@@ -27,18 +28,48 @@ SHOWN = {
         "accuracy": "Accuracy of a class",
         "exact_match": "All right",
     },
+    "disentanglement": {
+        "neutral_mean": "Neutral",
+        "neutral_median": "median",
+        "reconstruction_mean": "Rebuilt",
+        "reconstruction_median": "its median",
+        "spread_mean": "Spread",
+        "scatter_mean": "Scatter",
+    },
 }
 """Task -> metric -> its head; the first is the headline, which stands with its interval."""
 
-SOMETIMES = {"accuracy_among_tested": "Among the tested", "item_accuracy": "Items"}
+SOMETIMES = {
+    "accuracy_among_tested": "Among the tested",
+    "item_accuracy": "Items",
+    "identity_mean": "Identity",
+    "expression_mean": "Expression",
+    "rank1_mesh_mean": "Rank-1",
+    "rank1_code_mean": "by code",
+    "leak_identity_mean": "Who leaks",
+    "leak_expression_mean": "What leaks",
+}
 """Metrics that only some protocols and representations have."""
 
 ESTIMATORS = (
-    "Percentages. Values are computed on the predictions of all folds pooled; brackets: 95 % percentile bootstrap over "
-    "subjects (2,000 resamples), which covers the choice of test subjects and not the training seed; "
-    "Fold SD: standard deviation of the first column over folds and seeds (ddof 1). UAR: mean recall over classes. "
-    "Checkpoints are chosen on validation subjects."
+    "Values are computed on the predictions of all folds pooled; brackets: 95 % percentile bootstrap over subjects "
+    "(2,000 resamples), which covers the choice of test subjects and not the training seed; Fold SD: standard "
+    "deviation of the first column over folds and seeds (ddof 1)."
 )
+
+EXPLAINED: dict[Task, str] = {
+    "classification": "Percentages. UAR: mean recall over classes. Checkpoints are chosen on validation subjects.",
+    "multilabel": "Percentages. Checkpoints are chosen on validation subjects.",
+    "disentanglement": (
+        "Millimetres, the fewer the better; the last epoch is scored. Neutral: mean distance of the vertices of the "
+        "predicted identity from the subject's neutral face (AVDneu); Rebuilt: of the rebuilt face from the scanned "
+        "one (Erec), both over meshes. Spread and Scatter: how much the predicted identities of one subject differ "
+        "(Edis as the face disentanglement paper and as Jiang et al. define it), the mean over subjects. Identity and "
+        "Expression: distance from the true ones, which only a twin knows. Percentages: Rank-1, recognition of a "
+        "subject by the predicted identity, and by its code; Who leaks and What leaks, how often a linear probe finds "
+        "the subject in the code of the expression, and the expression in the code of the identity."
+    ),
+}
 
 
 def header(rows: list[Row], reference: str | None) -> list[str]:
@@ -56,18 +87,17 @@ def header(rows: list[Row], reference: str | None) -> list[str]:
 def texts(row: Row, heads: list[str]) -> list[str]:
     """A row under `header`, as people read it."""
     shown = SHOWN[row.task]
-    headline = percent(row.headline)
-    if row.interval and row.interval.low is not None and row.interval.high is not None:
-        headline += f" [{100 * row.interval.low:.1f}, {100 * row.interval.high:.1f}]"
+    first = unit(row.task, HEADLINE[row.task])
     epochs = "-"
     if row.epochs:
         epochs = "-".join(map(str, sorted(set(row.epochs))))
         epochs += f" of {row.recipe_epochs}" if row.epochs != (row.recipe_epochs,) * 2 else ""
-    cells = {head: percent(row.metrics.get(name)) for name, head in {**shown, **SOMETIMES}.items()}
+    named = {**shown, **SOMETIMES}
+    cells = {head: number(row.metrics.get(name), unit(row.task, name)) for name, head in named.items()}
     cells |= {
         "Entry": row.entry + (" (unsound)" if row.unsound else ""),
-        shown[HEADLINE[row.task]]: headline,
-        "Fold SD": percent(row.fold_sd),
+        shown[HEADLINE[row.task]]: with_interval(row.headline, row.interval, first),
+        "Fold SD": number(row.fold_sd, first),
         "n": str(row.n or "-"),
         "Subjects": str(row.interval.n_clusters) if row.interval else "-",
         "Epochs": epochs,
@@ -76,23 +106,7 @@ def texts(row: Row, heads: list[str]) -> list[str]:
         "Fit (min)": f"{row.fit_minutes:.1f}" if row.fit_minutes is not None else "-",
         "State": row.state + (f" ({row.broken} samples left out)" if row.broken else ""),
     }
-    return [cells.get(head, points(row.difference)) for head in heads]
-
-
-def percent(value: float | None) -> str:
-    """A fraction as a percentage, or a dash."""
-    return "-" if value is None else f"{100 * value:.2f}"
-
-
-def points(difference: Difference | None) -> str:
-    """A difference of fractions in percentage points with its interval, or a dash."""
-    if difference is None:
-        return "-"
-    text = f"{100 * difference.value:+.2f}"
-    interval = difference.interval
-    if interval.low is None or interval.high is None:
-        return text
-    return f"{text} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
+    return [cells.get(head, signed(row.difference, first)) for head in heads]
 
 
 def to_frame(rows: list[Row]) -> pd.DataFrame:
@@ -131,7 +145,7 @@ def _record(row: Row) -> dict[str, object]:
         "parameters": row.parameters,
         "representation": row.representation,
         "fit_minutes": round(row.fit_minutes, 2) if row.fit_minutes is not None else None,
-        "selection": "validation",
+        "selection": "last" if row.task == "disentanglement" else "validation",
         "unsound": row.unsound,
         "reason": row.reason,
     }
@@ -140,11 +154,14 @@ def _record(row: Row) -> dict[str, object]:
 def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
     """The leaderboard as a Markdown page."""
     page = io.StringIO()
-    page.write(f"# {suite.title or name}\n\n{ESTIMATORS}\n")
+    tasks = list(dict.fromkeys(row.task for row in rows))
+    explained = [EXPLAINED[task] for task in tasks if task in EXPLAINED]
+    page.write(f"# {suite.title or name}\n\n{' '.join([*explained, ESTIMATORS])}\n")
     if suite.reference:
+        units = " or ".join(dict.fromkeys(unit(task, HEADLINE[task]).difference for task in tasks))
         page.write(
-            f"\nAgainst {suite.reference}: the difference of the first column on the same samples, in percentage "
-            "points, with the interval of a bootstrap that draws the same subjects for both.\n"
+            f"\nAgainst {suite.reference}: the difference of the first column on the same samples, in {units}, with "
+            "the interval of a bootstrap that draws the same subjects for both.\n"
         )
     # Results are ranked together only if they answer the same question on the same data.
     groups: dict[tuple[str, str, str], list[Row]] = {}

@@ -157,12 +157,12 @@ class Description(NamedTuple):
 
     Attributes:
         representation: What it sees, with nothing left open.
-        parameters: Trainable ones.
+        parameters: Trainable ones; None where the data decide.
         weights, unsound: See `Method`.
     """
 
     representation: Representation
-    parameters: int
+    parameters: int | None
     weights: str
     unsound: str
 
@@ -205,14 +205,15 @@ def describe(
     if len(found) > 1:
         raise Unsuitable(f"the datasets would be seen differently: {' and '.join(sorted(r.label for r in found))}")
     (representation,) = found
-    if why := built.refuses(representation.shape):
+    if not built.shaped_by_data and (why := built.refuses(representation.shape)):
         raise Unsuitable(f"{method} {why}")
     if fetch:
         try:
             built.fetch()
         except WeightsNotFound as error:
             raise Unsuitable(str(error).removesuffix(".")) from None
-    return Description(representation, built.num_parameters, built.weights, built.unsound)
+    parameters = None if built.shaped_by_data else built.num_parameters
+    return Description(representation, parameters, built.weights, built.unsound)
 
 
 @dataclass(frozen=True)

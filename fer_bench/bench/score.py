@@ -12,6 +12,7 @@ import torch
 
 from fer_bench import __version__
 from fer_bench.bench.cell import Cell
+from fer_bench.bench.face_measures import measure_faces, save_meshes
 from fer_bench.bench.fit import build, load_checkpoint, make_trainer
 from fer_bench.bench.leaderboard import arrays
 from fer_bench.data.fold import FoldDataModule
@@ -22,8 +23,8 @@ from fer_bench.records import OUTPUT, Result, atomic_write
 
 
 def score(cell: Cell) -> Result:
-    """Write `predictions.parquet` and `result.json` of a trained cell, and where the method gives features of samples
-    `features.npy`, row for row.
+    """Write `predictions.parquet` and `result.json` of a trained cell, and row for row where the method gives them the
+    features of samples, `features.npy`, or the meshes that it predicts and their codes, `identity.npy`.
 
     A sample is what the protocol's index has a row of. Where the representation makes several items of one, as of the
     windows of a sequence, the sample's scores are the mean of its items' raw scores; each item counts for itself in
@@ -36,7 +37,9 @@ def score(cell: Cell) -> Result:
     data, method = build(cell)
     checkpoint = load_checkpoint(cell.checkpoints / "best.ckpt")
     method.load_state_dict(checkpoint["state_dict"])
-    items, outputs, features = predict(cell, data, method)
+    items, found = predict(cell, data, method)
+    meshes = data.protocol.task == "disentanglement"
+    outputs, features = measure_faces(data, items, found) if meshes else found["output"], found.get("features")
     ids, means = _one_each(items, outputs)
     if sorted(ids) != sorted(data.fold.test):
         raise RuntimeError(
@@ -44,6 +47,8 @@ def score(cell: Cell) -> Result:
         )
     path = cell.folder / "predictions.parquet"
     write_predictions(path, data, ids, means)
+    if meshes:
+        save_meshes(cell.folder, items, found)
     if features is not None and ids == items:
         with atomic_write(cell.folder / "features.npy") as file:
             np.save(file, features[np.argsort(ids, kind="stable")], allow_pickle=False)
@@ -60,7 +65,7 @@ def score(cell: Cell) -> Result:
         protocol_digest=cell.protocol_digest,
         representation_digest=cell.representation["digest"],
         provenance=cell.provenance,
-        parameters=cell.parameters,
+        parameters=method.num_parameters if cell.parameters is None else cell.parameters,
         epochs=status.epoch,
         selected_epoch=int(checkpoint["epoch"]),
         fit_seconds=status.fit_seconds,
@@ -71,14 +76,12 @@ def score(cell: Cell) -> Result:
     return result
 
 
-def predict(cell: Cell, data: FoldDataModule, method: Method) -> tuple[list[str], np.ndarray, np.ndarray | None]:
-    """Ids, raw outputs (N, outputs) and, where the method gives them, features (N, F) of the fold's test samples, on
-    one device; a sample comes once an item."""
+def predict(cell: Cell, data: FoldDataModule, method: Method) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Ids and what `Method.predict` gives of the fold's test samples, on one device; a sample comes once an item."""
     trainer = make_trainer(cell, devices=1, num_nodes=1, logger=False, enable_checkpointing=False)
     batches: list[Any] = trainer.predict(method, data) or []
     ids = [i for batch in batches for i in batch["id"]]
-    found = {name: torch.cat([batch[name] for batch in batches]).numpy() for name in batches[0] if name != "id"}
-    return ids, found["output"], found.get("features")
+    return ids, {name: torch.cat([b[name] for b in batches]).numpy() for name in batches[0] if name != "id"}
 
 
 def versions() -> dict[str, str]:

@@ -23,11 +23,23 @@ from numpy.typing import ArrayLike, NDArray
 from fer_bench.errors import UnknownName
 from fer_bench.metrics import class_indices, presence_pairs
 from fer_bench.metrics.classification import CLASSIFICATION_METRICS
+from fer_bench.metrics.disentanglement import MEASURES, mean_terms
 from fer_bench.metrics.multilabel import MULTILABEL_METRICS
 from fer_bench.metrics.valence_arousal import VALENCE_AROUSAL_METRICS
 
-HEADLINE = {"classification": "accuracy", "valence_arousal": "ccc", "multilabel": "f1_macro"}
+HEADLINE = {
+    "classification": "accuracy",
+    "valence_arousal": "ccc",
+    "multilabel": "f1_macro",
+    # The two that papers print can each be had for nothing: an identity that is always the mean face never varies, and
+    # an expression that is the whole face rebuilds it. Who comes near the neutral face must keep the person, and only
+    # that.
+    "disentanglement": "neutral_mean",
+}
 """The metric of each task that rows are ranked by, and that gets an interval."""
+
+LOWER_IS_BETTER = frozenset({"disentanglement"})
+"""Tasks whose headline is an error."""
 
 _BLOCK = 2**22  # cluster indices drawn at once, which bounds memory when every sample is a cluster
 
@@ -190,7 +202,7 @@ def _valence_arousal(metric: str) -> Callable[..., float]:
 
 def _terms(
     task: str, metric: str, outputs: ArrayLike, truth: ArrayLike, classes: Sequence[str]
-) -> tuple[NDArray[np.bool_], Callable[[NDArray[np.float64]], NDArray[np.float64]]]:
+) -> tuple[NDArray[np.bool_] | NDArray[np.float64], Callable[[NDArray[np.float64]], NDArray[np.float64]]]:
     """What each sample adds to the sums that a metric is a function of, `(N, D)`, and that function, `(R, D)` to
     `(R,)`."""
     c = len(classes)
@@ -211,7 +223,12 @@ def _terms(
         several = MULTILABEL_METRICS[metric]
         answers = np.eye(4, dtype=bool)[2 * there + found].reshape(len(there), -1)  # (N, C * 4)
         return answers, lambda sums: several(sums.reshape(-1, c, 2, 2))
-    raise UnknownName("task", task, ["classification", "multilabel", "valence_arousal"])
+    if task == "disentanglement":
+        try:
+            return mean_terms(metric, outputs, truth)
+        except KeyError:
+            raise UnknownName("metric", metric, [f"{name}_mean" for name in MEASURES]) from None
+    raise UnknownName("task", task, ["classification", "disentanglement", "multilabel", "valence_arousal"])
 
 
 def _codes(

@@ -183,13 +183,13 @@ def examine(staged: Cell) -> None:
         stressed = data.tested_on(entry)
         if not stressed.fold.test:
             raise FerBenchError(f"no test sample of {cell.id} could be extracted under {one['condition']}.")
-        ids, outputs, _ = predict(cell, stressed, method)
+        ids, predicted = predict(cell, stressed, method)
         if sorted(ids) != sorted(stressed.fold.test) or set(data.fold.test) != {*ids, *entry.broken}:
             raise RuntimeError(f"{cell.id}: predicted {len(ids)} samples under {one['condition']}, not the fold's")
         path = staged.folder / f"{one['condition']}.parquet"
         # What vouches for the predictions must not outlive those it was written for.
         path.with_suffix(".json").unlink(missing_ok=True)
-        write_predictions(path, stressed, ids, outputs)
+        write_predictions(path, stressed, ids, predicted["output"])
         found = Outcome(
             condition=one["condition"],
             stress=one["stress"],

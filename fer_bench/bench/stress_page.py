@@ -12,10 +12,11 @@ import pandas as pd
 
 from fer_bench.bench import registry
 from fer_bench.bench.figure_parts import COLOURS, DPI
-from fer_bench.bench.leaderboard_page import SHOWN, markdown_text, percent, points
+from fer_bench.bench.leaderboard_page import SHOWN, markdown_text
 from fer_bench.bench.statistics import HEADLINE, Interval
 from fer_bench.bench.stress_board import Curve, Level
 from fer_bench.bench.suite import Suite
+from fer_bench.bench.units import signed, with_interval
 from fer_bench.geometry.stress import DECK, Rotation
 from fer_bench.records import atomic_write
 
@@ -108,7 +109,7 @@ def to_markdown(member: str, name: str, suite: Suite, curves: Sequence[Curve], f
         if suite.reference:
             others = [c for c in members if c.row.entry != suite.reference]
             page.write(f"\nDifference from {suite.reference} under the same conditions, in percentage points\n\n")
-            rows = [[c.row.entry, points(c.levels[0].against), *_differences(c, "against")] for c in others]
+            rows = [[c.row.entry, signed(c.levels[0].against), *_differences(c, "against")] for c in others]
             page.write(_table(["Entry", "as it is", *values], rows))
         for curve in members:
             if why := curve.refused or curve.row.reason:
@@ -126,11 +127,7 @@ def _table(heads: list[str], rows: list[list[str]]) -> str:
 
 
 def _value(level: Level) -> str:
-    value = next(iter(level.metrics.values()), None)
-    interval = level.interval
-    if value is None or interval is None or interval.low is None or interval.high is None:
-        return percent(value)
-    return f"{percent(value)} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    return with_interval(next(iter(level.metrics.values()), None), level.interval)
 
 
 def _count(curve: Curve) -> str:
@@ -139,7 +136,7 @@ def _count(curve: Curve) -> str:
 
 
 def _differences(curve: Curve, name: str) -> list[str]:
-    return [points(getattr(level, name)) for level in curve.severities[1:]]
+    return [signed(getattr(level, name)) for level in curve.severities[1:]]
 
 
 def draw(member: str, title: str, curves: Sequence[Curve], path: Path) -> None:

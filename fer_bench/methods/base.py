@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import lightning.pytorch as L
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_bench.methods.objectives import answers, prediction_loss, validation_metric
@@ -26,18 +28,23 @@ class Method(L.LightningModule, ABC):
     Attributes:
         tasks: What it is made for; a suite that pairs it with another is refused.
         auxiliary: Whether it needs samples of the training subjects besides the protocol's classes.
+        shaped_by_data: Whether `attach` makes its layers.
+        alternates: Whether some of its steps leave parameters out, as where two networks are trained in turn.
         representations: What it sees of a sample: the first of these that a dataset allows.
         stages: The parts of its training, in order; most methods have one.
         stage: The one that it is in.
         epochs: Length of all of them; 0 for a method that does not train.
         batch_size: Samples a step and device, in the last.
-        monitor: The validation metric, logged each epoch, whose maximum selects the checkpoint.
+        monitor: The validation metric, logged each epoch, whose maximum selects the checkpoint; empty where the last
+            epoch is scored.
         weights: What it starts from, in a word or two; empty where every weight starts at random.
         unsound: Why no number of this configuration may be compared with others, a sentence; empty where it may.
     """
 
     tasks: ClassVar[tuple[Task, ...]] = ("classification",)
     auxiliary: ClassVar[bool] = False
+    shaped_by_data: ClassVar[bool] = False
+    alternates: ClassVar[bool] = False
     weights: str = ""
     unsound: str = ""
 
@@ -52,7 +59,7 @@ class Method(L.LightningModule, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """Raw scores (B, outputs) of inputs (B, *representation.shape): what is predicted and scored."""
+        """What is predicted of inputs (B, *shape): raw scores (B, outputs), or meshes (B, V, 3) in millimetres."""
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
@@ -60,8 +67,17 @@ class Method(L.LightningModule, ABC):
 
     def predict(self, x: Tensor) -> dict[str, Tensor]:
         """What is saved of inputs: `output`, the scores of `forward`, and where the method gives them the `features`
-        (B, F) that they are made of."""
+        (B, F) that they are made of. For disentanglement whichever it has of `reconstruction`, the mesh of `forward`,
+        and `identity`, both (B, V, 3) in millimetres, `identity_code` and `expression_code` (B, L)."""
         return {"output": self(x)}
+
+    def attach(self, shape: tuple[int, ...], shared: Callable[[str], NDArray[Any]]) -> None:
+        """Learn what only the extracted data tell; called once, before weights are loaded.
+
+        Args:
+            shape: Of a sample's representation.
+            shared: Name -> an array that belongs to all samples, as the `triangles` of `Vertices`.
+        """
 
     def fetch(self) -> Path | None:
         """The file of the weights that training starts from, fetched if need be; None for a random start.
@@ -81,7 +97,7 @@ class Method(L.LightningModule, ABC):
 
     def observe(self, training: TrainingSet) -> None:
         """Take from the training fold what training needs beyond batches; called before the first step of every
-        attempt, and never before a prediction."""
+        attempt, and never before a prediction. All that a method without epochs learns, it learns here."""
 
     def enter(self, stage: Stage) -> None:
         """Begin a stage; what it does not train is frozen here, before its optimiser is made."""

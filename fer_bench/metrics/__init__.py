@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fer_bench.errors import UnknownName
 from fer_bench.metrics.classification import CLASSIFICATION_METRICS, confusion_matrix
+from fer_bench.metrics.disentanglement import disentanglement_metrics
 from fer_bench.metrics.multilabel import multilabel_metrics, presence
 from fer_bench.metrics.valence_arousal import valence_arousal_metrics
 
@@ -21,6 +22,7 @@ __all__ = [
     "accuracy_among_tested",
     "class_indices",
     "classification_scores",
+    "disentanglement_scores",
     "multilabel_scores",
     "presence_pairs",
     "score",
@@ -35,10 +37,11 @@ def score(
 
     Args:
         task: A key of `METRICS`.
-        outputs: Raw outputs: class scores `(N, C)`, or valence and arousal `(N, 2)`.
-        truth: Class names or class indices `(N,)`; names joined by `+` for several labels; or valence and arousal
-            `(N, 2)`.
-        classes: The C class names in the order of the outputs' columns; none for valence and arousal.
+        outputs: Raw outputs: class scores `(N, C)`, valence and arousal `(N, 2)`, or what was measured of each mesh
+            (`fer_bench.metrics.disentanglement.MEASURES`).
+        truth: Class names or class indices `(N,)`; names joined by `+` for several labels; valence and arousal
+            `(N, 2)`; or the subjects of the meshes.
+        classes: The C class names in the order of the outputs' columns; none for valence and arousal, and of meshes.
         tested: The classes of the truth where it cannot hold all of them; adds `accuracy_among_tested`.
 
     Raises:
@@ -91,6 +94,13 @@ def valence_arousal_scores(outputs: ArrayLike, truth: ArrayLike, classes: Sequen
     return valence_arousal_metrics(outputs, truth)
 
 
+def disentanglement_scores(outputs: ArrayLike, truth: ArrayLike, classes: Sequence[str] = ()) -> dict[str, float]:
+    """`disentanglement_metrics` of what was measured of each mesh and of the meshes' subjects, without classes."""
+    if len(classes):
+        raise ValueError(f"disentanglement has no classes, but {list(classes)} were given")
+    return disentanglement_metrics(outputs, truth)
+
+
 def class_indices(
     outputs: ArrayLike, truth: ArrayLike, classes: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -136,4 +146,5 @@ METRICS: dict[str, Callable[[ArrayLike, ArrayLike, Sequence[str]], dict[str, flo
     "classification": classification_scores,
     "valence_arousal": valence_arousal_scores,
     "multilabel": multilabel_scores,
+    "disentanglement": disentanglement_scores,
 }

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from fer_bench.errors import ProtocolError
+from fer_bench.metrics.disentanglement import MEASURES
 from fer_bench.records import Fold, Target, Task, digest
 
 
@@ -65,13 +66,15 @@ class Protocol:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of a method's outputs: the classes, or valence and arousal; none for meshes."""
+        """Names of the numbers kept of a sample: the classes, or valence and arousal; of meshes what is measured."""
+        if self.task == "disentanglement":
+            return MEASURES
         return ("valence", "arousal") if self.task == "valence_arousal" else self.classes
 
     @property
     def target(self) -> Target:
         """What a method has to predict."""
-        return Target(self.task, self.outputs)
+        return Target(self.task, () if self.task == "disentanglement" else self.outputs)
 
     def select(self, index: pd.DataFrame) -> pd.DataFrame:
         """The rows that take part, sorted by id.

@@ -26,7 +26,8 @@ _RESIDUAL_MM, _MATCHED = 1.0, 0.75
 
 @dataclass(frozen=True)
 class Vertices(Representation):
-    """The vertices of a mesh, the same ones in every sample: (V, 3) float32 millimetres. The entry holds `triangles`.
+    """The vertices of a mesh, the same ones in every sample: (V, 3) float32 millimetres. The entry holds `triangles`,
+    and as `kept` which rows of the whole topology they are.
 
     Where a dataset has one topology, its meshes are taken as they are, untouched and where they are. Otherwise the
     suite's mean face is bent onto each scan (`geometry.nonrigid`), in the canonical frame; the face disentanglement
@@ -40,7 +41,7 @@ class Vertices(Representation):
     """
 
     name: ClassVar[str] = "vertices"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # 2: the entry says which vertices were kept
     same_vertices: ClassVar[bool] = True
     measures: ClassVar[tuple[str, ...]] = ("residual_mm", "matched")
 
@@ -79,7 +80,7 @@ class Vertices(Representation):
         else:
             raise InvalidSuite(f"vertices: count is {self.count}, and a mesh has {total} vertices; give no more.")
         extract = _Take(total, kept.kept) if own else _Register(kept.kept)
-        return Bound(extract, (len(kept.kept), 3), {"triangles": kept.triangles})
+        return Bound(extract, (len(kept.kept), 3), {"triangles": kept.triangles, "kept": kept.kept})
 
     def flag(self, measured: dict[str, float]) -> str | None:
         found = []
@@ -100,7 +101,9 @@ class Vertices(Representation):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        if self.count is None and self.topology == "mean_face":
+        if self.count is not None:
+            return self.count, 3
+        if self.topology == "mean_face":
             return len(mean_face().vertices), 3
         raise InvalidSuite("vertices: how many there are is known when a dataset is read; ask the entry.")
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fer_bench.errors import FerBenchError, InvalidFile
 from fer_bench.processes import fork_server, map_processes
 from fer_bench.records import TWIN_MARKER, read_json, write_json
@@ -81,6 +84,8 @@ class TwinWriter:
         default_subjects: How many where nobody says.
         max_subjects: As many as the distribution has names for.
         layouts: What `NewTwin.layout` can be; the first where nobody says.
+        identity: Face model, seed and subjects -> each subject's face without expression, (V, 3) millimetres, where its
+            vertices are those of the meshes; None where they are not.
     """
 
     dataset: str
@@ -89,6 +94,7 @@ class TwinWriter:
     default_subjects: int
     max_subjects: int
     layouts: tuple[str, ...]
+    identity: Callable[[FaceModel, int, Sequence[str]], dict[str, NDArray[np.float64]]] | None = None
 
     def __call__(
         self,

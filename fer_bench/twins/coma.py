@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,14 @@ def _fill(twin: NewTwin) -> None:
     _vary(twin, names)
 
 
-write_twin = TwinWriter("coma", "CoMA", _fill, default_subjects=12, max_subjects=12, layouts=("sequences",))
+def _identity(model: FaceModel, seed: int, subjects: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    people = Population("coma", coarse(model, VERTICES), seed)
+    return {name: people.person(name.removeprefix("FaceTalk_").removesuffix("_TA")).neutral for name in subjects}
+
+
+write_twin = TwinWriter(
+    "coma", "CoMA", _fill, default_subjects=12, max_subjects=12, layouts=("sequences",), identity=_identity
+)
 
 
 def sequence_shapes(people: Population, name: str, sequence: str) -> NDArray[np.float64]:

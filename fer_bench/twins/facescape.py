@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,19 @@ def _fill(twin: NewTwin) -> None:
     _vary(twin)
 
 
+def _identity(model: FaceModel, seed: int, subjects: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    people = population(model, seed)
+    return {name: people.person(name).neutral for name in subjects}
+
+
 write_twin = TwinWriter(
-    "facescape", "FaceScape", _fill, default_subjects=20, max_subjects=847, layouts=("merged", "zips", "imface")
+    "facescape",
+    "FaceScape",
+    _fill,
+    default_subjects=20,
+    max_subjects=847,
+    layouts=("merged", "zips", "imface"),
+    identity=_identity,
 )
 
 

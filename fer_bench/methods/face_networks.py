@@ -1,0 +1,188 @@
+"""The networks of the face disentanglement paper, under the state-dict keys of its public checkpoints."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Faces(NamedTuple):
+    """What the autoencoder makes of faces.
+
+    Attributes:
+        identity, whole: Offsets from the mean face, (B, V, 3): of the identity, and of identity and expression.
+        identity_code, expression_code: The codes that were decoded, (B, L).
+        identity_spread, expression_spread: Means and log variances of their distributions, (B, 2, L).
+    """
+
+    identity: Tensor
+    whole: Tensor
+    identity_code: Tensor
+    expression_code: Tensor
+    identity_spread: Tensor
+    expression_spread: Tensor
+
+
+class FaceAutoencoder(nn.Module):
+    """A variational PointNet encoder and two decoders of offsets from a mean face.
+
+    Args:
+        vertices: V.
+        latent: Lengths of the codes of identity and of expression.
+    """
+
+    def __init__(self, vertices: int, latent: tuple[int, int]) -> None:
+        super().__init__()
+        widths = (3, 64, 64, 64, 128, 1024)
+        for number, (narrow, wide) in enumerate(pairwise(widths), start=1):
+            setattr(self, f"conv{number}", nn.Conv1d(narrow, wide, 1))
+            setattr(self, f"bn{number}", nn.BatchNorm1d(wide))
+        for name, length in zip(("id", "exp"), latent, strict=True):
+            setattr(self, f"fc_{name}_mu", nn.Linear(1024, length))
+            setattr(self, f"fc_{name}_sigma", nn.Linear(1024, length))
+            setattr(self, f"fc1_{name}", nn.Linear(length, 256))
+            setattr(self, f"fc2_{name}", nn.Linear(256, 3 * vertices))
+
+    def encode(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log variances (B, 2, L) of the codes of identity and of expression of faces (B, V, 3)."""
+        x = faces.transpose(1, 2)
+        for number in range(1, 6):
+            x = F.relu(self.get_submodule(f"bn{number}")(self.get_submodule(f"conv{number}")(x)))
+        x = x.amax(2)
+        both = [
+            torch.stack([self.get_submodule(f"fc_{name}_{part}")(x) for part in ("mu", "sigma")], dim=1)
+            for name in ("id", "exp")
+        ]
+        return both[0], both[1]
+
+    def decode(self, name: str, code: Tensor) -> Tensor:
+        """Offsets (B, V, 3) of codes (B, L); `name` is `id` or `exp`."""
+        hidden = F.relu(self.get_submodule(f"fc1_{name}")(code))
+        offsets: Tensor = self.get_submodule(f"fc2_{name}")(hidden)
+        # The public code reshapes to (3, V) and transposes: the outputs are all x, then all y, then all z.
+        return offsets.view(len(code), 3, -1).transpose(1, 2)
+
+    def forward(self, faces: Tensor, sampled: bool) -> Faces:
+        """Rebuild faces (B, V, 3), from codes drawn from their distributions or from the means of these."""
+        spreads = self.encode(faces)
+        codes = [draw(spread) if sampled else spread[:, 0] for spread in spreads]
+        identity = self.decode("id", codes[0])
+        return Faces(identity, identity + self.decode("exp", codes[1]), codes[0], codes[1], *spreads)
+
+
+def draw(spread: Tensor) -> Tensor:
+    """Codes (B, L) of means and log variances (B, 2, L)."""
+    mean, log_variance = spread.unbind(1)
+    return mean + torch.randn_like(mean) * (log_variance / 2).exp()
+
+
+def kl_divergence(spread: Tensor, code: Tensor) -> Tensor:
+    """log q(z) - log p(z) of the code itself, summed over its length and averaged over the batch, a scalar: the public
+    code's estimate, from one draw, of the divergence from a standard normal that has a closed form."""
+    mean, log_variance = spread.unbind(1)
+    own = -0.5 * (log_variance + (code - mean) ** 2 / log_variance.exp())
+    return (own + 0.5 * code**2).sum(1).mean()
+
+
+class _Transform(nn.Module):
+    """PointNet's transformer: points (B, K, V) to a matrix (B, K, K)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.conv1, self.conv2, self.conv3 = nn.Conv1d(width, 64, 1), nn.Conv1d(64, 128, 1), nn.Conv1d(128, 1024, 1)
+        self.fc1, self.fc2, self.fc3 = nn.Linear(1024, 512), nn.Linear(512, 256), nn.Linear(256, width * width)
+        for number, features in enumerate((64, 128, 1024, 512, 256), start=1):
+            setattr(self, f"bn{number}", nn.BatchNorm1d(features))
+
+    def forward(self, x: Tensor, use_bn: bool) -> Tensor:
+        x = _layers(self, x, ("conv1", "conv2", "conv3"), ("bn1", "bn2", "bn3"), use_bn).amax(2)
+        x = self.fc3(_layers(self, x, ("fc1", "fc2"), ("bn4", "bn5"), use_bn))
+        return x.view(-1, self.width, self.width) + torch.eye(self.width, device=x.device, dtype=x.dtype)
+
+
+class _PairFeatures(nn.Module):
+    """PointNet's features (B, 1024) of vertices (B, 6, V), turned by its transformer first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stn = _Transform(6)
+        self.conv1, self.conv2, self.conv3 = nn.Conv1d(6, 64, 1), nn.Conv1d(64, 128, 1), nn.Conv1d(128, 1024, 1)
+        for number, features in enumerate((64, 128, 1024), start=1):
+            setattr(self, f"bn{number}", nn.BatchNorm1d(features))
+
+    def forward(self, x: Tensor, use_bn: bool) -> Tensor:
+        x = (x.transpose(1, 2) @ self.stn(x, use_bn)).transpose(1, 2)
+        x = _layers(self, x, ("conv1", "conv2"), ("bn1", "bn2"), use_bn)
+        last = self.conv3(x)
+        return (self.bn3(last) if use_bn else last).amax(2)  # type: ignore[operator]
+
+
+class IdentityDiscriminator(nn.Module):
+    """Whether two meshes of one topology are of one person: the logits (B, 2) of no and yes.
+
+    Paper and code disagree on batch normalisation: the text has it, and the public code turns it and the dropout off in
+    the joint training of most settings. Its layers are there either way, as in the public checkpoints.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.feature_network = _PairFeatures()
+        self.fc1, self.fc2, self.fc3 = nn.Linear(1024, 512), nn.Linear(512, 256), nn.Linear(256, 2)
+        self.bn1, self.bn2 = nn.BatchNorm1d(512), nn.BatchNorm1d(256)
+
+    def forward(self, faces: Tensor, others: Tensor, use_bn: bool) -> Tensor:
+        """Of pairs of faces (B, V, 3)."""
+        x = self.feature_network(torch.cat([faces, others], dim=2).transpose(1, 2), use_bn)
+        x = F.relu(self.bn1(self.fc1(x)) if use_bn else self.fc1(x))
+        x = self.fc2(x)
+        if use_bn:
+            x = self.bn2(F.dropout(x, 0.5, self.training))
+        logits: Tensor = self.fc3(F.relu(x))
+        return logits
+
+
+def _layers(module: nn.Module, x: Tensor, layers: tuple[str, ...], norms: tuple[str, ...], use_bn: bool) -> Tensor:
+    for layer, norm in zip(layers, norms, strict=True):
+        x = module.get_submodule(layer)(x)
+        x = F.relu(module.get_submodule(norm)(x) if use_bn else x)
+    return x
+
+
+class UniformLaplacian(nn.Module):
+    """How far each vertex is from the mean of its neighbours: (B, V, 3) to (B, V, 3).
+
+    It is the uniform graph Laplacian with rows divided by their degree, as a sparse matrix: the public code holds all
+    V x V of its numbers.
+
+    Args:
+        triangles: (F, 3) indices of vertices.
+        vertices: V; one without a neighbour is at no distance.
+    """
+
+    edges: Tensor
+    weights: Tensor
+
+    def __init__(self, triangles: Tensor, vertices: int) -> None:
+        super().__init__()
+        corners = triangles.long()
+        sides = torch.cat([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
+        pairs = torch.unique(torch.cat([sides, sides.flip(1)]), dim=0).T  # (2, E), each edge both ways
+        degree = torch.bincount(pairs[0], minlength=vertices)
+        itself = torch.arange(vertices)[degree > 0].expand(2, -1)
+        # Not as a sparse tensor, which distributed training cannot copy to its processes.
+        self.register_buffer("edges", torch.cat([itself, pairs], dim=1), persistent=False)
+        weights = torch.cat([torch.ones(itself.shape[1]), -1 / degree[pairs[0]].float()])
+        self.register_buffer("weights", weights, persistent=False)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        count, vertices, _ = faces.shape
+        matrix = torch.sparse_coo_tensor(
+            self.edges, self.weights.to(faces.dtype), (vertices, vertices), check_invariants=False
+        )
+        columns = faces.transpose(0, 1).reshape(vertices, -1)
+        return torch.sparse.mm(matrix, columns).view(vertices, count, 3).transpose(0, 1)
