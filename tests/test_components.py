@@ -77,8 +77,9 @@ def attached(method: Method) -> Method:
     """The method, knowing the meshes that `batch_for` makes."""
     if method.shaped_by_data:
         face = mean_face()
-        triangles = simplify(face.vertices, face.triangles, VERTICES).triangles
-        method.attach(batch_for(method, 1)["input"].shape[1:], {"triangles": triangles}.__getitem__)
+        kept = simplify(face.vertices, face.triangles, VERTICES)
+        shared = {"triangles": kept.triangles, "template": face.vertices[kept.kept]}
+        method.attach(batch_for(method, 1)["input"].shape[1:], shared.__getitem__)
     return method
 
 

@@ -19,11 +19,11 @@ from fer_bench.methods.face_networks import (
     FaceAutoencoder,
     Faces,
     IdentityDiscriminator,
-    UniformLaplacian,
     draw,
     kl_divergence,
 )
 from fer_bench.methods.stages import Stage
+from fer_bench.nn.mesh_operators import uniform_laplacian
 from fer_bench.nn.weights import find_weights, fit_weights, read_weights, weights_label
 from fer_bench.records import Batch, Target, TrainingSet
 from fer_bench.representations.vertices import Vertices
@@ -141,7 +141,7 @@ class FaceDisentanglement(Method):
 
     def attach(self, shape: tuple[int, ...], shared: Callable[[str], NDArray[Any]]) -> None:
         self.autoencoder = FaceAutoencoder(shape[0], self.latent)
-        self.smoothness = UniformLaplacian(torch.from_numpy(shared("triangles").astype("int64")), shape[0])
+        self.smoothness = uniform_laplacian(torch.tensor(shared("triangles")), shape[0])
         self.register_buffer("mean_face", torch.zeros(shape))  # in units of the radius
         self.register_buffer("radius", torch.ones(()))
 

@@ -151,38 +151,3 @@ def _layers(module: nn.Module, x: Tensor, layers: tuple[str, ...], norms: tuple[
         x = module.get_submodule(layer)(x)
         x = F.relu(module.get_submodule(norm)(x) if use_bn else x)
     return x
-
-
-class UniformLaplacian(nn.Module):
-    """How far each vertex is from the mean of its neighbours: (B, V, 3) to (B, V, 3).
-
-    It is the uniform graph Laplacian with rows divided by their degree, as a sparse matrix: the public code holds all
-    V x V of its numbers.
-
-    Args:
-        triangles: (F, 3) indices of vertices.
-        vertices: V; one without a neighbour is at no distance.
-    """
-
-    edges: Tensor
-    weights: Tensor
-
-    def __init__(self, triangles: Tensor, vertices: int) -> None:
-        super().__init__()
-        corners = triangles.long()
-        sides = torch.cat([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
-        pairs = torch.unique(torch.cat([sides, sides.flip(1)]), dim=0).T  # (2, E), each edge both ways
-        degree = torch.bincount(pairs[0], minlength=vertices)
-        itself = torch.arange(vertices)[degree > 0].expand(2, -1)
-        # Not as a sparse tensor, which distributed training cannot copy to its processes.
-        self.register_buffer("edges", torch.cat([itself, pairs], dim=1), persistent=False)
-        weights = torch.cat([torch.ones(itself.shape[1]), -1 / degree[pairs[0]].float()])
-        self.register_buffer("weights", weights, persistent=False)
-
-    def forward(self, faces: Tensor) -> Tensor:
-        count, vertices, _ = faces.shape
-        matrix = torch.sparse_coo_tensor(
-            self.edges, self.weights.to(faces.dtype), (vertices, vertices), check_invariants=False
-        )
-        columns = faces.transpose(0, 1).reshape(vertices, -1)
-        return torch.sparse.mm(matrix, columns).view(vertices, count, 3).transpose(0, 1)

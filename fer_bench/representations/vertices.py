@@ -26,8 +26,8 @@ _RESIDUAL_MM, _MATCHED = 1.0, 0.75
 
 @dataclass(frozen=True)
 class Vertices(Representation):
-    """The vertices of a mesh, the same ones in every sample: (V, 3) float32 millimetres. The entry holds `triangles`,
-    and as `kept` which rows of the whole topology they are.
+    """The vertices of a mesh, the same ones in every sample: (V, 3) float32 millimetres. The entry holds
+    `triangles`, `kept`, which rows of the whole topology they are, and `template`, one mesh of it, (V, 3).
 
     Where a dataset has one topology, its meshes are taken as they are, untouched and where they are. Otherwise the
     suite's mean face is bent onto each scan (`geometry.nonrigid`), in the canonical frame; the face disentanglement
@@ -41,7 +41,7 @@ class Vertices(Representation):
     """
 
     name: ClassVar[str] = "vertices"
-    version: ClassVar[int] = 2  # 2: the entry says which vertices were kept
+    version: ClassVar[int] = 2  # 2: `kept` and `template`
     same_vertices: ClassVar[bool] = True
     measures: ClassVar[tuple[str, ...]] = ("residual_mm", "matched")
 
@@ -80,7 +80,9 @@ class Vertices(Representation):
         else:
             raise InvalidSuite(f"vertices: count is {self.count}, and a mesh has {total} vertices; give no more.")
         extract = _Take(total, kept.kept) if own else _Register(kept.kept)
-        return Bound(extract, (len(kept.kept), 3), {"triangles": kept.triangles, "kept": kept.kept})
+        template = np.asarray(reference.vertices[kept.kept], dtype=np.float32)
+        shared: dict[str, NDArray[Any]] = {"triangles": kept.triangles, "kept": kept.kept, "template": template}
+        return Bound(extract, template.shape, shared)
 
     def flag(self, measured: dict[str, float]) -> str | None:
         found = []
