@@ -170,6 +170,10 @@ def paper(
         "leaderboards"
     ),
     figures: Annotated[bool, typer.Option("--figures", help="Also draw its figures, to papers/figures/.")] = False,
+    meshes: Annotated[
+        bool,
+        typer.Option("--meshes", help="Also write the best, the median and the worst face as .ply, to papers/meshes/."),
+    ] = False,
     folds: Annotated[
         str | None, typer.Option("--folds", help="Look at these folds alone, as in 0,1; then nothing is comparable.")
     ] = None,
@@ -184,7 +188,7 @@ def paper(
     numbers = [text.strip() for text in folds.split(",")] if folds else []
     if not all(text.isdecimal() for text in numbers):
         raise FerBenchError(f"--folds {folds}: give numbers from 0 on, as in --folds 0,1.")
-    paper_commands.compare(name, table, runs, out, figures, [int(text) for text in numbers] or None)
+    paper_commands.compare(name, table, runs, out, figures, meshes, [int(text) for text in numbers] or None)
 
 
 @app.command()

@@ -38,28 +38,18 @@ def measure_faces(
 ) -> NDArray[np.float64]:
     """`fer_bench.metrics.disentanglement.MEASURES` of each test mesh, (N, len(MEASURES)).
 
-    A subject's neutral face is made from all meshes of theirs, also where some of them train: as the public code does,
-    and of unseen subjects the only ones there are.
-
     Args:
         ids: Of the test meshes, in the order of the rows of `predicted`.
         predicted: See `fer_bench.methods.base.Method.predict`.
     """
     entry, samples = data.entry, data.samples
     assert isinstance(entry, CacheEntry), "protocols of meshes take one dataset each"
-    array = entry.open()
-
-    def read(asked: Sequence[str]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = array[np.array([entry.rows[i][0] for i in asked], dtype=np.int64)]
-        return found
-
     subject = samples.dropna(subset="subject").set_index("id")["subject"].to_dict()
     label = samples.dropna(subset="label").set_index("id")["label"].to_dict()
     tested = [subject[i] for i in ids]
     people = dict.fromkeys(tested)
-    mine = [i for i in samples["id"] if subject.get(i) in people and i in entry.rows]
-    neutral = neutral_faces(mine, subject, label, read)
-    truth = read(ids)
+    neutral = neutral_of(data, tested)
+    truth = entry.open()[np.array([entry.rows[i][0] for i in ids], dtype=np.int64)]
     identity, reconstruction = predicted.get("identity"), predicted.get("reconstruction")
     found = measure_meshes(truth, tested, neutral, reconstruction=reconstruction, identity=identity)
     if identity is not None:
@@ -79,6 +69,23 @@ def measure_faces(
             moved = reconstruction[known] - identity[known]
             found["expression"][known] = vertex_distance(moved, truth[known] - real)
     return np.stack([found[name] for name in MEASURES], axis=1)
+
+
+def neutral_of(data: FoldDataModule, subjects: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """Subject -> neutral face (V, 3) in millimetres, of those who have one: made from all meshes of theirs, also where
+    some of them train, as the public code does; of subjects whom nobody trained on these are the only ones there are.
+    """
+    entry, samples = data.entry, data.samples
+    assert isinstance(entry, CacheEntry), "protocols of meshes take one dataset each"
+    own = samples[samples["subject"].isin(set(subjects)) & samples["id"].isin(entry.rows)]
+    label = own.dropna(subset="label").set_index("id")["label"].to_dict()
+    array = entry.open()
+
+    def read(asked: Sequence[str]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = array[np.array([entry.rows[i][0] for i in asked], dtype=np.int64)]
+        return found
+
+    return neutral_faces(own["id"].tolist(), own.set_index("id")["subject"].to_dict(), label, read)
 
 
 def _recognise(

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fer_bench.bench.figure_parts import COLOURS, DPI, Key, axes_of, legend, title
+from fer_bench.bench.figures_of_faces import discriminator, interpolation, reconstructions, transfer
 from fer_bench.bench.figures_of_points import embedding, rotation
 from fer_bench.bench.paper import Evidence, measure
 from fer_bench.bench.published import LOGS, Paper, Published, Section
@@ -208,10 +209,14 @@ def heatmap(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Ke
 KINDS: dict[str, Callable[[Figure, Paper, Section, Mapping[Key, Evidence]], bool]] = {
     "bars": bars,
     "curves": curves,
+    "discriminator": discriminator,
     "embedding": embedding,
     "heatmap": heatmap,
+    "interpolation": interpolation,
+    "reconstructions": reconstructions,
     "rotation": rotation,
     "scaling": scaling,
+    "transfer": transfer,
 }
 """Each draws on an empty figure and returns whether there was anything to draw."""
 

@@ -21,10 +21,16 @@ from fer_bench.bench.suite import Suite, read_suite, resolve_arguments
 from fer_bench.bench.verdict import Measured, Verdict, departures, judge
 from fer_bench.errors import UnknownName
 from fer_bench.metrics import presence_pairs, score
+from fer_bench.metrics.disentanglement import PER_SUBJECT, disentanglement_metrics
 from fer_bench.protocols import Protocol
 from fer_bench.records import Result
 
-HEADLINES = {"classification": "accuracy", "multilabel": "f1_two_sided", "valence_arousal": "ccc"}
+HEADLINES = {
+    "classification": "accuracy",
+    "multilabel": "f1_two_sided",
+    "valence_arousal": "ccc",
+    "disentanglement": "neutral_mean",
+}
 """What is shown of an entry of which the paper prints nothing: what the papers print of such a task, and so the
 two-sided F1, not the F1 of presence that our own tables rank by."""
 
@@ -109,12 +115,12 @@ def gather(section: Section, runs: Path, folds: Sequence[int] | None = None) -> 
     found: dict[tuple[str, str], Evidence] = {}
     for name in section.suites:
         whole = read_suite(registry.suites()[name])
-        for protocol_id in whole.protocols:
+        for protocol_id in section.notes.protocols or whole.protocols:
             total = registry.find_protocol(protocol_id).num_folds
             chosen = whole.folds if folds is None else [fold for fold in folds if fold < total] or [0]
             suite = whole.model_copy(update={"protocols": [protocol_id], "folds": chosen})
             rows = {row.entry: row for row in leaderboard.collect(name, suite, runs)}
-            for entry in suite.methods:
+            for entry in section.notes.entries or suite.methods:
                 evidence = _evidence(rows[entry], name, suite)
                 if (protocol_id, entry) not in found or evidence.complete:
                     found[protocol_id, entry] = evidence
@@ -215,6 +221,8 @@ def measure(own: Evidence, others: Sequence[Evidence], name: str, scale: float =
             state = f"{waiting.row.entry}: {state}"
         return Measured(state=state, reason=waiting.row.reason, data=data, departures=apart, remarks=told)
     table, *rest = tables
+    if not rest and name not in own.row.metrics:
+        return Measured(state=f"{own.row.method} gives no {name}", data=data, departures=apart, remarks=told)
     if rest:
         gain = _gain(table, rest, own.protocol)
         if gain is None:
@@ -247,6 +255,11 @@ def bootstrap_interval(protocol: Protocol, name: str, table: pd.DataFrame) -> In
         )
         answers = np.eye(2)[found.astype(np.int64)]
         return metric_interval("classification", _OF_ONE[metric], answers, there.astype(np.int64), _ANSWERS, subjects)
+    if protocol.task == "disentanglement" and metric in PER_SUBJECT:
+        # Of a subject that was drawn twice the value counts twice.
+        _, first = np.unique(subjects, return_index=True)
+        outputs, subjects = outputs[first], subjects[first]
+        return clustered_bootstrap(lambda o: disentanglement_metrics(o, np.arange(len(o)))[name], subjects, outputs)
     try:
         return metric_interval(protocol.task, name, outputs, truth, protocol.classes, subjects)
     except UnknownName:  # a metric that is no function of counts

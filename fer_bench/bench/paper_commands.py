@@ -8,7 +8,9 @@ from pathlib import Path
 from fer_bench.bench import published
 
 
-def compare(name: str, table: str | None, runs: Path, out: Path, figures: bool, folds: Sequence[int] | None) -> None:
+def compare(
+    name: str, table: str | None, runs: Path, out: Path, figures: bool, meshes: bool, folds: Sequence[int] | None
+) -> None:
     """Write a paper's page and show it, or one table of it.
 
     The files always hold the whole paper, whatever is shown.
@@ -22,7 +24,7 @@ def compare(name: str, table: str | None, runs: Path, out: Path, figures: bool, 
     from fer_bench.bench.paper import gather
 
     folder = out / "papers"
-    lines, drawn = {}, {}
+    lines, drawn, kept = {}, {}, []
     with console.status(f"reading what was run below {runs} ..."):
         for section in paper.sections:
             evidence = gather(section, runs, folds)
@@ -31,6 +33,10 @@ def compare(name: str, table: str | None, runs: Path, out: Path, figures: bool, 
                 from fer_bench.bench.figures import draw
 
                 drawn[section.table] = draw(paper, section, evidence, folder / "figures")
+            if meshes and section in shown:
+                from fer_bench.bench.figures_of_faces import write_meshes
+
+                kept += write_meshes(evidence, folder / "meshes")
     for section in shown:
         rows = lines[section.table]
         if rows:
@@ -49,5 +55,8 @@ def compare(name: str, table: str | None, runs: Path, out: Path, figures: bool, 
     written = [path for paths in drawn.values() for path in paths]
     if written:
         console.print(f"drew {' and '.join(map(str, written))}", highlight=False, soft_wrap=True)
+    if meshes:
+        told = f"wrote {len(set(kept))} meshes below {folder / 'meshes'}" if kept else "no cell of it saved meshes"
+        console.print(told, highlight=False, soft_wrap=True)
     files = paper_page.write(paper, lines, folder, {name: paths for name, paths in drawn.items() if paths})
     console.print(f"wrote {' and '.join(map(str, files))}", highlight=False, soft_wrap=True)

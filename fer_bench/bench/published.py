@@ -80,8 +80,8 @@ COLUMNS = tuple(Published.__dataclass_fields__)
 
 
 class TableNotes(pydantic.BaseModel):
-    """What is known of one table: its title, what a reader must know, which figures to draw, and the suites that it is
-    drawn from where they are those of other tables."""
+    """What is known of one table: its title, what a reader must know, which figures to draw, and where it is drawn from
+    those of other tables, their suites, and which of their entries and protocols (all where none is named)."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -89,6 +89,8 @@ class TableNotes(pydantic.BaseModel):
     notes: list[str] = []
     figures: list[str] = []
     suites: list[str] = []
+    entries: list[str] = []
+    protocols: list[str] = []
 
 
 class Notes(pydantic.BaseModel):

@@ -262,7 +262,9 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """YAML takes the last of two equal keys in silence; a suite that says a thing twice is refused instead."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        # What is merged in (`<<: *other`) may be said again: that is what it is for.
+        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key, deep=True) for key in own]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)

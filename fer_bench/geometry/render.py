@@ -122,6 +122,21 @@ def render_views(
     return views
 
 
+def value_map(
+    scan: Scan, values: NDArray[np.floating], *, size: int, field_mm: float, yaw: float = 0.0, pitch: float = 0.0
+) -> NDArray[np.float32]:
+    """(size, size) of a value a vertex (V,), as `render` would draw it orthographically; NaN where nothing is seen.
+
+    Raises:
+        UnusableScan: see `render_views`.
+    """
+    _check(scan, False)
+    columns, rows, near, triangles = _project(scan, camera_axes(yaw, pitch)[None], size / field_mm, size, None)
+    _, triangle, weights = rasterise(columns, rows, near, triangles, size)
+    found = _interpolate(triangle[0], weights[0], triangles, np.asarray(values, dtype=np.float32))
+    return np.where(triangle[0] >= 0, found, np.float32(np.nan))
+
+
 def _project(
     scan: Scan, axes: NDArray[np.float64], scale: float, size: int, distance: float | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int32]]:

@@ -79,6 +79,10 @@ class Method(L.LightningModule, ABC):
             shared: Name -> an array that belongs to all samples, as the `triangles` of `Vertices`.
         """
 
+    def compose(self, identity_code: Tensor, expression_code: Tensor) -> Tensor | None:
+        """Meshes (B, V, 3) in millimetres of codes (B, L) as `predict` gives them; None where codes make no meshes."""
+        return None
+
     def fetch(self) -> Path | None:
         """The file of the weights that training starts from, fetched if need be; None for a random start.
 

@@ -195,6 +195,10 @@ class FaceDisentanglement(Method):
             "expression_code": made.expression_code,
         }
 
+    def compose(self, identity_code: Tensor, expression_code: Tensor) -> Tensor:
+        offsets = self.autoencoder.decode("id", identity_code) + self.autoencoder.decode("exp", expression_code)
+        return (self.mean_face + offsets) * self.radius
+
     def loss(self, batch: Batch) -> Tensor:
         """Of the stage that it is in: the discriminator's own, or the autoencoder's."""
         x = batch["input"] / self.radius

@@ -99,19 +99,25 @@ class LinearFaceModel(Method):
         return self.predict(x)["reconstruction"]
 
     def predict(self, x: Tensor) -> dict[str, Tensor]:
-        scaled = self.components * self.scales[:, None]  # one unit a deviation, so that a code is standard normal
+        scaled = self._scaled()
         precision = scaled @ scaled.T + self.noise**2 * torch.eye(len(scaled), device=x.device)
         # Where a component is not there, or nothing holds it, it is 0.
         code = (x - self.mean_face).flatten(1) @ scaled.T @ torch.linalg.pinv(precision, hermitian=True)
         own, other = code.split(self.latent, dim=1)
-        first, second = scaled.split(self.latent)
-        identity = self.mean_face + (own @ first).view_as(x)
         return {
-            "reconstruction": identity + (other @ second).view_as(x),
-            "identity": identity,
+            "reconstruction": self.compose(own, other),
+            "identity": self.compose(own, torch.zeros_like(other)),
             "identity_code": own,
             "expression_code": other,
         }
+
+    def compose(self, identity_code: Tensor, expression_code: Tensor) -> Tensor:
+        offsets = torch.cat([identity_code, expression_code], dim=1) @ self._scaled()
+        return self.mean_face + offsets.view(-1, *self.mean_face.shape)
+
+    def _scaled(self) -> Tensor:
+        """The components (L, 3 V) in millimetres, one deviation long, so that a code is standard normal."""
+        return self.components * self.scales[:, None]
 
     def loss(self, batch: Batch) -> Tensor:
         raise NotImplementedError("it is fitted by observe")

@@ -38,7 +38,9 @@ whether its identity is recognised in a gallery of one mesh a subject, by meshes
 `expression` distance from the true ones, which only a twin knows; `leak_*` whether a linear probe finds the subject in
 the expression's code, and the expression in the identity's."""
 
-_PER_SUBJECT = {"spread", "scatter"}
+PER_SUBJECT = frozenset({"spread", "scatter"})
+"""Those that are of a subject, and the same for all meshes of it."""
+
 _SHARES = {"rank1_mesh", "rank1_code", "leak_identity", "leak_expression"}
 
 
@@ -130,7 +132,7 @@ def disentanglement_metrics(measures: ArrayLike, subjects: ArrayLike) -> dict[st
     first = np.unique(who, return_index=True)[1]
     found: dict[str, float] = {}
     for column, name in enumerate(MEASURES):
-        values = table[first if name in _PER_SUBJECT else slice(None), column]
+        values = table[first if name in PER_SUBJECT else slice(None), column]
         values = values[~np.isnan(values)]
         if len(values):
             found |= {f"{name}_{key}": float(of(values)) for key, of in _statistics(name).items()}
@@ -156,7 +158,7 @@ def mean_terms(
         raise KeyError(metric)
     values = table[:, MEASURES.index(name)]
     _, owner, count = np.unique(who, return_inverse=True, return_counts=True)
-    weight = 1 / count[owner] if name in _PER_SUBJECT else np.ones(len(values))
+    weight = 1 / count[owner] if name in PER_SUBJECT else np.ones(len(values))
     weight = np.where(np.isnan(values), 0.0, weight)
     return np.stack([np.nan_to_num(values) * weight, weight], axis=1), lambda sums: sums[:, 0] / sums[:, 1]
 
@@ -164,7 +166,7 @@ def mean_terms(
 def _statistics(name: str) -> dict[str, Callable[[NDArray[np.float64]], np.floating]]:
     if name in _SHARES:
         return {"mean": np.mean}
-    if name in _PER_SUBJECT:
+    if name in PER_SUBJECT:
         return {"mean": np.mean, "median": np.median}
     return {"mean": np.mean, "std": np.std, "median": np.median}
 

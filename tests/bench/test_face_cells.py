@@ -1,0 +1,141 @@
+"""Cells of face disentanglement, from meshes to the leaderboard and the paper's page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from fer_bench.bench.face_measures import probe
+from fer_bench.bench.fit import build
+from fer_bench.bench.leaderboard import collect
+from fer_bench.bench.leaderboard_page import to_frame, to_markdown
+from fer_bench.bench.plan import _open
+from fer_bench.bench.suite import read_suite
+from fer_bench.metrics.disentanglement import MEASURES, scatter, spread, vertex_distance
+from fer_bench.twins.coma import write_twin
+
+if TYPE_CHECKING:
+    from tests.bench.conftest import Bench
+
+SUITE = """
+protocols: [coma-interpolation@1]
+reference: linear
+methods:
+  ours: {method: face_disentanglement, count: 20, epochs: [1, 2], batch_sizes: [64, 64], learning_rate: 0.001}
+  known: {method: face_disentanglement, count: 20, epochs: [0, 1], neutral_truth: true, discriminator: false}
+  conv: {method: conv_mesh_ae, count: 20, epochs: 1, batch_size: 64}
+  linear: {method: linear_face_model, count: 20}
+folds: [0]
+trainer: {accelerator: cpu}
+"""
+
+
+@pytest.fixture(scope="module")
+def coma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A twin of CoMA with two people."""
+    root = tmp_path_factory.mktemp("faces") / "coma"
+    write_twin(root, subjects=2)
+    return root
+
+
+@pytest.fixture
+def faces(bench: Bench, coma: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setenv("FER_BENCH_DATA", str(coma.parent))
+    bench.file.write_text(SUITE)
+    bench.data = coma.parent
+    _open.cache_clear()
+    yield bench
+
+
+def test_meshes_are_saved_measured_and_tabulated(faces: Bench) -> None:
+    assert faces.run(jobs=2)
+    truth: dict[str, np.ndarray] = {}
+    for cell in faces.plan().cells:
+        table = pd.read_parquet(cell.folder / "predictions.parquet")
+        data, method = build(cell)
+        ids = table["id"].tolist()
+        assert ids == sorted(data.fold.test)
+        meshes = data.entry.open()[[data.entry.rows[i][0] for i in ids]]
+        identity = np.load(cell.folder / "identity.npy")
+        assert identity.shape == meshes.shape == (len(ids), 20, 3)
+        for person, rows in table.groupby("subject").groups.items():
+            own = identity[rows.to_numpy()]
+            found = table.loc[rows, ["output_spread", "output_scatter"]].to_numpy()
+            np.testing.assert_allclose(found, [[spread(own), scatter(own)]] * len(rows), rtol=1e-5, err_msg=str(person))
+        assert table["output_neutral"].notna().all()
+        assert table["output_identity"].notna().all(), "a twin knows who its people are"
+        rebuilt = cell.folder / "reconstruction.npy"
+        assert rebuilt.exists() == (cell.entry != "conv")
+        if rebuilt.exists():
+            expected = vertex_distance(np.load(rebuilt), meshes)
+            np.testing.assert_allclose(table["output_reconstruction"], expected, rtol=1e-5)
+        result = cell.result()
+        assert result is not None and (result.n, result.parameters) == (len(ids), method.num_parameters)
+        assert result.metrics["neutral_mean"] == pytest.approx(table["output_neutral"].mean())
+        truth[cell.entry] = identity
+    suite = read_suite(faces.file)
+    rows = collect("mine", suite, faces.runs)
+    assert all(row.state == "done" for row in rows)
+    errors = [row.headline for row in rows]
+    assert errors == sorted(errors), "the smallest error comes first"  # type: ignore[type-var]
+    page = to_markdown("mine", suite, rows)
+    assert "| Entry | Neutral | Against linear | median | Rebuilt |" in page
+    assert "the difference of the first column on the same samples, in mm" in page
+    frame = to_frame(rows).set_index("entry")
+    assert frame.loc["ours", "neutral_mean"] == pytest.approx(next(r.headline for r in rows if r.entry == "ours"))
+    assert frame.loc["conv", "reconstruction_mean"] != frame.loc["conv", "reconstruction_mean"], "it rebuilds nothing"
+    assert set(frame["selection"]) == {"last"}
+    assert frame.loc["ours", "epochs"] == "3" and frame.loc["linear", "parameters"] == 0
+
+
+def test_a_fit_killed_in_the_joint_training_ends_as_the_uninterrupted_one(faces: Bench) -> None:
+    settings = ("ours.epochs=[1,3]",)
+    (whole,) = faces.ready(*settings, only=("entry=ours",))
+    faces.fit_and_score(whole)
+    faces.runs = faces.runs.with_name("again")
+    (cell,) = faces.ready(*settings, only=("entry=ours",))
+    faces.kill_fit(cell, 2)
+    assert cell.status().state == "interrupted"
+    assert (cell.checkpoints / "discriminator" / "end.ckpt").exists()
+    faces.fit_and_score(cell)
+    for name in ("identity.npy", "reconstruction.npy"):
+        np.testing.assert_array_equal(np.load(cell.folder / name), np.load(whole.folder / name))
+    states = [torch.load(c.checkpoints / "last.ckpt", weights_only=True) for c in (whole, cell)]
+    assert len(states[0]["optimizer_states"]) == len(states[0]["lr_schedulers"]) == 2
+    for key, value in states[0]["state_dict"].items():
+        assert torch.equal(value, states[1]["state_dict"][key]), key
+
+
+@pytest.mark.slow
+def test_two_processes_train_both_networks_in_turn(faces: Bench) -> None:
+    assert faces.run("trainer.devices=2", only=("entry=ours",), jobs=1)
+    (cell,) = faces.plan("trainer.devices=2", only=("entry=ours",)).cells
+    result = cell.result()
+    assert result is not None and result.epochs == 3
+
+
+def test_a_probe_finds_what_a_code_holds_and_nothing_else() -> None:
+    random = np.random.default_rng(0)
+    who = np.repeat(np.array(list("abcd"), dtype=object), 30)
+    shown = np.tile(np.array(["smile", "frown", "open", "blink", "kiss"], dtype=object), 24)
+    telling = np.eye(4)[np.repeat(np.arange(4), 30)] + 0.1 * random.standard_normal((120, 4))
+    assert np.nanmean(probe(telling, who, groups=shown)) == 1
+    assert np.nanmean(probe(random.standard_normal((120, 4)), who, groups=shown)) < 0.45
+    alone = np.array(["x"] * 120, dtype=object)
+    assert np.isnan(probe(telling, who, groups=alone)).all(), "one group has nothing to be fitted on"
+    # Nobody is asked for an answer that was in no other fold.
+    own = np.array([f"{person}-{number}" for number, person in enumerate(who)], dtype=object)
+    assert np.isnan(probe(telling, own, groups=own)).all()
+
+
+def test_the_columns_are_those_of_the_protocol(faces: Bench) -> None:
+    (cell,) = faces.ready(only=("entry=linear",))
+    faces.fit_and_score(cell)
+    table = pd.read_parquet(cell.folder / "predictions.parquet")
+    assert table.columns.tolist() == ["id", "subject", "label", *(f"output_{name}" for name in MEASURES)]
