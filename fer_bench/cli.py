@@ -172,7 +172,7 @@ def paper(
     figures: Annotated[bool, typer.Option("--figures", help="Also draw its figures, to papers/figures/.")] = False,
     meshes: Annotated[
         bool,
-        typer.Option("--meshes", help="Also write the best, the median and the worst face as .ply, to papers/meshes/."),
+        typer.Option("--meshes", help="Also write its best, median and worst faces as .ply, to papers/meshes/."),
     ] = False,
     folds: Annotated[
         str | None, typer.Option("--folds", help="Look at these folds alone, as in 0,1; then nothing is comparable.")

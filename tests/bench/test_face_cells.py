@@ -10,13 +10,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 
-from fer_bench.bench.face_measures import probe
+from fer_bench.bench.face_measures import neutral_of, probe
+from fer_bench.bench.figures_of_faces import (
+    _COLUMNS,
+    discriminator,
+    interpolation,
+    reconstructions,
+    transfer,
+    write_meshes,
+)
 from fer_bench.bench.fit import build
 from fer_bench.bench.leaderboard import collect
 from fer_bench.bench.leaderboard_page import to_frame, to_markdown
+from fer_bench.bench.paper import Evidence
 from fer_bench.bench.plan import _open
+from fer_bench.bench.published import read_paper
 from fer_bench.bench.suite import read_suite
+from fer_bench.geometry.ply import read_ply
 from fer_bench.metrics.disentanglement import MEASURES, scatter, spread, vertex_distance
 from fer_bench.twins.coma import write_twin
 
@@ -139,3 +151,34 @@ def test_the_columns_are_those_of_the_protocol(faces: Bench) -> None:
     faces.fit_and_score(cell)
     table = pd.read_parquet(cell.folder / "predictions.parquet")
     assert table.columns.tolist() == ["id", "subject", "label", *(f"output_{name}" for name in MEASURES)]
+
+
+def test_faces_taken_apart_are_drawn_and_written(faces: Bench, tmp_path: Path) -> None:
+    faces.file.write_text(SUITE.replace("epochs: [1, 2]", "epochs: [0, 1]"))
+    assert faces.run(only=("entry=ours", "entry=linear"), jobs=2)
+    rows = collect("mine", read_suite(faces.file), faces.runs)
+    evidence = {
+        (row.protocol, row.entry): Evidence(row, *zip(*row.finished, strict=True), {}, (), ())  # type: ignore[arg-type]
+        for row in rows
+        if row.finished
+    }
+    paper = read_paper("face_disentanglement")
+    section = paper.find("I")
+    for kind, of_one in ((reconstructions, True), (transfer, True), (interpolation, True), (discriminator, False)):
+        for some in (evidence, dict([next(iter(evidence.items()))])):
+            figure = Figure()
+            assert kind(figure, paper, section, some) == (of_one or len(some) > 1)
+        assert not kind(Figure(), paper, section, {}), "nothing was run"
+    written = write_meshes(evidence, tmp_path / "meshes")
+    assert len(written) == len(set(written)) == 2 * 3 * 2 * 3
+    folder = tmp_path / "meshes" / "coma-interpolation" / "linear"
+    scanned, predicted = (read_ply(folder / f"worst_{of}_face.ply") for of in ("scanned", "predicted"))
+    row = next(row for row in rows if row.entry == "linear")
+    assert row.pooled is not None
+    far = (row.pooled["output_reconstruction"] + row.pooled["output_neutral"]).to_numpy()
+    expected = row.pooled["output_reconstruction"].to_numpy()[far.argmax()]
+    assert vertex_distance(predicted.vertices, scanned.vertices) == pytest.approx(expected, abs=1e-4)
+    whole, person, mood = (read_ply(folder / f"best_predicted_{part}.ply").vertices for part in _COLUMNS)
+    data, _ = build(row.finished[0][0])
+    middle = np.mean(list(neutral_of(data, row.pooled["subject"].tolist()).values()), axis=0)
+    np.testing.assert_allclose(mood, middle + whole - person, atol=1e-3)

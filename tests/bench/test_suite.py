@@ -133,3 +133,13 @@ def test_the_reference_is_an_entry(tmp_path: Path) -> None:
     assert read(tmp_path, GOOD + "reference: points\n").reference == "points"
     with pytest.raises(UnknownName, match="reference: unknown method entry 'smal'; did you mean 'small'"):
         read(tmp_path, GOOD + "reference: smal\n")
+
+
+def test_entries_may_share_what_they_have_in_common(tmp_path: Path) -> None:
+    text = GOOD.replace("small: {", "small: &small {") + "  other: &other {<<: *small, patch_size: 16}\n"
+    suite = read(tmp_path, text + "  third: {<<: *other, image_size: 64}\n")
+    assert suite.methods["other"] == suite.methods["small"] | {"patch_size": 16}
+    assert suite.methods["third"] == suite.methods["other"] | {"image_size": 64}
+    assert suite.methods["small"]["patch_size"] == 8, "what is shared stays as it is"
+    with pytest.raises(InvalidSuite, match="stands twice"):
+        read(tmp_path, text + "  third: {<<: *other, image_size: 64, image_size: 32}\n")
