@@ -104,7 +104,7 @@ def batch_for(method: Method, size: int) -> Batch:
 
 def training_for(method: Method) -> TrainingSet:
     """Two people who show every class, whose scans have the ids of a batch's, and a further scan of each."""
-    batch, classes = batch_for(method, 16), method.target.outputs or BASIC_SIX
+    batch, classes = batch_for(method, 16), method.target.outputs or ("neutral", *BASIC_SIX)
     scans = dict(zip(batch["id"], batch["input"], strict=True))
     ids, more = batch["id"][:14], tuple(batch["id"][14:])
     label = {i: classes[number % len(classes)] for number, i in enumerate(ids)}

@@ -112,4 +112,4 @@ def test_metrics_need_neither_torch_nor_scikit_learn():
     heavy = "{'torch', 'sklearn', 'scipy'} & set(sys.modules)"
     code = f"import sys, fer_bench.metrics, fer_bench.metrics.classification; assert not {heavy}, {heavy}"
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert set(METRICS) == {"classification", "valence_arousal", "multilabel"}
+    assert set(METRICS) == {"classification", "valence_arousal", "multilabel", "disentanglement"}

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_bench.errors import ProtocolError
+from fer_bench.metrics.disentanglement import MEASURES
 from fer_bench.protocols import PROTOCOLS, Protocol
 from fer_bench.protocols.base import join, names
 from fer_bench.records import Fold, make_index
@@ -155,7 +156,9 @@ def test_a_protocol_says_what_it_is(name: str) -> None:
     assert protocol.source.endswith(".")
     assert not protocol.uncertain or protocol.uncertain.endswith(".")
     assert set(protocol.tested) <= set(protocol.classes)
-    assert len(protocol.outputs) == {"valence_arousal": 2}.get(protocol.task, len(protocol.classes))
+    own = {"valence_arousal": 2, "disentanglement": len(MEASURES)}.get(protocol.task, len(protocol.classes))
+    assert len(protocol.outputs) == own
+    assert protocol.target.outputs == (() if protocol.task == "disentanglement" else protocol.outputs)
     assert bool(protocol.classes) == (protocol.task in ("classification", "multilabel"))
 
 
