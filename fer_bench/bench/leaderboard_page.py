@@ -42,14 +42,20 @@ SHOWN = {
 SOMETIMES = {
     "accuracy_among_tested": "Among the tested",
     "item_accuracy": "Items",
-    "identity_mean": "Identity",
-    "expression_mean": "Expression",
-    "rank1_mesh_mean": "Rank-1",
-    "rank1_code_mean": "by code",
-    "leak_identity_mean": "Who leaks",
-    "leak_expression_mean": "What leaks",
 }
 """Metrics that only some protocols and representations have."""
+
+BESIDE: dict[Task, dict[str, str]] = {
+    "disentanglement": {
+        "identity_mean": "Identity",
+        "expression_mean": "Expression",
+        "rank1_mesh_mean": "Rank-1",
+        "rank1_code_mean": "by code",
+        "leak_identity_mean": "Who leaks",
+        "leak_expression_mean": "What leaks",
+    },
+}
+"""Metrics in a table of their own, below that of a protocol."""
 
 ESTIMATORS = (
     "Values are computed on the predictions of all folds pooled; brackets: 95 % percentile bootstrap over subjects "
@@ -129,6 +135,7 @@ def _record(row: Row) -> dict[str, object]:
         "state": row.state,
         **{name: row.metrics.get(name) for name in SHOWN[row.task]},
         **{name: row.metrics[name] for name in SOMETIMES if name in row.metrics},
+        **{name: row.metrics.get(name) for name in BESIDE.get(row.task, {})},
         f"{headline}_low": low,
         f"{headline}_high": high,
         f"{headline}_fold_sd": row.fold_sd,
@@ -180,6 +187,8 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
         page.write(f"\n\n| {' | '.join(map(markdown_text, heads))} |\n|{'|'.join(sides)}|\n")
         for row in members:
             page.write(f"| {' | '.join(markdown_text(text) for text in texts(row, heads))} |\n")
+        if beside := _beside(members):
+            page.write(f"\n{beside}")
         for row in members:
             if row.unsound:
                 page.write(f"\n- {row.entry} is unsound: {markdown_text(row.unsound)}.")
@@ -187,6 +196,17 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
                 page.write(f"\n- {row.entry}: {markdown_text(row.reason)}")
         page.write("\n\nInput: " + "; ".join(f"{row.entry} {row.representation or '-'}" for row in members) + "\n")
     return page.getvalue()
+
+
+def _beside(rows: list[Row]) -> str:
+    """The second table of a protocol, of what `BESIDE` names and any row has; empty where there is none."""
+    named = {k: v for k, v in BESIDE.get(rows[0].task, {}).items() if any(k in row.metrics for row in rows)}
+    if not named:
+        return ""
+    values = [[number(row.metrics.get(name), unit(row.task, name)) for name in named] for row in rows]
+    lines = [["Entry", *named.values()], ["---", *["---:"] * len(named)]]
+    lines += [[row.entry, *each] for row, each in zip(rows, values, strict=True)]
+    return "".join(f"| {' | '.join(map(markdown_text, line))} |\n" for line in lines)
 
 
 def markdown_text(text: str) -> str:

@@ -67,8 +67,9 @@ class Method(L.LightningModule, ABC):
 
     def predict(self, x: Tensor) -> dict[str, Tensor]:
         """What is saved of inputs: `output`, the scores of `forward`, and where the method gives them the `features`
-        (B, F) that they are made of. For disentanglement whichever it has of `reconstruction` and `identity`,
-        the first being the mesh of `forward`, both (B, V, 3) in millimetres, `identity_code` and `expression_code` (B, L)."""
+        (B, F) that they are made of. For disentanglement whichever it has of `reconstruction` and `identity`, the first
+        of which is the mesh of `forward`, both (B, V, 3) in millimetres, `identity_code` and `expression_code` (B, L).
+        """
         return {"output": self(x)}
 
     def attach(self, shape: tuple[int, ...], shared: Callable[[str], NDArray[Any]]) -> None:

@@ -99,6 +99,10 @@ def test_meshes_are_saved_measured_and_tabulated(faces: Bench) -> None:
     page = to_markdown("mine", suite, rows)
     assert "| Entry | Neutral | Against linear | median | Rebuilt |" in page
     assert "the difference of the first column on the same samples, in mm" in page
+    # No expression was tested of both, so that nobody can say what leaks.
+    assert "| Entry | Identity | Expression | Rank-1 | by code | Who leaks |\n" in page
+    conv = next(line for line in page.splitlines() if line.startswith("| conv |") and line.count("|") == 7)
+    assert conv.split("|")[3].strip() == conv.split("|")[6].strip() == "-", "it has no expression, and no code of one"
     frame = to_frame(rows).set_index("entry")
     assert frame.loc["ours", "neutral_mean"] == pytest.approx(next(r.headline for r in rows if r.entry == "ours"))
     assert frame.loc["conv", "reconstruction_mean"] != frame.loc["conv", "reconstruction_mean"], "it rebuilds nothing"
