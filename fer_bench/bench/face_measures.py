@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fer_bench.bench import registry
+from fer_bench.data.base import FaceDataModule
 from fer_bench.data.fold import FoldDataModule
 from fer_bench.errors import InvalidFile
 from fer_bench.geometry.neutral import neutral_faces
@@ -150,7 +151,7 @@ def _true_identities(
     where nobody knows."""
     (dataset,) = data.protocol.datasets
     twin = registry.load_twin(dataset) if dataset in registry.twins() else None
-    root = twin_folder(data.root, ()) if twin and hasattr(data, "root") else None
+    root = twin_folder(data.root) if isinstance(data, FaceDataModule) else None
     if twin is None or twin.identity is None or root is None:
         return {}
     model = procedural_face()

@@ -256,9 +256,9 @@ def bootstrap_interval(protocol: Protocol, name: str, table: pd.DataFrame) -> In
         answers = np.eye(2)[found.astype(np.int64)]
         return metric_interval("classification", _OF_ONE[metric], answers, there.astype(np.int64), _ANSWERS, subjects)
     if protocol.task == "disentanglement" and metric in PER_SUBJECT:
-        # Of a subject that was drawn twice the value counts twice.
-        _, first = np.unique(subjects, return_index=True)
-        outputs, subjects = outputs[first], subjects[first]
+        # Of a subject that was drawn twice the value counts twice: each row stands alone, one a subject and training.
+        once = table.groupby(["subject", "seed"], sort=False).head(1).index
+        outputs, subjects = outputs[once], subjects[once]
         return clustered_bootstrap(lambda o: disentanglement_metrics(o, np.arange(len(o)))[name], subjects, outputs)
     try:
         return metric_interval(protocol.task, name, outputs, truth, protocol.classes, subjects)

@@ -129,10 +129,13 @@ def disentanglement_metrics(measures: ArrayLike, subjects: ArrayLike) -> dict[st
         ValueError: the shapes do not fit, or there is no mesh.
     """
     table, who = _table(measures, subjects)
-    first = np.unique(who, return_index=True)[1]
+    owner = np.unique(who, return_inverse=True)[1]
     found: dict[str, float] = {}
     for column, name in enumerate(MEASURES):
-        values = table[first if name in PER_SUBJECT else slice(None), column]
+        values = table[:, column]
+        if name in PER_SUBJECT:
+            # Once for a subject, and where there are several trainings once for each.
+            values = np.unique(np.stack([owner, values], axis=1), axis=0)[:, 1]
         values = values[~np.isnan(values)]
         if len(values):
             found |= {f"{name}_{key}": float(of(values)) for key, of in _statistics(name).items()}

@@ -120,6 +120,12 @@ def test_metrics_are_over_meshes_and_over_subjects() -> None:
     assert "disentanglement" in METRICS
 
 
+def test_each_training_counts_for_a_subject() -> None:
+    measures = table(spread=[3, 3, 5, 5, 9, 9, 10, 10])
+    found = disentanglement_metrics(measures, np.array(list("aaaabbbb"), dtype=object))
+    assert found == pytest.approx({"spread_mean": 27 / 4, "spread_median": 7})
+
+
 def test_sums_give_the_same_means() -> None:
     who = np.array(["a", "a", "a", "b"], dtype=object)
     measures = table(reconstruction=[1, 2, 6, 7], spread=[3, 3, 3, 9], neutral=[1, np.nan, 3, np.nan])
