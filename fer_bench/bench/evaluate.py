@@ -24,6 +24,9 @@ from fer_bench.errors import FerBenchError, UnknownName
 from fer_bench.metrics import METRICS, score
 from fer_bench.protocols.base import names
 
+TASKS = tuple(task for task in METRICS if task != "disentanglement")
+"""Whose predictions a table can hold; meshes it cannot."""
+
 _FUSIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "mean": lambda stack: stack.mean(axis=0),
     "max": lambda stack: stack.max(axis=0),
@@ -82,7 +85,7 @@ def evaluate(
 
     Args:
         paths: One file or more.
-        task: A key of `HEADLINE`.
+        task: One of `TASKS`.
         fuse: `mean`, `max` or `min` of two or more files, or `weighted:W`: W times the first plus 1 - W times the
             second of exactly two, with W in [0, 1].
         truth: A protocol's truth: `id`, `label` (or `valence` and `arousal`), and optionally `subject`, which gives the
@@ -94,8 +97,8 @@ def evaluate(
         InvalidPredictions: A file that cannot be scored.
         FerBenchError: The task or the fusion is unknown, malformed, or does not suit the number of files.
     """
-    if task not in METRICS:
-        raise UnknownName("task", task, METRICS)
+    if task not in TASKS:
+        raise UnknownName("task", task, TASKS)
     if not paths:
         raise FerBenchError("No predictions to evaluate: name one csv or parquet file or more.")
     fusion = _fusion(fuse, len(paths))
