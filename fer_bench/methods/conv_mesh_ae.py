@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_bench.errors import InvalidSuite
-from fer_bench.geometry.neutral import neutral_faces
 from fer_bench.geometry.pyramid import pyramid
 from fer_bench.methods.base import Method
 from fer_bench.methods.stages import Stage
+from fer_bench.methods.training_faces import chunks, neutral_of
 from fer_bench.nn.mesh_operators import ChebyshevConvolution, SparseMap
 from fer_bench.records import Batch, Target, TrainingSet
 from fer_bench.representations.vertices import Vertices
@@ -110,15 +110,13 @@ class ConvMeshAE(Method):
     def observe(self, training: TrainingSet) -> None:
         """Find each vertex's mean and deviation, and the neutral faces of the training subjects."""
         total = torch.zeros(2, *self.mean.shape, dtype=torch.float64)
-        for start in range(0, len(training.train), 256):
-            faces = training.read(training.train[start : start + 256]).double()
-            total += torch.stack([faces.sum(0), faces.square().sum(0)])
+        for faces in chunks(training):
+            exact = faces.double()
+            total += torch.stack([exact.sum(0), exact.square().sum(0)])
         mean, square = total / len(training.train)
         self.mean = mean.float()
         self.deviation = (square - mean**2).clamp(min=1e-12).sqrt().float()
-        ids = (*training.train, *training.auxiliary)
-        found = neutral_faces(ids, training.subject, training.label, lambda asked: training.read(asked).numpy())
-        faces_of = {subject: (torch.from_numpy(face) - self.mean) / self.deviation for subject, face in found.items()}
+        faces_of = {subject: (face - self.mean) / self.deviation for subject, face in neutral_of(training).items()}
         if not faces_of:
             raise InvalidSuite("conv_mesh_ae: it needs neutral faces, and no training subject has one.")
         self.neutral = {i: faces_of[s] for i in training.train if (s := training.subject[i]) in faces_of}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fer_bench.errors import InvalidSuite
-from fer_bench.geometry.neutral import neutral_faces
 from fer_bench.methods.base import Method
 from fer_bench.methods.face_networks import (
     FaceAutoencoder,
@@ -23,6 +22,7 @@ from fer_bench.methods.face_networks import (
     kl_divergence,
 )
 from fer_bench.methods.stages import Stage
+from fer_bench.methods.training_faces import chunks, neutral_of
 from fer_bench.nn.mesh_operators import uniform_laplacian
 from fer_bench.nn.weights import find_weights, fit_weights, read_weights, weights_label
 from fer_bench.records import Batch, Target, TrainingSet
@@ -162,16 +162,13 @@ class FaceDisentanglement(Method):
         for i in training.train:
             self.of_subject.setdefault(training.subject[i], []).append(i)
         total, farthest = torch.zeros_like(self.mean_face, dtype=torch.float64), 0.0
-        for part in _parts(training.train, 256):
-            faces = training.read(part)
+        for faces in chunks(training):
             total += faces.sum(0, dtype=torch.float64)
             farthest = max(farthest, float(faces.norm(dim=-1).max()))
         self.radius = torch.tensor(farthest)
         self.mean_face = (total / len(training.train) / farthest).float()
         if self.neutral_truth:
-            ids = (*training.train, *training.auxiliary)
-            found = neutral_faces(ids, training.subject, training.label, lambda asked: training.read(asked).numpy())
-            self.neutral_faces = {subject: torch.from_numpy(face) / farthest for subject, face in found.items()}
+            self.neutral_faces = {subject: face / farthest for subject, face in neutral_of(training).items()}
 
     def enter(self, stage: Stage) -> None:
         super().enter(stage)
@@ -314,7 +311,3 @@ class FaceDisentanglement(Method):
 
     def _tell(self, name: str, value: Tensor, size: int) -> None:
         self.log(name, value.detach(), on_epoch=True, on_step=False, batch_size=size, sync_dist=True)
-
-
-def _parts(ids: Sequence[str], size: int) -> list[Sequence[str]]:
-    return [ids[start : start + size] for start in range(0, len(ids), size)]

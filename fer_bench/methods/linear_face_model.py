@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_bench.errors import InvalidSuite
-from fer_bench.geometry.neutral import neutral_faces
 from fer_bench.methods.base import Method
 from fer_bench.methods.stages import Stage
+from fer_bench.methods.training_faces import neutral_of
 from fer_bench.records import Batch, Target, TrainingSet
 from fer_bench.representations.vertices import Vertices
 
@@ -76,18 +76,16 @@ class LinearFaceModel(Method):
 
     def observe(self, training: TrainingSet) -> None:
         """Fit it to the training fold."""
-        ids = (*training.train, *training.auxiliary)
-        neutral = neutral_faces(ids, training.subject, training.label, lambda asked: training.read(asked).numpy())
+        neutral = neutral_of(training)
         if not neutral:
             raise InvalidSuite(
                 "linear_face_model: no training subject has a neutral face; it cannot be fitted to these."
             )
-        plain = torch.stack([torch.from_numpy(face) for face in neutral.values()])
+        plain = torch.stack(list(neutral.values()))
         self.mean_face = plain.mean(0)
         known = [i for i in training.train if training.subject[i] in neutral]
         known = known[:: -(-len(known) // _SAMPLE)]
-        face_of = dict(zip(neutral, plain, strict=True))
-        moved = training.read(known) - torch.stack([face_of[training.subject[i]] for i in known])
+        moved = training.read(known) - torch.stack([neutral[training.subject[i]] for i in known])
         parts = [
             _principal((plain - self.mean_face).flatten(1), self.latent[0]),
             _principal(moved.flatten(1), self.latent[1]),
