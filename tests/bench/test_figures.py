@@ -33,7 +33,13 @@ TWIN = "twin-r1-procedural-7a920106a643-s0-n20"
 
 
 # Figures whose numbers no paper prints, or of which a bar more is printed than of what.
-SILENT = {("mit", "Fig. 4"), ("mit", "Fig. 5"), ("drfer", "Fig. 5"), ("drfer", "Fig. 6")}
+SILENT = {
+    ("mit", "Fig. 4"),
+    ("mit", "Fig. 5"),
+    ("drfer", "Fig. 5"),
+    ("drfer", "Fig. 6"),
+    *(("face_disentanglement", f"Fig. {n}") for n in (1, 5, 6, 7, 8, 9, 10, 11)),
+}
 
 
 def drawn(paper: str, table: str, runs: Path, out: Path) -> dict[str, Path]:
