@@ -49,10 +49,10 @@ class FaceAutoencoder(nn.Module):
 
     def encode(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log variances (B, 2, L) of the codes of identity and of expression of faces (B, V, 3)."""
-        x = faces.transpose(1, 2)
+        x = faces.flatten(0, 1)
         for number in range(1, 6):
-            x = F.relu(self.get_submodule(f"bn{number}")(self.get_submodule(f"conv{number}")(x)))
-        x = x.amax(2)
+            x = F.relu(self.get_submodule(f"bn{number}")(pointwise(self.get_submodule(f"conv{number}"), x)))
+        x = x.view(len(faces), -1, 1024).amax(1)
         both = [
             torch.stack([self.get_submodule(f"fc_{name}_{part}")(x) for part in ("mu", "sigma")], dim=1)
             for name in ("id", "exp")
@@ -74,6 +74,12 @@ class FaceAutoencoder(nn.Module):
         return Faces(identity, identity + self.decode("exp", codes[1]), codes[0], codes[1], *spreads)
 
 
+def pointwise(layer: nn.Module, x: Tensor) -> Tensor:
+    """A convolution of width 1 or a linear layer on points (B V, C), as a product of matrices: the public checkpoints
+    have convolutions, which take a multiple of the time."""
+    return F.linear(x, layer.weight.flatten(1), layer.bias)  # type: ignore[operator,arg-type]
+
+
 def draw(spread: Tensor) -> Tensor:
     """Codes (B, L) of means and log variances (B, 2, L)."""
     mean, log_variance = spread.unbind(1)
@@ -89,7 +95,7 @@ def kl_divergence(spread: Tensor, code: Tensor) -> Tensor:
 
 
 class _Transform(nn.Module):
-    """PointNet's transformer: points (B, K, V) to a matrix (B, K, K)."""
+    """PointNet's transformer: points (B, V, K) to a matrix (B, K, K)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -100,13 +106,14 @@ class _Transform(nn.Module):
             setattr(self, f"bn{number}", nn.BatchNorm1d(features))
 
     def forward(self, x: Tensor, use_bn: bool) -> Tensor:
-        x = _layers(self, x, ("conv1", "conv2", "conv3"), ("bn1", "bn2", "bn3"), use_bn).amax(2)
+        flat = _layers(self, x.flatten(0, 1), ("conv1", "conv2", "conv3"), ("bn1", "bn2", "bn3"), use_bn)
+        x = flat.view(*x.shape[:2], -1).amax(1)
         x = self.fc3(_layers(self, x, ("fc1", "fc2"), ("bn4", "bn5"), use_bn))
         return x.view(-1, self.width, self.width) + torch.eye(self.width, device=x.device, dtype=x.dtype)
 
 
 class _PairFeatures(nn.Module):
-    """PointNet's features (B, 1024) of vertices (B, 6, V), turned by its transformer first."""
+    """PointNet's features (B, 1024) of vertices (B, V, 6), turned by its transformer first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,10 +123,9 @@ class _PairFeatures(nn.Module):
             setattr(self, f"bn{number}", nn.BatchNorm1d(features))
 
     def forward(self, x: Tensor, use_bn: bool) -> Tensor:
-        x = (x.transpose(1, 2) @ self.stn(x, use_bn)).transpose(1, 2)
-        x = _layers(self, x, ("conv1", "conv2"), ("bn1", "bn2"), use_bn)
-        last = self.conv3(x)
-        return (self.bn3(last) if use_bn else last).amax(2)  # type: ignore[operator]
+        turned = (x @ self.stn(x, use_bn)).flatten(0, 1)
+        last = pointwise(self.conv3, _layers(self, turned, ("conv1", "conv2"), ("bn1", "bn2"), use_bn))
+        return (self.bn3(last) if use_bn else last).view(*x.shape[:2], -1).amax(1)  # type: ignore[operator]
 
 
 class IdentityDiscriminator(nn.Module):
@@ -137,7 +143,7 @@ class IdentityDiscriminator(nn.Module):
 
     def forward(self, faces: Tensor, others: Tensor, use_bn: bool) -> Tensor:
         """Of pairs of faces (B, V, 3)."""
-        x = self.feature_network(torch.cat([faces, others], dim=2).transpose(1, 2), use_bn)
+        x = self.feature_network(torch.cat([faces, others], dim=2), use_bn)
         x = F.relu(self.bn1(self.fc1(x)) if use_bn else self.fc1(x))
         x = self.fc2(x)
         if use_bn:
@@ -148,6 +154,6 @@ class IdentityDiscriminator(nn.Module):
 
 def _layers(module: nn.Module, x: Tensor, layers: tuple[str, ...], norms: tuple[str, ...], use_bn: bool) -> Tensor:
     for layer, norm in zip(layers, norms, strict=True):
-        x = module.get_submodule(layer)(x)
+        x = pointwise(module.get_submodule(layer), x)
         x = F.relu(module.get_submodule(norm)(x) if use_bn else x)
     return x
