@@ -105,6 +105,11 @@ class Cell:
             ) from None
 
     @property
+    def processes(self) -> int:
+        """How many train it together."""
+        return int(self.trainer["devices"] * self.trainer["num_nodes"])
+
+    @property
     def checkpoints(self) -> Path:
         """`best.ckpt` by the validation metric, and `last.ckpt` to go on from."""
         return self.folder / "checkpoints"

@@ -50,7 +50,7 @@ def measure_faces(
     tested = [subject[i] for i in ids]
     people = dict.fromkeys(tested)
     neutral = neutral_of(data, tested)
-    truth = entry.open()[np.array([entry.rows[i][0] for i in ids], dtype=np.int64)]
+    truth = data.read(ids)
     identity, reconstruction = predicted.get("identity"), predicted.get("reconstruction")
     found = measure_meshes(truth, tested, neutral, reconstruction=reconstruction, identity=identity)
     if identity is not None:
@@ -76,17 +76,10 @@ def neutral_of(data: FoldDataModule, subjects: Sequence[str]) -> dict[str, NDArr
     """Subject -> neutral face (V, 3) in millimetres, of those who have one: made from all meshes of theirs, also where
     some of them train, as the public code does; of subjects whom nobody trained on these are the only ones there are.
     """
-    entry, samples = data.entry, data.samples
-    assert isinstance(entry, CacheEntry), "protocols of meshes take one dataset each"
-    own = samples[samples["subject"].isin(set(subjects)) & samples["id"].isin(entry.rows)]
+    samples = data.samples
+    own = samples[samples["subject"].isin(set(subjects)) & samples["id"].isin(data.entry.rows)]
     label = own.dropna(subset="label").set_index("id")["label"].to_dict()
-    array = entry.open()
-
-    def read(asked: Sequence[str]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = array[np.array([entry.rows[i][0] for i in asked], dtype=np.int64)]
-        return found
-
-    return neutral_faces(own["id"].tolist(), own.set_index("id")["subject"].to_dict(), label, read)
+    return neutral_faces(own["id"].tolist(), own.set_index("id")["subject"].to_dict(), label, data.read)
 
 
 def _recognise(

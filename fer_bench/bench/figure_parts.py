@@ -9,9 +9,14 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_bench.bench.cell import Cell
 from fer_bench.bench.paper import Evidence
 from fer_bench.bench.published import Paper, Section
 from fer_bench.bench.verdict import AS_DISTRIBUTED
+from fer_bench.errors import InvalidFile
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -26,6 +31,16 @@ DPI = 120
 def axes_of(evidence: Mapping[Key, Evidence]) -> tuple[list[str], list[str]]:
     """Protocols and entries, each once."""
     return list(dict.fromkeys(p for p, _ in evidence)), list(dict.fromkeys(e for _, e in evidence))
+
+
+def saved_array(cell: Cell, name: str) -> NDArray[np.float32]:
+    """What scoring saved as `<name>.npy`; raises `InvalidFile`."""
+    path = cell.folder / f"{name}.npy"
+    try:
+        array: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InvalidFile(path, f"cannot be read ({error})", "Run the cell again with --overwrite.") from None
+    return array
 
 
 def legend(figure: Figure, axes: Iterable[Axes]) -> None:

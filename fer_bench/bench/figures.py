@@ -136,8 +136,7 @@ def scaling(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Ke
     for own in evidence.values():
         each = [r.epoch_seconds for r in own.results if r.epoch_seconds]
         if each:
-            trainer = own.cells[0].trainer
-            times[int(trainer["devices"]) * int(trainer["num_nodes"])] = float(np.mean(each))
+            times[own.cells[0].processes] = float(np.mean(each))
     if not times:
         return False
     processes = sorted(times)

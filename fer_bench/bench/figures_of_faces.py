@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.face_measures import neutral_of
-from fer_bench.bench.figure_parts import Key, title
+from fer_bench.bench.figure_parts import Key, saved_array, title
 from fer_bench.bench.fit import build, load_checkpoint
 from fer_bench.bench.paper import Evidence
 from fer_bench.bench.published import Paper, Section
-from fer_bench.errors import InvalidFile
 from fer_bench.geometry.ply import write_ply
 from fer_bench.geometry.render import render, value_map
 from fer_bench.geometry.scan import Scan
@@ -160,7 +159,7 @@ def interpolation(figure: Figure, paper: Paper, section: Section, evidence: Mapp
         _, method = build(faces.cell)
         method.load_state_dict(load_checkpoint(faces.cell.checkpoints / "best.ckpt")["state_dict"])
         one, other = _pair(faces)
-        codes = [torch.from_numpy(_array(faces.cell, f"{name}_code")) for name in ("identity", "expression")]
+        codes = [torch.from_numpy(saved_array(faces.cell, f"{name}_code")) for name in ("identity", "expression")]
         way = torch.linspace(0, 1, _STEPS)[:, None]
         persons = torch.lerp(codes[0][one], codes[0][other], way)
         with torch.no_grad():
@@ -194,27 +193,17 @@ def _read(cell: Cell) -> Faces:
     table = pd.read_parquet(cell.folder / "predictions.parquet")
     neutral = neutral_of(data, table["subject"].tolist())
     known = table["subject"].isin(neutral).to_numpy()
-    rows = np.array([data.entry.rows[i][0] for i in table["id"]], dtype=np.int64)
     faces = list(neutral.values())
     return Faces(
         cell=cell,
         table=table[known].reset_index(drop=True),
-        scanned=data.entry.open()[rows[known]],
-        identity=_array(cell, "identity")[known],
-        rebuilt=_array(cell, "reconstruction")[known],
+        scanned=data.read(table["id"][known].tolist()),
+        identity=saved_array(cell, "identity")[known],
+        rebuilt=saved_array(cell, "reconstruction")[known],
         neutral=np.stack([neutral[subject] for subject in table["subject"][known]]),
         middle=np.mean(faces, axis=0),
         triangles=np.asarray(data.entry.shared("triangles"), dtype=np.int32),
     )
-
-
-def _array(cell: Cell, name: str) -> NDArray[np.float32]:
-    path: Path = cell.folder / f"{name}.npy"
-    try:
-        array: NDArray[np.float32] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InvalidFile(path, f"cannot be read ({error})", "Run the cell again with --overwrite.") from None
-    return array
 
 
 def _pair(faces: Faces) -> tuple[int, int]:

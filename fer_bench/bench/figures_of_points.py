@@ -13,11 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.bench.cell import Cell
-from fer_bench.bench.figure_parts import COLOURS, Key, axes_of, legend, title
+from fer_bench.bench.figure_parts import COLOURS, Key, axes_of, legend, saved_array, title
 from fer_bench.bench.paper import Evidence
 from fer_bench.bench.published import Paper, Section
 from fer_bench.bench.stress_board import curves
-from fer_bench.errors import InvalidFile
 from fer_bench.geometry.stress import Rotation
 from fer_bench.records import OUTPUT
 
@@ -44,7 +43,7 @@ def embedding(figure: Figure, paper: Paper, section: Section, evidence: Mapping[
             ax.set_facecolor("0.85")
             continue
         table = pd.read_parquet(cell.folder / "predictions.parquet")
-        places = _tsne(_features(cell))
+        places = _tsne(cell)
         classes = [name.removeprefix(OUTPUT) for name in table if name.startswith(OUTPUT)]
         for number, name in enumerate(classes):
             own = (table["label"] == name).to_numpy()
@@ -102,14 +101,11 @@ def _features(cell: Cell) -> Path:
     return cell.folder / "features.npy"
 
 
-def _tsne(path: Path) -> NDArray[np.float32]:
-    """Places (n, 2) of features (n, F)."""
+def _tsne(cell: Cell) -> NDArray[np.float32]:
+    """Places (n, 2) of a cell's features (n, F)."""
     from sklearn.manifold import TSNE
 
-    try:
-        features = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InvalidFile(path, f"cannot be read ({error})", "Run the cell again with --overwrite.") from None
+    features = saved_array(cell, "features")
     reduced = TSNE(perplexity=min(30, (len(features) - 1) / 3), random_state=0)
     places: NDArray[np.float32] = reduced.fit_transform(features)
     return places

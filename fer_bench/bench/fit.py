@@ -113,7 +113,7 @@ def _train(
             LearningRateMonitor("epoch"),
             ReportProgress(cell, past, total),
         ],
-        **({"strategy": "ddp_find_unused_parameters_true"} if method.alternates and _processes(cell) > 1 else {}),
+        **({"strategy": "ddp_find_unused_parameters_true"} if method.alternates and cell.processes > 1 else {}),
     )
     last = checkpoints / "last.ckpt"
     trainer.fit(method, data, ckpt_path=last if last.exists() else None, weights_only=True)
@@ -134,10 +134,6 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def _checkpoint(folder: Path, name: str, **options: Any) -> ModelCheckpoint:
     return ModelCheckpoint(folder, filename=name, save_on_train_epoch_end=True, enable_version_counter=False, **options)
-
-
-def _processes(cell: Cell) -> int:
-    return cell.trainer["devices"] * cell.trainer["num_nodes"]
 
 
 def make_trainer(cell: Cell, **options: Any) -> L.Trainer:

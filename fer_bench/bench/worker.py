@@ -42,7 +42,7 @@ def main(folder: Path, stage: str, threads: int, devices: str | None) -> None:
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
     cell = Cell.read(folder)
-    if stage == "fit" and cell.trainer["devices"] * cell.trainer["num_nodes"] > 1:
+    if stage == "fit" and cell.processes > 1:
         # Lightning starts the other ranks by running this process's own command again, so it must be a command of its
         # own and not a fork of the launcher.
         os.execv(sys.executable, [sys.executable, "-m", "fer_bench.bench.worker", str(folder), stage, str(threads)])  # noqa: S606

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import lightning.pytorch as L
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, DistributedSampler
 
 from fer_bench.data.batches import Samples, batches, targets
@@ -44,6 +45,7 @@ class FoldDataModule(L.LightningDataModule):
         self.samples, self.protocol, self.entry = samples, protocol, entry
         self.batch_size, self.seed = batch_size, seed
         self.fold: Fold = protocol.folds(samples, entry.broken)[fold]
+        self._array = entry.open()
         self._truth = dict(zip(samples["id"], protocol.truth(samples), strict=True))
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -60,23 +62,24 @@ class FoldDataModule(L.LightningDataModule):
         """The training samples and the auxiliary ones, to be read as a whole."""
         used = {*self.fold.train, *self.fold.auxiliary}
         known = self.samples[self.samples["id"].isin(used)]
-        array = self.entry.open()
-
-        def read(ids: Sequence[str]) -> torch.Tensor:
-            return torch.from_numpy(array[np.array([self.entry.rows[i][0] for i in ids], dtype=np.int64)])
-
         return TrainingSet(
             self.fold.train,
             self.fold.auxiliary,
             known.dropna(subset="subject").set_index("id")["subject"].to_dict(),
             known.dropna(subset="label").set_index("id")["label"].to_dict(),
-            read,
+            lambda ids: torch.from_numpy(self.read(ids)),
         )
+
+    def read(self, ids: Sequence[str]) -> NDArray[Any]:
+        """The representation of samples, (n, ...), of each the first row, copied out of the entry."""
+        rows = [self.entry.rows[i][0] for i in ids]
+        found: NDArray[Any] = self._array[np.array(rows, dtype=np.int64)]
+        return found
 
     def tested_on(self, entry: CacheEntry | JoinedEntry) -> Self:
         """The same fold with the test samples that another entry holds, as it holds them."""
         other = copy(self)
-        other.entry = entry
+        other.entry, other._array = entry, entry.open()
         other.fold = replace(self.fold, test=tuple(i for i in self.fold.test if i in entry.rows))
         return other
 

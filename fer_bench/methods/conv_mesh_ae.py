@@ -93,7 +93,8 @@ class ConvMeshAE(Method):
             for (a, b), mesh, size in zip(pairwise(back), reversed(meshes), reversed(sizes[:-1]), strict=True)
         )
         self.last = ChebyshevConvolution(self.channels[0], 3, self.order, meshes[0], sizes[0])
-        self.kept = [torch.tensor(level.kept) for level in levels]
+        for number, level in enumerate(levels):  # buffers, which move to a GPU once and not at every step
+            self.register_buffer(f"kept{number}", torch.tensor(level.kept), persistent=False)
         self.up = nn.ModuleList(
             SparseMap(
                 torch.arange(fine).repeat_interleave(3),
@@ -121,10 +122,15 @@ class ConvMeshAE(Method):
             raise InvalidSuite("conv_mesh_ae: it needs neutral faces, and no training subject has one.")
         self.neutral = {i: faces_of[s] for i in training.train if (s := training.subject[i]) in faces_of}
 
+    @property
+    def kept(self) -> list[Tensor]:
+        """Of each level the rows that the coarser one keeps."""
+        return [self.get_buffer(f"kept{number}") for number in range(len(self.factors))]
+
     def encode(self, x: Tensor) -> Tensor:
         """Codes (B, latent) of normalised faces (B, V, 3)."""
         for convolution, kept in zip(self.encoder, self.kept, strict=True):
-            x = F.elu(convolution(x))[:, kept.to(x.device)]
+            x = F.elu(convolution(x))[:, kept]
         code: Tensor = self.to_code(x.flatten(1))
         return code
 
