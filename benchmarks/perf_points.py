@@ -8,13 +8,14 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from timing import Row, seconds, write_tables
-from torch import Tensor
+from timing import Row, height_field, seconds, write_tables
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_bench.expressions import BASIC_SIX
-from fer_bench.methods import drfer
+from fer_bench.methods import drfer, face_networks
 from fer_bench.methods.drfer import DrFER
+from fer_bench.methods.face_disentanglement import FaceDisentanglement
 from fer_bench.methods.pointnet2 import PointNet2
 from fer_bench.nn import point_ops, pointnet2
 from fer_bench.nn.point_ops import ball_query, chamfer, farthest_point_sample, nearest, take
@@ -197,6 +198,39 @@ def drfer_step(device: str, where: str, size: Size) -> Row:
     return Row.timed(what, waiting(step), "the same with plain torch operations", waiting(plain), rounds=3)
 
 
+def plain_pooled(x: Tensor, layer: nn.Conv1d, norm: nn.BatchNorm1d | None = None) -> Tensor:
+    """The layer on all points, its normalisation, and the maximum."""
+    y = layer(x.mT)
+    return (y if norm is None else norm(y)).amax(2)
+
+
+def face_step(device: str, where: str) -> Row:
+    """A step of the autoencoder in the joint training of face disentanglement, which runs four PointNets."""
+    mesh = height_field(35**2)
+    faces = torch.from_numpy(mesh.vertices) + torch.randn(32, 1, 3)
+    ids = tuple(f"s{i}" for i in range(len(faces)))
+    subject = {i: f"p{number % 4}" for number, i in enumerate(ids)}
+    method = FaceDisentanglement(Target("disentanglement", ()))
+    method.attach((35**2, 3), lambda _: mesh.triangles)
+    method.observe(TrainingSet(ids, (), subject, {}, lambda asked: faces[[ids.index(i) for i in asked]]))
+    method.to(device).train().enter(method.stages[-1])
+    optimizer = torch.optim.Adam(method.autoencoder.parameters())
+    batch: Batch = {"id": list(ids), "input": faces.to(device), "label": torch.zeros(len(ids), device=device)}
+
+    def step() -> None:
+        optimizer.zero_grad()
+        method.loss(batch).backward()
+        optimizer.step()
+
+    def plain() -> None:
+        with patch.object(face_networks, "pooled", plain_pooled):
+            step()
+
+    what = f"face disentanglement's autoencoder, joint training step, 32 x {35**2:,} vertices, {where}"
+    peer = "the same with torch's convolution, normalisation and maximum"
+    return Row.timed(what, waiting(step), peer, waiting(plain), rounds=5)
+
+
 def rows() -> Iterator[Row]:
     """On the CPU, and on a GPU where there is one."""
     threads = f"{torch.get_num_threads()} threads"
@@ -204,12 +238,14 @@ def rows() -> Iterator[Row]:
     for size in ("ssg", "nano"):
         yield from training_steps("cpu", threads, size)
     yield drfer_step("cpu", threads, "nano")
+    yield face_step("cpu", threads)
     if torch.cuda.is_available():
         card = torch.cuda.get_device_name()
         yield from operations("cuda", card)
         for size in ("ssg", "msg"):
             yield from training_steps("cuda", card, size)
         yield drfer_step("cuda", card, "ssg")
+        yield face_step("cuda", card)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class Method(L.LightningModule, ABC):
         self.stages, self.stage = stages, stages[-1]
         self.epochs, self.batch_size = sum(stage.epochs for stage in stages), stages[-1].batch_size
         name, self.val_metric = validation_metric(target)
-        self.monitor = f"val/{name}"
+        self.monitor = f"val/{name}" if name else ""
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -114,8 +114,13 @@ class Method(L.LightningModule, ABC):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = self.loss(batch)
-        self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=len(batch["id"]), sync_dist=True)
+        self.log_loss("loss", loss, batch)
         return loss
+
+    def log_loss(self, name: str, value: Tensor, batch: Batch) -> None:
+        """Log a training loss, a scalar, as its mean over the epoch."""
+        size = len(batch["id"])
+        self.log(f"train/{name}", value.detach(), on_epoch=True, on_step=False, batch_size=size, sync_dist=True)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         outputs, label = self(batch["input"]), batch["label"]

@@ -71,7 +71,6 @@ class ConvMeshAE(Method):
             raise InvalidSuite(
                 f"conv_mesh_ae: {len(channels)} channels and {len(factors)} factors; give as many of both."
             )
-        self.monitor = ""
         self.latent, self.channels, self.factors, self.order = latent, channels, factors, order
         self.learning_rate, self.decay = learning_rate, decay
         self.neutral: dict[str, Tensor] = {}

@@ -123,7 +123,6 @@ class FaceDisentanglement(Method):
             )
         if pretrained is True:
             raise InvalidSuite("face_disentanglement: no weights are published; set pretrained to false or to a file.")
-        self.monitor = ""
         self.latent, self.neutral_truth, self.use_bn = latent, neutral_truth, use_bn
         self.reconstruction, self.neutral, self.expression_truth = reconstruction, neutral, expression_truth
         self.kl, self.kl_epochs, self.adversarial = kl, kl_epochs, adversarial
@@ -215,12 +214,12 @@ class FaceDisentanglement(Method):
             critic.zero_grad()
             self.manual_backward(judged)
             critic.step()
-            self._tell("train/discriminator", judged, len(x))
+            self.log_loss("discriminator", judged, batch)
         loss = self._loss_of_faces(x, made, batch["id"])
         generator.zero_grad()
         self.manual_backward(loss)
         generator.step()
-        self._tell("train/loss", loss, len(x))
+        self.log_loss("loss", loss, batch)
         return loss.detach()
 
     def on_train_epoch_end(self) -> None:
@@ -308,6 +307,3 @@ class FaceDisentanglement(Method):
         known = [number for number, subject in enumerate(subjects) if subject in self.neutral_faces]
         faces = [self.neutral_faces[subjects[number]] for number in known]
         return known, torch.stack(faces).to(self.mean_face) if faces else self.mean_face[None, :0]
-
-    def _tell(self, name: str, value: Tensor, size: int) -> None:
-        self.log(name, value.detach(), on_epoch=True, on_step=False, batch_size=size, sync_dist=True)

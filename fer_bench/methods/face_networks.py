@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fer_bench.nn.pooled import pooled
+
 
 class Faces(NamedTuple):
     """What the autoencoder makes of faces.
@@ -35,6 +37,9 @@ class FaceAutoencoder(nn.Module):
         latent: Lengths of the codes of identity and of expression.
     """
 
+    conv5: nn.Conv1d
+    bn5: nn.BatchNorm1d
+
     def __init__(self, vertices: int, latent: tuple[int, int]) -> None:
         super().__init__()
         widths = (3, 64, 64, 64, 128, 1024)
@@ -50,9 +55,9 @@ class FaceAutoencoder(nn.Module):
     def encode(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log variances (B, 2, L) of the codes of identity and of expression of faces (B, V, 3)."""
         x = faces.flatten(0, 1)
-        for number in range(1, 6):
+        for number in range(1, 5):
             x = F.relu(self.get_submodule(f"bn{number}")(pointwise(self.get_submodule(f"conv{number}"), x)))
-        x = x.view(len(faces), -1, 1024).amax(1)
+        x = F.relu(pooled(x.view(*faces.shape[:2], -1), self.conv5, self.bn5))
         both = [
             torch.stack([self.get_submodule(f"fc_{name}_{part}")(x) for part in ("mu", "sigma")], dim=1)
             for name in ("id", "exp")
@@ -97,6 +102,8 @@ def kl_divergence(spread: Tensor, code: Tensor) -> Tensor:
 class _Transform(nn.Module):
     """PointNet's transformer: points (B, V, K) to a matrix (B, K, K)."""
 
+    bn3: nn.BatchNorm1d
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
@@ -106,14 +113,16 @@ class _Transform(nn.Module):
             setattr(self, f"bn{number}", nn.BatchNorm1d(features))
 
     def forward(self, x: Tensor, use_bn: bool) -> Tensor:
-        flat = _layers(self, x.flatten(0, 1), ("conv1", "conv2", "conv3"), ("bn1", "bn2", "bn3"), use_bn)
-        x = flat.view(*x.shape[:2], -1).amax(1)
+        flat = _layers(self, x.flatten(0, 1), ("conv1", "conv2"), ("bn1", "bn2"), use_bn)
+        x = F.relu(pooled(flat.view(*x.shape[:2], -1), self.conv3, self.bn3 if use_bn else None))
         x = self.fc3(_layers(self, x, ("fc1", "fc2"), ("bn4", "bn5"), use_bn))
         return x.view(-1, self.width, self.width) + torch.eye(self.width, device=x.device, dtype=x.dtype)
 
 
 class _PairFeatures(nn.Module):
     """PointNet's features (B, 1024) of vertices (B, V, 6), turned by its transformer first."""
+
+    bn3: nn.BatchNorm1d
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,8 +133,8 @@ class _PairFeatures(nn.Module):
 
     def forward(self, x: Tensor, use_bn: bool) -> Tensor:
         turned = (x @ self.stn(x, use_bn)).flatten(0, 1)
-        last = pointwise(self.conv3, _layers(self, turned, ("conv1", "conv2"), ("bn1", "bn2"), use_bn))
-        return (self.bn3(last) if use_bn else last).view(*x.shape[:2], -1).amax(1)  # type: ignore[operator]
+        flat = _layers(self, turned, ("conv1", "conv2"), ("bn1", "bn2"), use_bn)
+        return pooled(flat.view(*x.shape[:2], -1), self.conv3, self.bn3 if use_bn else None)
 
 
 class IdentityDiscriminator(nn.Module):

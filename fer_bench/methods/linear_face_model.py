@@ -66,7 +66,6 @@ class LinearFaceModel(Method):
                 f"linear_face_model: {given}; give 0 epochs, one component or more, and no negative noise."
             )
         self.latent, self.noise = latent, noise
-        self.monitor = ""
 
     def attach(self, shape: tuple[int, ...], shared: Callable[[str], NDArray[Any]]) -> None:
         size = 3 * shape[0]

@@ -25,11 +25,11 @@ def prediction_loss(target: Target, outputs: Tensor, label: Tensor) -> Tensor:
 
 def validation_metric(target: Target) -> tuple[str, Metric]:
     """(name, metric) whose maximum selects a checkpoint: accuracy; where several labels may hold, the mean F1 of the
-    classes, for an accuracy hardly notices a rare class. `answers` gives what it takes. Of meshes the mean distance of
-    vertices, which selects nothing."""
+    classes, for an accuracy hardly notices a rare class. `answers` gives what it takes. Of meshes a mean without a
+    name, which selects nothing."""
     count = len(target.outputs)
     if target.task == "disentanglement":
-        return "reconstruction", MeanMetric()
+        return "", MeanMetric()
     if target.task == "multilabel":
         return "f1_macro", MultilabelF1Score(count, average="macro")
     return "accuracy", MulticlassAccuracy(count, average="micro")

@@ -1,0 +1,62 @@
+"""The largest of a layer's outputs over points, without a gradient for the points that are not it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def pooled(x: Tensor, layer: nn.Conv1d, norm: nn.BatchNorm1d | None = None) -> Tensor:
+    """PointNet's last layer and its maximum: `norm(layer(x))`, and of that the largest over points.
+
+    To each channel of each sample one point contributes. All points go through the layer only to find it, without a
+    graph; the layer is then applied to that point alone. What batch normalisation needs of all points, the mean and
+    the variance of every channel, follows from the mean and the covariance of the layer's inputs, which have fewer
+    channels. Values and gradients are those of the plain computation, up to rounding; of points that are equally large
+    one gets the gradient.
+
+    Args:
+        x: Points (B, V, K).
+        layer: A convolution of width 1, K to C channels, with a bias.
+        norm: Batch normalisation of C channels over points and samples; in training its running statistics are kept
+            up, as by itself.
+
+    Returns:
+        (B, C).
+    """
+    weight, bias = layer.weight.flatten(1), layer.bias
+    assert bias is not None, "the layer has a bias"
+    with torch.no_grad():
+        # Normalisation turns the order of a channel round where its weight is negative.
+        toward = weight if norm is None else weight * norm.weight.sign()[:, None]
+        # One sample at a time stays in a CPU's cache; a GPU takes all at once.
+        parts = x.split(len(x) if x.is_cuda else 1)
+        winner = torch.cat([(toward @ part.mT).argmax(2) for part in parts])
+    largest = x.gather(1, winner[:, :, None].expand(-1, -1, x.shape[2]))
+    y = (largest * weight).sum(2) + bias
+    if norm is None:
+        return y
+    if norm.training:
+        mean, variance = _moments(x.flatten(0, 1), weight, bias)
+        _remember(norm, mean.detach(), variance.detach(), x.shape[0] * x.shape[1])
+    else:
+        assert norm.running_mean is not None and norm.running_var is not None
+        mean, variance = norm.running_mean, norm.running_var
+    return (y - mean) * (variance + norm.eps).rsqrt() * norm.weight + norm.bias
+
+
+def _moments(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (C,) of the layer's outputs, of inputs (N, K)."""
+    middle = x.mean(0)
+    # No gradient through the middle: that of the covariance vanishes there, since the centred inputs add up to 0.
+    centred = x - middle.detach()
+    covariance = centred.T @ centred / len(x)
+    return weight @ middle + bias, ((weight @ covariance) * weight).sum(1)
+
+
+def _remember(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int) -> None:
+    assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
+    assert norm.momentum is not None, "a running mean with a momentum"
+    norm.running_mean.lerp_(mean, norm.momentum)
+    norm.running_var.lerp_(variance * count / max(1, count - 1), norm.momentum)
+    norm.num_batches_tracked += 1
