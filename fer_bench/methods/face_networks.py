@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -77,6 +79,21 @@ class FaceAutoencoder(nn.Module):
         codes = [draw(spread) if sampled else spread[:, 0] for spread in spreads]
         identity = self.decode("id", codes[0])
         return Faces(identity, identity + self.decode("exp", codes[1]), codes[0], codes[1], *spreads)
+
+
+@contextmanager
+def statistics_kept(network: nn.Module) -> Iterator[None]:
+    """What passes through the network meanwhile leaves no trace in the running statistics of its batch
+    normalisation."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum = 0.0
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def pointwise(layer: nn.Module, x: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -204,6 +204,21 @@ def test_the_autoencoders_loss_is_equation_7() -> None:
         + 2.0 * ((made.whole - made.identity - (x - neutral)) ** 2).mean()
     )
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("statistics", ["both", "faces"])
+def test_what_the_encoder_remembers_of_predicted_identities(statistics: Literal["both", "faces"]) -> None:
+    training, batch = faces()
+    method = make(discriminator=False, epochs=(0, 1), statistics=statistics)
+    method.observe(training)
+    x = batch["input"] / method.radius
+    alone = make(discriminator=False, epochs=(0, 1)).autoencoder
+    alone(x, sampled=True)
+    method.loss(batch)
+    for norm in ("bn1", "bn5"):
+        mine, faces_only = (network.get_submodule(norm).running_var for network in (method.autoencoder, alone))
+        assert torch.equal(mine, faces_only) == (statistics == "faces"), norm
+    assert method.autoencoder.bn5.momentum == 0.1
 
 
 def test_the_divergence_fades() -> None:
