@@ -6,11 +6,12 @@ import errno
 import io
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from fer_bench import __version__
+from fer_bench.cli_data import Root, data_app, stopped
 from fer_bench.errors import FerBenchError, UnknownName
 
 app = typer.Typer(
@@ -22,11 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Check, imitate and prepare datasets.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
 SuiteName = Annotated[str, typer.Argument(help="A suite's name (fer-bench list suites) or the path of a YAML file.")]
-DatasetName = Annotated[str, typer.Argument(help="A dataset's id (fer-bench list datasets).")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a setting: size=tiny, mit-tiny.size=small, trainer.max_epochs=3, seeds=[0,1]."),
@@ -39,8 +38,6 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", envvar="FER_BENCH_DATA", help="Folder that holds one folder per dataset, named by its id."),
 ]
-Root = Annotated[Path | None, typer.Option("--root", help="The dataset's folder; else $FER_BENCH_DATA/ID or data/ID.")]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
 RUNS = Path("runs")
 
 
@@ -134,7 +131,7 @@ def run(
     try:
         complete = commands.run(suite, settings or [], only or [], runs, data, out, options, stress or [])
     except KeyboardInterrupt:
-        _stopped(f"run `fer-bench run {suite}` again to continue")
+        stopped(f"run `fer-bench run {suite}` again to continue")
     raise typer.Exit(0 if complete else 1)
 
 
@@ -216,101 +213,29 @@ def evaluate(
     print(commands.evaluate(predictions, task, protocol, fold, fuse, root, out))
 
 
-@data_app.command()
-def check(
-    dataset: DatasetName,
-    root: Root = None,
-    names_only: Annotated[bool, typer.Option("--names-only", help="Do not read the samples themselves.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, for machines; all names in full.")] = False,
-    cache: Annotated[
-        bool, typer.Option("--cache", help="Compare what was extracted of it with its checksums instead.")
-    ] = False,
-    workers: Workers = 2,
-) -> None:
-    """Tell what is there, what is missing, what was assumed, which files are broken, and which protocols can run.
-
-    Exit code 0: ready; 1: usable with warnings; 2: not usable.
-    """
-    from fer_bench.bench import cache_commands, commands
-
-    try:
-        code = (
-            cache_commands.check_cache(dataset)
-            if cache
-            else commands.check(dataset, root, names_only, workers, as_json)
-        )
-    except KeyboardInterrupt:
-        _stopped("nothing was changed")
-    raise typer.Exit(code)
-
-
-@data_app.command()
-def twin(
-    dataset: DatasetName,
-    out: Annotated[Path, typer.Option("--out", help="Folder to create.")],
-    subjects: Annotated[
-        int | None, typer.Option("--subjects", min=1, help="How many people; by default what the protocols need.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other people.")] = 0,
-    face_model: Annotated[
-        Path | None,
+@app.command()
+def fuse(
+    cells: Annotated[list[Path], typer.Argument(metavar="CELL...", help="Folders of finished cells of one protocol.")],
+    rule: Annotated[
+        str,
         typer.Option(
-            "--face-model", help="The ICT face model as .npz (see the README); by default the procedural face."
+            "--rule", help="mean, max, min; of two, weighted:W (W for the first), or weighted: chosen on validation."
+        ),
+    ] = "weighted",
+    published_broadcast: Annotated[
+        int | None,
+        typer.Option(
+            "--published-broadcast",
+            min=1,
+            help="Unsound: the fault of Ig3D's scripts in batches of so many, which gives each the last cell's scores "
+            "of the first. 128 in the paper.",
         ),
     ] = None,
-    layout: Annotated[
-        str | None, typer.Option("--layout", help="One of the dataset's layouts (fer-bench list datasets ID).")
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write the fused predictions to this CSV file.")
     ] = None,
-    preview: Annotated[Path | None, typer.Option("--preview", help="Also write a contact sheet (.png) here.")] = None,
-    workers: Workers = 2,
 ) -> None:
-    """Write synthetic faces in a dataset's own layout, so that everything runs without the dataset."""
+    """Fuse the saved scores of finished cells, sample by sample, without training anything."""
     from fer_bench.bench import commands
 
-    try:
-        commands.make_twin(dataset, out, subjects, seed, face_model, layout, preview, workers)
-    except KeyboardInterrupt:
-        _stopped(f"nothing was left at {out}")
-
-
-@data_app.command()
-def prepare(
-    dataset: DatasetName,
-    root: Root = None,
-    representation: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--representation",
-            help="views, points, vertices, dynamic_views, image, morphable; or with parameters: points:count=1024. By "
-            "default all that the dataset allows but vertices (a second a scan) and morphable.",
-        ),
-    ] = None,
-    preview: Annotated[
-        Path | None, typer.Option("--preview", help="Also draw some of what was extracted to this .png file.")
-    ] = None,
-    workers: Workers = 2,
-    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out scans that cannot be read.")] = False,
-) -> None:
-    """Extract representations into the cache, ahead of `run`. What is there already is not extracted again."""
-    from fer_bench.bench import cache_commands
-
-    try:
-        cache_commands.prepare(dataset, root, representation or [], workers, skip_broken, preview)
-    except KeyboardInterrupt:
-        _stopped("what was extracted is kept, run it again to go on")
-
-
-@data_app.command()
-def prune(
-    everything: Annotated[bool, typer.Option("--all", help="Delete all entries, also those still of use.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell, and delete nothing.")] = False,
-) -> None:
-    """Delete from the cache what was made from files that have changed or gone, and what stopped processes left."""
-    from fer_bench.bench import cache_commands
-
-    cache_commands.prune(everything, dry_run)
-
-
-def _stopped(what: str) -> NoReturn:
-    print(f"fer-bench: stopped; {what}.", file=sys.stderr)
-    raise typer.Exit(130)
+    print(commands.fuse(cells, rule, published_broadcast, out))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, Literal, TypedDict
+from typing import IO, TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 import pandas as pd
 
@@ -34,6 +34,10 @@ class Target:
     task: Task
     outputs: tuple[str, ...]
 
+
+Sampling = Literal["all", "balanced", "rarest"]
+"""Which training samples an epoch has: `all`, each once; `balanced`, as many, drawn with replacement so that each
+expression is equally likely; `rarest`, of each expression as many as the rarest has, drawn once for the training."""
 
 INDEX_COLUMNS = ("id", "subject", "label", "level", "valence", "arousal", "split", "files")
 """One row a unit that is classified (a scan, a sequence, an image).
@@ -82,11 +86,19 @@ class Fold:
 
 
 class Batch(TypedDict):
-    """What a method receives: `id` B sample ids; `input` (B, ...) the representation; `label` (B,) class indices."""
+    """What a method receives.
+
+    `id` B sample ids; `input` (B, ...) the representation; `label` the answer to the task: (B,) class indices, (B, C)
+    0 and 1 a class, or (B, 2) valence and arousal; -1 or NaN where there is none. In training also what else is known
+    of a sample, whatever the task: `expression` (B,) indices into `EXPRESSIONS`, -1 where it is none of them, and
+    `affect` (B, 2) valence and arousal, NaN where nobody rated them.
+    """
 
     id: list[str]
     input: torch.Tensor
     label: torch.Tensor
+    expression: NotRequired[torch.Tensor]
+    affect: NotRequired[torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -127,6 +139,7 @@ class Result:
             untrained.
         fit_seconds: Wall time of training, all attempts together.
         epoch_seconds: Median wall time of an epoch, see `Status`; None untrained.
+        weight: Of the first of two models whose scores are fused; None of others.
     """
 
     metrics: dict[str, float]
@@ -140,6 +153,7 @@ class Result:
     selected_epoch: int
     fit_seconds: float
     epoch_seconds: float | None = None
+    weight: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:

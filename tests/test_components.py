@@ -24,7 +24,7 @@ from fer_bench.bench.published import papers
 from fer_bench.bench.suite import read_suite, resolve_arguments, total_epochs
 from fer_bench.data.doctor import diagnose
 from fer_bench.errors import DatasetNotFound, FerBenchError
-from fer_bench.expressions import BASIC_SIX, FOURDME_EMOTIONS
+from fer_bench.expressions import BASIC_SIX, EXPRESSIONS, FOURDME_EMOTIONS
 from fer_bench.geometry.alignment import align
 from fer_bench.geometry.mean_face import mean_face
 from fer_bench.geometry.render import render_views
@@ -35,6 +35,7 @@ from fer_bench.protocols import PROTOCOLS as ALL_PROTOCOLS
 from fer_bench.records import INDEX_COLUMNS, TWIN_MARKER, Batch, Target, TrainingSet, read_json
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import prepare
+from fer_bench.representations.photo_morphable import PhotoMorphable
 from fer_bench.representations.source import Source
 
 METHODS, DATASETS, TWINS = registry.methods(), registry.datasets(), registry.twins()
@@ -50,6 +51,7 @@ PEOPLE = 2
 TARGETS = {
     "classification": Target("classification", BASIC_SIX[:5]),
     "multilabel": Target("multilabel", FOURDME_EMOTIONS),
+    "valence_arousal": Target("valence_arousal", ("valence", "arousal")),
     "disentanglement": Target("disentanglement", ()),
 }
 VERTICES = 60
@@ -88,18 +90,26 @@ def batch_for(method: Method, size: int) -> Batch:
     first = method.representations[0]
     offered = next(offer for offer in OFFERS if offer.intersection(first.takes))
     shape = (size, *first.resolve(offered).shape)
-    if first.dtype == np.uint8:
+    if isinstance(first, PhotoMorphable):
+        photos = torch.randint(0, 256, (size, *first.photo.shape), generator=generator, dtype=torch.uint8)
+        inputs = first.pack(photos, torch.randn(size, *first.parameters.shape, generator=generator))
+    elif first.dtype == np.uint8:
         inputs = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     else:
         inputs = 2 * torch.rand(shape, generator=generator) - 1
     classes = len(method.target.outputs)
-    if method.target.task == "multilabel":
+    affect = 2 * torch.rand(size, 2, generator=generator) - 1
+    if method.target.task == "valence_arousal":
+        labels = affect
+    elif method.target.task == "multilabel":
         labels = torch.randint(0, 2, (size, classes), generator=generator).float()
     elif classes:
         labels = torch.randint(0, classes, (size,), generator=generator)
     else:
         labels = torch.full((size,), -1)
-    return {"id": [f"s{i}" for i in range(size)], "input": inputs, "label": labels}
+    expression = torch.randint(0, len(EXPRESSIONS), (size,), generator=generator)
+    known: Batch = {"id": [f"s{i}" for i in range(size)], "input": inputs, "label": labels}
+    return {**known, "expression": expression, "affect": affect}
 
 
 def training_for(method: Method) -> TrainingSet:

@@ -25,6 +25,7 @@ FLOORS = {
     "methods": 3,
     "bench": 4,
     "cli": 5,
+    "cli_data": 5,
     "__main__": 6,
 }
 # On one floor, these may not know each other; everything else on a floor is one folder's own business.

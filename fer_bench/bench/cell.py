@@ -16,6 +16,15 @@ from fer_bench.records import Result, read_json, write_json
 State = Literal["planned", "running", "interrupted", "done", "failed", "oom", "timeout", "skipped"]
 """`interrupted`: was running, and its process is gone; the next run continues it from its last checkpoint."""
 
+LATE_FUSION = "late_fusion"
+"""In place of a method: the cell's predictions are fused from those of others, the entries `of` beside it."""
+
+SAVED = "saved_predictions"
+"""In place of a method: the cell's predictions are read from a file of somebody's, whose path is that of its part."""
+
+DERIVED = (SAVED, LATE_FUSION)
+"""What takes no training, in the order in which it has to be done."""
+
 RETRIABLE = ("failed", "oom", "timeout")
 """States that a run leaves alone unless told to retry them."""
 
@@ -35,7 +44,7 @@ class Cell:
 
     Attributes:
         suite, protocol, entry, fold, seed: The identity, and the path.
-        method, arguments: The method and every argument of its constructor.
+        method, arguments: The method and every argument of its constructor; or one of `DERIVED`, and what it is of.
         trainer: Options of the trainer.
         parts: Where the samples are, a dataset each; the folders are not part of the result's identity.
         provenance: As distributed, or which twin.

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fer_bench.bench import registry
-from fer_bench.bench.cell import Cell, State
+from fer_bench.bench.cell import DERIVED, Cell, State
 from fer_bench.bench.suite import Suite, read_suite
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import FerBenchError
@@ -25,6 +25,7 @@ from fer_bench.protocols.base import join
 from fer_bench.records import atomic_write
 
 if TYPE_CHECKING:
+    from fer_bench.bench.evaluate import Evaluation
     from fer_bench.bench.plan import Plan
 
 # Where no terminal sets the width, tables are not folded to 80 columns.
@@ -73,25 +74,30 @@ def run(
     for (protocol, entry), why in plan.skipped.items():
         console.print(f"skipped  {protocol}  {entry}: {escape(why)}", highlight=False)
     if not options.overwrite:  # before anything is prepared
-        refuse_other_settings(plan.cells)
+        refuse_other_settings(plan.trained)
     fork_server(*PRELOAD)  # one server for extraction and for the cells
     for need in plan.needs:
         extract(need, available_cores(), options.skip_broken)
     plan = make_plan(name, suite, runs, only, fetch=True)  # what turned out broken is known only now
-    cells = pending(plan.cells, options.retry, options.overwrite)
+    cells = pending(plan.trained, options.retry, options.overwrite)
     total, done = len(plan.cells), sum(cell.status().state == "done" for cell in plan.cells)
-    trainers = [cell.trainer for cell in plan.cells]
-    gpus = 0 if all(trainer["accelerator"] == "cpu" for trainer in trainers) else torch.cuda.device_count()
-    slots = make_slots(options.jobs, len(cells), max(trainer["devices"] for trainer in trainers), gpus)
     if cells:
+        trainers = [cell.trainer for cell in plan.trained]
+        gpus = 0 if all(trainer["accelerator"] == "cpu" for trainer in trainers) else torch.cuda.device_count()
+        slots = make_slots(options.jobs, len(cells), max(trainer["devices"] for trainer in trainers), gpus)
         where = f"{len(slots)} at a time, " + (f"{gpus} GPUs" if gpus else f"{slots[0].threads} CPU threads each")
         console.print(
             f"{name}: {len(cells)} of {total} cells to run, {where}; logs below {runs / name}", highlight=False
         )
         with display.RunDisplay(console, total, done).live() as observer:
             launch(cells, slots, observer)
-    else:
+    elif plan.trained:
         console.print(f"{name}: nothing to run, {done} of {total} cells are done", highlight=False)
+    for kind in DERIVED:
+        # Always anew: it takes no training, and what is fused may have changed.
+        if derived := pending(plan.of(kind), overwrite=True):
+            with display.RunDisplay(console, len(derived), 0).live() as observer:
+                launch(derived, make_slots(options.jobs, len(derived), 1, 0), observer, first="score")
     rows = leaderboard.collect(name, suite, runs, plan.skipped)
     for table in display.leaderboard_tables(rows, suite.reference):
         console.print(table)
@@ -195,10 +201,25 @@ def evaluate(
         tested = {i for each in (folds if fold is None else [folds[fold]]) for i in each.test}
         truth = index[index["id"].isin(tested)]
         evaluation = score_files(paths, protocol.task, fuse, truth, protocol.classes or None, protocol.tested)
-    table = evaluation.to_frame()
+    if out is not None:
+        with atomic_write(out) as file:
+            file.write(evaluation.to_frame().to_csv(index=False).encode())
+    return _shown(evaluation)
+
+
+def fuse(cells: list[Path], rule: str, broadcast: int | None, out: Path | None) -> str:
+    """Fuse the predictions of finished cells; returns the table and its notes as text."""
+    from fer_bench.bench.fused import compare_fused
+
+    evaluation, table = compare_fused(cells, rule, broadcast)
     if out is not None:
         with atomic_write(out) as file:
             file.write(table.to_csv(index=False).encode())
+    return _shown(evaluation)
+
+
+def _shown(evaluation: Evaluation) -> str:
+    table = evaluation.to_frame()
     with pd.option_context("display.width", 250, "display.max_columns", None):
         shown = table.set_index("predictions").drop(columns="n").T.to_string(float_format=lambda value: f"{value:.4f}")
     return "\n".join([shown, "", *(f"- {note}" for note in evaluation.notes)])

@@ -9,7 +9,7 @@ chosen on the scored samples themselves makes the fused row optimistic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fer_bench.bench.fusion import fuse as fused
+from fer_bench.bench.fusion import parse_rule
 from fer_bench.bench.prediction_files import PredictionFile, enumerate_briefly, read_predictions
 from fer_bench.bench.statistics import HEADLINE, Interval, metric_interval
 from fer_bench.errors import FerBenchError, UnknownName
@@ -27,11 +29,6 @@ from fer_bench.protocols.base import names
 TASKS = tuple(task for task in METRICS if task != "disentanglement")
 """Whose predictions a table can hold; meshes it cannot."""
 
-_FUSIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
-    "mean": lambda stack: stack.mean(axis=0),
-    "max": lambda stack: stack.max(axis=0),
-    "min": lambda stack: stack.min(axis=0),
-}
 _VA_NOTES = [
     "without suffix: valence and arousal pooled into one list of 2n numbers",
     "ccc: Lin's population estimator, every moment over the number of values",
@@ -101,7 +98,9 @@ def evaluate(
         raise UnknownName("task", task, TASKS)
     if not paths:
         raise FerBenchError("No predictions to evaluate: name one csv or parquet file or more.")
-    fusion = _fusion(fuse, len(paths))
+    rule, weight = ("", None) if fuse is None else parse_rule(fuse, len(paths), "--fuse")
+    if rule == "weighted" and weight is None:
+        raise FerBenchError(f"--fuse {fuse}: give a weight, as in weighted:0.6; `fer-bench fuse` chooses one.")
     files, known = read_predictions([Path(path) for path in paths], task, classes)
     outputs, true, how = _join(files, truth, known)
 
@@ -109,8 +108,8 @@ def evaluate(
     if len(set(labels)) < len(labels):
         labels = [str(file.path) for file in files]
     notes = [f"n = {len(true)} samples in every row", *how]
-    if fusion is not None:
-        outputs.append(fusion(np.stack(outputs)))
+    if rule:
+        outputs.append(fused(outputs, rule, weight).astype(np.float64))
         labels.append(f"{fuse} of {len(files)} files")
         notes.append(f"fusion: {fuse}, element by element on raw outputs (no softmax, no clipping)")
     notes += {"valence_arousal": _VA_NOTES, "multilabel": _MULTILABEL_NOTES}.get(task, [])
@@ -138,28 +137,6 @@ def _subjects(truth: pd.DataFrame | None) -> NDArray[Any] | None:
     if subjects.isna().any() or subjects.nunique() < 2:
         return None
     return subjects.astype(str).to_numpy(dtype=object)
-
-
-def _fusion(fuse: str | None, n_files: int) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
-    """From stacked outputs `(F, N, D)` to fused ones `(N, D)`."""
-    if fuse is None:
-        return None
-    if n_files < 2:
-        raise FerBenchError(f"--fuse {fuse} needs two prediction files or more; one was given.")
-    kind, colon, text = fuse.partition(":")
-    if kind != "weighted":
-        if fuse not in _FUSIONS:
-            raise UnknownName("fusion", fuse, [*_FUSIONS, "weighted:W"])
-        return _FUSIONS[fuse]
-    try:
-        weight = float(text)
-    except ValueError:
-        weight = float("nan")
-    if not colon or not 0 <= weight <= 1:
-        raise FerBenchError(f"--fuse {fuse}: the weight must be a number from 0 to 1, as in weighted:0.6.")
-    if n_files != 2:
-        raise FerBenchError(f"--fuse {fuse} takes exactly two prediction files; {n_files} were given.")
-    return lambda stack: weight * stack[0] + (1 - weight) * stack[1]
 
 
 def _join(

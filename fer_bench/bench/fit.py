@@ -68,7 +68,7 @@ def fit(cell: Cell) -> None:
     lengths = [cell.trainer["max_epochs"] or stage.epochs for stage in stages]
     for number, (stage, length) in enumerate(zip(stages, lengths, strict=True)):
         method.enter(stage)
-        data.batch_size = stage.batch_size
+        data.batch_size, data.sampling = stage.batch_size, stage.sampling
         past = sum(lengths[:number])
         if stage is stages[-1]:
             _train(cell, data, method, "", length, past, sum(lengths))

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.bench import registry
-from fer_bench.bench.cell import Cell
+from fer_bench.bench.cell import DERIVED, LATE_FUSION, SAVED, Cell
 from fer_bench.bench.statistics import (
     HEADLINE,
     LOWER_IS_BETTER,
@@ -101,14 +101,16 @@ def collect(name: str, suite: Suite, runs: Path, skipped: dict[tuple[str, str], 
     rows = []
     for protocol_id in suite.protocols:
         folds = suite.folds_of(registry.find_protocol(protocol_id))
-        for entry, options in suite.methods.items():
+        for entry in suite.entries:
             folders = [
                 runs / name / protocol_id / entry / f"fold{fold:02d}" / f"seed{seed}"
                 for fold in folds
                 for seed in suite.seeds
             ]
             why = (skipped or {}).get((protocol_id, entry), "")
-            rows.append(_row(name, protocol_id, entry, str(options["method"]), folders, why))
+            own = {**dict.fromkeys(suite.predictions, SAVED), **dict.fromkeys(suite.fusions, LATE_FUSION)}
+            method = own.get(entry) or str(suite.methods[entry]["method"])
+            rows.append(_row(name, protocol_id, entry, method, folders, why))
     if suite.reference is not None:
         references = {row.protocol: row for row in rows if row.entry == suite.reference}
         rows = [_compared(row, references[row.protocol]) for row in rows]
@@ -177,7 +179,7 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
         provenance=cell.provenance,
         parameters=results[0].parameters,
         epochs=(min(r.epochs for r in results), max(r.epochs for r in results)),
-        recipe_epochs=total_epochs(resolve_arguments(entry, {"method": method}, name)[1]),
+        recipe_epochs=0 if method in DERIVED else total_epochs(resolve_arguments(entry, {"method": method}, name)[1]),
         fit_minutes=sum(r.fit_seconds for r in results) / 60,
         broken=sum(r.broken for r in results),
         weights=cell.weights,

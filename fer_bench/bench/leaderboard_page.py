@@ -28,6 +28,13 @@ SHOWN = {
         "accuracy": "Accuracy of a class",
         "exact_match": "All right",
     },
+    "valence_arousal": {
+        "ccc": "CCC",
+        "ccc_valence": "of valence",
+        "ccc_arousal": "of arousal",
+        "rmse": "RMSE",
+        "mae": "MAE",
+    },
     "disentanglement": {
         "neutral_mean": "Neutral",
         "neutral_median": "median",
@@ -66,6 +73,11 @@ ESTIMATORS = (
 EXPLAINED: dict[Task, str] = {
     "classification": "Percentages. UAR: mean recall over classes. Checkpoints are chosen on validation subjects.",
     "multilabel": "Percentages. Checkpoints are chosen on validation subjects.",
+    "valence_arousal": (
+        "Valence and arousal in [-1, 1], pooled into one list of twice as many numbers where neither is named. CCC: "
+        "Lin's concordance, the higher the better; RMSE and MAE: of errors, the lower the better. Checkpoints are "
+        "chosen on validation samples."
+    ),
     "disentanglement": (
         "Millimetres, the fewer the better; the last epoch is scored. Neutral: mean distance of the vertices of the "
         "predicted identity from the subject's neutral face (AVDneu); Rebuilt: of the rebuilt face from the scanned "
@@ -190,6 +202,10 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
         if beside := _beside(members):
             page.write(f"\n{beside}")
         for row in members:
+            weights = [result.weight for _, result in row.finished if result.weight is not None]
+            if weights:
+                told = ", ".join(f"{weight:.2f}" for weight in dict.fromkeys(weights))
+                page.write(f"\n- {row.entry} gives the first of the two that it fuses a weight of {told}.")
             if row.unsound:
                 page.write(f"\n- {row.entry} is unsound: {markdown_text(row.unsound)}.")
             if row.reason:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,20 +120,30 @@ def gather(section: Section, runs: Path, folds: Sequence[int] | None = None) -> 
             chosen = whole.folds if folds is None else [fold for fold in folds if fold < total] or [0]
             suite = whole.model_copy(update={"protocols": [protocol_id], "folds": chosen})
             rows = {row.entry: row for row in leaderboard.collect(name, suite, runs)}
-            for entry in section.notes.entries or suite.methods:
-                evidence = _evidence(rows[entry], name, suite)
+            for entry in section.notes.entries or suite.entries:
+                evidence = _evidence(rows, entry, name, suite)
                 if (protocol_id, entry) not in found or evidence.complete:
                     found[protocol_id, entry] = evidence
     return found
 
 
-def _evidence(row: Row, name: str, suite: Suite) -> Evidence:
+def _evidence(rows: Mapping[str, Row], entry: str, name: str, suite: Suite) -> Evidence:
     """What was run of one entry on the one protocol of a suite."""
-    options = dict(suite.methods[row.entry])
+    row, fusion = rows[entry], suite.fusions.get(entry)
+    options = dict(suite.methods.get(entry, {})) if fusion is None else fusion.model_dump()
     evidence = Evidence(row, (), (), options, (), ())
     if not row.finished:
         return evidence
     cells, results = zip(*row.finished, strict=True)
+    if entry in suite.predictions:
+        return replace(evidence, cells=cells, results=results)
+    if fusion is not None:
+        # It departs from the paper in whatever those that it fuses do.
+        of = [_evidence(rows, member, name, suite) for member in fusion.of]
+        asked = [f"{key} {cells[0].arguments[key]}" for key in options if cells[0].arguments[key] != options[key]]
+        departed = tuple(dict.fromkeys([*asked, *(why for each in of for why in each.departures)]))
+        remarks = tuple(dict.fromkeys(remark for each in of for remark in each.remarks))
+        return replace(evidence, cells=cells, results=results, departures=departed, remarks=remarks)
     method, arguments = resolve_arguments(row.entry, options, name)
     seen = _asked(method, cells[0].arguments, evidence.protocol, cells[0].representation["name"])[0]
     weights = _asked(method, arguments, evidence.protocol, cells[0].representation["name"])[1]

@@ -14,7 +14,9 @@ import pandas as pd
 import torch
 
 from fer_bench.bench import registry
-from fer_bench.bench.cell import Cell, Part
+from fer_bench.bench.cell import DERIVED, Cell, Part
+from fer_bench.bench.fused import fused_cells
+from fer_bench.bench.saved import saved_cell
 from fer_bench.bench.suite import Suite, TrainerOptions, resolve_arguments
 from fer_bench.data.base import FaceDataModule
 from fer_bench.data.layouts import find_root
@@ -58,6 +60,15 @@ class Plan:
     needs: list[Need]
     skipped: dict[tuple[str, str], str]
 
+    @property
+    def trained(self) -> list[Cell]:
+        """The cells of methods."""
+        return [cell for cell in self.cells if cell.method not in DERIVED]
+
+    def of(self, kind: str) -> list[Cell]:
+        """The cells of one of `DERIVED`."""
+        return [cell for cell in self.cells if cell.method == kind]
+
 
 def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fetch: bool = False) -> Plan:
     """Resolve a suite.
@@ -79,8 +90,18 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
     absent: list[DatasetNotFound] = []
     # What is left out by name is neither looked for nor fetched.
     asked = {key: [v for v in values if v in chosen.get(key, {v})] for key, values in _names(suite).items()}
+    fused = {entry: fusion for entry, fusion in suite.fusions.items() if entry in asked["entry"]}
+    members = {member for fusion in fused.values() for member in fusion.of}
+    trained = [entry for entry in suite.methods if entry in asked["entry"] or entry in members]
     for protocol_id in asked["protocol"]:
         protocol = registry.find_protocol(protocol_id)
+        cells += [
+            saved_cell(name, protocol, entry, file, runs)
+            for entry, file in suite.predictions.items()
+            if entry in asked["entry"] or entry in members
+        ]
+        if not trained:
+            continue
         try:
             copies = [_open(dataset) for dataset in protocol.datasets]
         except DatasetNotFound as error:
@@ -89,7 +110,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
             skipped |= {(protocol_id, entry): why for entry in asked["entry"]}
             continue
         index = copies[0].index if len(copies) == 1 else join({copy.source.dataset: copy.index for copy in copies})
-        for entry in asked["entry"]:
+        for entry in trained:
             method, arguments = resolve_arguments(entry, suite.methods[entry], name)
             trainer = suite.trainer_of(entry)
             try:
@@ -137,12 +158,18 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
                 for fold in suite.folds_of(protocol)
                 for seed in suite.seeds
             ]
+    for entry, fusion in fused.items():
+        more, why_not = fused_cells(entry, fusion, cells)
+        cells += more
+        skipped |= {(p, entry): why for p, why in why_not.items() if p in asked["protocol"]}
     if not cells and skipped:
         raise absent[0] if absent else InvalidSuite(f"{name}: nothing in it can run; {next(iter(skipped.values()))}.")
+    # In order of protocol and entry, as they are tabulated.
+    cells.sort(key=lambda cell: (suite.protocols.index(cell.protocol), suite.entries.index(cell.entry)))
     kept = [cell for cell in cells if all(str(getattr(cell, key)) in values for key, values in chosen.items())]
     if not kept:
         raise InvalidSuite(f"--only {','.join(only)}: no cell of {name} fits; see `fer-bench plan {name}`.")
-    used = {part.cache for cell in kept for part in cell.parts}
+    used = {part.cache for cell in kept if cell.method not in DERIVED for part in cell.parts}
     wanted = {name: tuple(r for path, r in each.items() if path in used) for name, each in needs.items()}
     opened = {name: _open(name) for name, representations in wanted.items() if representations}
     return Plan(name, suite, kept, [Need(o.dataset, o.source, wanted[n]) for n, o in opened.items()], skipped)
@@ -245,7 +272,7 @@ def _refuse(method: str, protocol: Protocol, trainer: TrainerOptions) -> None:
 
 def _names(suite: Suite) -> dict[str, list[str]]:
     """What filters by name choose from."""
-    return {"protocol": list(suite.protocols), "entry": list(suite.methods)}
+    return {"protocol": list(suite.protocols), "entry": suite.entries}
 
 
 def _parse_filters(only: Sequence[str]) -> dict[str, set[str]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch.utils.data import DataLoader
 
 from fer_bench import __version__
 from fer_bench.bench.cell import Cell
@@ -19,12 +20,13 @@ from fer_bench.data.fold import FoldDataModule
 from fer_bench.methods.base import Method
 from fer_bench.metrics import score as measure
 from fer_bench.protocols import Protocol
-from fer_bench.records import OUTPUT, Result, atomic_write
+from fer_bench.records import OUTPUT, Batch, Result, atomic_write
 
 
 def score(cell: Cell) -> Result:
     """Write `predictions.parquet` and `result.json` of a trained cell, and row for row where the method gives them the
-    features of samples, `features.npy`, or the meshes that it predicts and their codes, `identity.npy`.
+    features of samples, `features.npy`, or the meshes that it predicts and their codes, `identity.npy`. Scores of the
+    validation samples are left in `validation.parquet`, for fusions to choose their weights by.
 
     A sample is what the protocol's index has a row of. Where the representation makes several items of one, as of the
     windows of a sequence, the sample's scores are the mean of its items' raw scores; each item counts for itself in
@@ -37,7 +39,7 @@ def score(cell: Cell) -> Result:
     data, method = build(cell)
     checkpoint = load_checkpoint(cell.checkpoints / "best.ckpt")
     method.load_state_dict(checkpoint["state_dict"])
-    items, found = predict(cell, data, method)
+    items, found = predict(cell, data, method, data.predict_dataloader())
     meshes = data.protocol.task == "disentanglement"
     outputs, features = measure_faces(data, items, found) if meshes else found["output"], found.get("features")
     ids, means = _one_each(items, outputs)
@@ -49,6 +51,9 @@ def score(cell: Cell) -> Result:
     write_predictions(path, data, ids, means)
     if meshes:
         save_meshes(cell.folder, items, found)
+    elif data.fold.val:
+        others, chosen_by = predict(cell, data, method, data.val_dataloader())
+        write_predictions(cell.folder / "validation.parquet", data, *_one_each(others, chosen_by["output"]))
     if features is not None and ids == items:
         with atomic_write(cell.folder / "features.npy") as file:
             np.save(file, features[np.argsort(ids, kind="stable")], allow_pickle=False)
@@ -76,10 +81,12 @@ def score(cell: Cell) -> Result:
     return result
 
 
-def predict(cell: Cell, data: FoldDataModule, method: Method) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Ids and what `Method.predict` gives of the fold's test samples, on one device; a sample comes once an item."""
+def predict(
+    cell: Cell, data: FoldDataModule, method: Method, loader: DataLoader[Batch]
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Ids and what `Method.predict` gives of some samples, on one device; a sample comes once an item."""
     trainer = make_trainer(cell, devices=1, num_nodes=1, logger=False, enable_checkpointing=False)
-    batches: list[Any] = trainer.predict(method, data) or []
+    batches: list[Any] = trainer.predict(method, loader) or []
     ids = [i for batch in batches for i in batch["id"]]
     return ids, {name: torch.cat([b[name] for b in batches]).numpy() for name in batches[0] if name != "id"}
 

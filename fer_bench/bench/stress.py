@@ -101,7 +101,7 @@ def find_inputs(plan: Plan) -> tuple[dict[tuple[str, str], Inputs], dict[tuple[s
     made = {str(need.path(r).resolve()): Inputs(need, r) for need in plan.needs for r in need.representations}
     found: dict[tuple[str, str], Inputs] = {}
     refused: dict[tuple[str, str], str] = {}
-    for cell in plan.cells:
+    for cell in plan.trained:
         key, inputs = (cell.protocol, cell.entry), made[cell.parts[0].cache]
         if why := refusal(inputs.representation):
             refused[key] = why
@@ -183,7 +183,7 @@ def examine(staged: Cell) -> None:
         stressed = data.tested_on(entry)
         if not stressed.fold.test:
             raise FerBenchError(f"no test sample of {cell.id} could be extracted under {one['condition']}.")
-        ids, predicted = predict(cell, stressed, method)
+        ids, predicted = predict(cell, stressed, method, stressed.predict_dataloader())
         if sorted(ids) != sorted(stressed.fold.test) or set(data.fold.test) != {*ids, *entry.broken}:
             raise RuntimeError(f"{cell.id}: predicted {len(ids)} samples under {one['condition']}, not the fold's")
         path = staged.folder / f"{one['condition']}.parquet"

@@ -36,7 +36,7 @@ def run(plan: Plan, members: Sequence[str], rows: Sequence[Row], out: Path, opti
     inputs, refused = find_inputs(plan)
     for (protocol, entry), why in refused.items():
         console.print(f"not stressed  {protocol}  {entry}: {escape(why)}", highlight=False)
-    left = trials(plan.cells, inputs, members)
+    left = trials(plan.trained, inputs, members)
     staged = _extracted(left, options.skip_broken)
     if staged:
         _launch(plan, staged, options)
@@ -46,7 +46,7 @@ def run(plan: Plan, members: Sequence[str], rows: Sequence[Row], out: Path, opti
         found = curves(member, rows, plan.suite.reference, refused)
         written = write(member, plan.name, plan.suite, found, out)
         console.print(f"wrote {' and '.join(map(str, written))}", highlight=False)
-    return all(cell.status().state == "done" for cell in plan.cells) and not trials(plan.cells, inputs, members)
+    return all(cell.status().state == "done" for cell in plan.trained) and not trials(plan.trained, inputs, members)
 
 
 def _extracted(left: Sequence[Trial], skip_broken: bool) -> list[Cell]:

@@ -13,6 +13,7 @@ import pydantic
 import yaml
 
 from fer_bench.bench import registry
+from fer_bench.bench.fusion import parse_rule
 from fer_bench.errors import InvalidSuite, UnknownName
 from fer_bench.protocols import Protocol
 
@@ -41,8 +42,27 @@ class TrainerOptions(pydantic.BaseModel):
     gradient_clip_val: pydantic.PositiveFloat | None = None
 
 
+class Fusion(pydantic.BaseModel):
+    """Method entries whose scores are fused, see `fer_bench.bench.fusion`.
+
+    Attributes:
+        of: Their names.
+        rule: `mean`, `max`, `min`; of two, `weighted:W`, W of the first, or `weighted`, W chosen on validation samples.
+        broadcast: The fault of Ig3D's public scripts, which is unsound: in batches of so many test samples, listed
+            class by class, each gets what the last entry says of the first.
+        shuffled: With `broadcast`, the samples are shuffled, and not listed class by class.
+    """
+
+    model_config = _STRICT
+
+    of: list[str] = pydantic.Field(min_length=2)
+    rule: str = "mean"
+    broadcast: pydantic.PositiveInt | None = None
+    shuffled: bool = False
+
+
 class Suite(pydantic.BaseModel):
-    """What to run: every protocol x method entry x fold x seed.
+    """What to run: every protocol x entry x fold x seed, an entry being a method with its arguments, or a fusion.
 
     Attributes:
         title: One line for the table's head.
@@ -50,6 +70,9 @@ class Suite(pydantic.BaseModel):
         protocols: Protocol ids.
         methods: Entry name -> {method: id, any argument of its constructor, and `trainer`, in which it differs from
             the others}.
+        predictions: Entry name -> a file of somebody's predictions, in place of a method; a suite may leave the file to
+            `--set predictions.NAME=FILE`.
+        fusions: Entry name -> which of these it fuses, and how.
         reference: The entry that tables compare the others with.
         folds: Numbers of the folds to run; by default all of them, of as many divisions as `repeats` says.
         repeats: Of protocols that divide their samples anew several times, how many of the divisions to run.
@@ -63,16 +86,24 @@ class Suite(pydantic.BaseModel):
     paper: str | None = None
     table: str | None = None
     protocols: list[str] = pydantic.Field(min_length=1)
-    methods: dict[str, dict[str, Any]] = pydantic.Field(min_length=1)
+    methods: dict[str, dict[str, Any]] = {}
+    predictions: dict[str, str | None] = {}
+    fusions: dict[str, Fusion] = {}
     reference: str | None = None
     folds: list[pydantic.NonNegativeInt] | None = pydantic.Field(default=None, min_length=1)
     repeats: pydantic.PositiveInt = 1
     seeds: list[pydantic.NonNegativeInt] = pydantic.Field(default=[0], min_length=1)
     trainer: TrainerOptions = TrainerOptions()
 
+    @property
+    def entries(self) -> list[str]:
+        """Names of all entries, in order."""
+        return [*self.methods, *self.predictions, *self.fusions]
+
     def trainer_of(self, entry: str) -> TrainerOptions:
         """The trainer's options of one method entry."""
-        return TrainerOptions.model_validate({**self.trainer.model_dump(), **self.methods[entry].get("trainer", {})})
+        own = self.methods.get(entry, {}).get("trainer", {})
+        return TrainerOptions.model_validate({**self.trainer.model_dump(), **own})
 
     def folds_of(self, protocol: Protocol) -> list[int]:
         """Numbers of the folds of a protocol that the suite runs."""
@@ -91,7 +122,7 @@ class Suite(pydantic.BaseModel):
         """(protocol, entry, fold, seed) of every cell, in the order they are tabulated."""
         for protocol in self.protocols:
             folds = self.folds_of(registry.find_protocol(protocol))
-            for entry in self.methods:
+            for entry in self.entries:
                 for fold in folds:
                     for seed in self.seeds:
                         yield protocol, entry, fold, seed
@@ -178,31 +209,53 @@ def _resolve(suite: Suite, where: str) -> Suite:
         for fold in suite.folds or ():
             if fold >= protocol.num_folds:
                 raise InvalidSuite(f"{where}: folds: {name} has folds 0 to {protocol.num_folds - 1}, not {fold}.")
-    if suite.reference is not None and suite.reference not in suite.methods:
-        raise UnknownName("method entry", suite.reference, suite.methods, f"{where}: reference")
+    if suite.reference is not None and suite.reference not in suite.entries:
+        raise UnknownName("method entry", suite.reference, suite.entries, f"{where}: reference")
     for key in ("protocols", "folds", "seeds"):
         values = getattr(suite, key) or []
         if len(set(values)) != len(values):
             raise InvalidSuite(f"{where}: {key}: every one may be named once.")
-    for entry, options in suite.methods.items():
+    if not suite.methods and not suite.predictions:
+        raise InvalidSuite(f"{where}: needs `methods:`.")
+    for entry in suite.entries:
+        if suite.entries.count(entry) > 1:
+            raise InvalidSuite(f"{where}: {entry} stands for two things; give one of them another name.")
         if not _ENTRY_NAME.fullmatch(entry):
             raise InvalidSuite(
                 f"{where}: {entry!r} names a folder: use small letters, digits, '-', '_', '+' and '.' only."
             )
-        name, _ = resolve_arguments(entry, options, where)
-        if not isinstance(own := options.get("trainer", {}), dict):
-            raise InvalidSuite(f"{where}: {entry}: trainer: give options, as in {{devices: 2}}, not {own!r}.")
-        _refuse_unknown_keys(own, TrainerOptions, f"{where}: {entry}: trainer")
-        try:
-            suite.trainer_of(entry)
-        except pydantic.ValidationError as error:
-            raise InvalidSuite(f"{where}: {entry}: trainer: {_first(error)}.") from None
-        tasks = registry.load_method(name).tasks
-        for protocol_id in suite.protocols:
-            if (asked := registry.find_protocol(protocol_id).task) not in tasks:
-                made = " and ".join(tasks)
-                raise InvalidSuite(f"{where}: {entry}: {name} is made for {made}, and {protocol_id} asks for {asked}.")
+    for entry, fusion in suite.fusions.items():
+        _check_fusion(suite, entry, fusion, where)
+    for entry, options in suite.methods.items():
+        _check_method(suite, entry, options, where)
     return suite
+
+
+def _check_fusion(suite: Suite, entry: str, fusion: Fusion, where: str) -> None:
+    plain = [*suite.methods, *suite.predictions]
+    for name in fusion.of:
+        if name not in plain:
+            raise UnknownName("entry", name, plain, f"{where}: {entry}: of")
+    parse_rule(fusion.rule, len(fusion.of), f"{where}: {entry}: rule:")
+    for protocol_id in suite.protocols:
+        if registry.find_protocol(protocol_id).task == "disentanglement":
+            raise InvalidSuite(f"{where}: {entry}: meshes cannot be fused, and {protocol_id} asks for them.")
+
+
+def _check_method(suite: Suite, entry: str, options: dict[str, Any], where: str) -> None:
+    name, _ = resolve_arguments(entry, options, where)
+    if not isinstance(own := options.get("trainer", {}), dict):
+        raise InvalidSuite(f"{where}: {entry}: trainer: give options, as in {{devices: 2}}, not {own!r}.")
+    _refuse_unknown_keys(own, TrainerOptions, f"{where}: {entry}: trainer")
+    try:
+        suite.trainer_of(entry)
+    except pydantic.ValidationError as error:
+        raise InvalidSuite(f"{where}: {entry}: trainer: {_first(error)}.") from None
+    tasks = registry.load_method(name).tasks
+    for protocol_id in suite.protocols:
+        if (asked := registry.find_protocol(protocol_id).task) not in tasks:
+            made = " and ".join(tasks)
+            raise InvalidSuite(f"{where}: {entry}: {name} is made for {made}, and {protocol_id} asks for {asked}.")
 
 
 def _apply(setting: str, content: dict[str, Any], path: Path) -> None:
@@ -214,21 +267,24 @@ def _apply(setting: str, content: dict[str, Any], path: Path) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise InvalidSuite(f"--set {setting}: the value is not readable.") from None
-    methods = content.get("methods")
-    entries = methods if isinstance(methods, dict) else {}
+    sections = [content.get(section) for section in ("methods", "fusions")]
+    methods, fusions = (each if isinstance(each, dict) else {} for each in sections)
     head, _, rest = key.rpartition(".")
     if head == "trainer":
         content["trainer"] = {**(content.get("trainer") or {}), rest: value}
+    elif head == "predictions":
+        content[head] = {**(content.get(head) or {}), rest: value}
     elif head:
-        if not isinstance(entries.get(head), dict):
-            raise UnknownName("method entry", head, map(str, entries), f"--set {setting}")
-        entries[head] = {**entries[head], rest: value}
+        section = fusions if head in fusions else methods
+        if not isinstance(section.get(head), dict):
+            raise UnknownName("method entry", head, map(str, [*methods, *fusions]), f"--set {setting}")
+        section[head] = {**section[head], rest: value}
     elif key in Suite.model_fields:
         content[key] = value
     else:
         takers = {
             str(entry): _arguments_model(registry.load_method(options["method"], f"{path}: {entry}")).model_fields
-            for entry, options in entries.items()
+            for entry, options in methods.items()
             if isinstance(options, dict) and isinstance(options.get("method"), str)
         }
         if not any(key in fields for fields in takers.values()):
@@ -236,7 +292,7 @@ def _apply(setting: str, content: dict[str, Any], path: Path) -> None:
             raise UnknownName("key", key, known.union(*takers.values()), f"--set {setting}")
         for entry, fields in takers.items():
             if key in fields:
-                entries[entry] = {**entries[entry], key: value}
+                methods[entry] = {**methods[entry], key: value}
 
 
 def _refuse_unknown_keys(content: dict[Any, Any], model: type[pydantic.BaseModel], where: str) -> None:

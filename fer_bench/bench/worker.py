@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from filelock import Timeout
 
-from fer_bench.bench.cell import Cell
+from fer_bench.bench.cell import LATE_FUSION, SAVED, Cell
 from fer_bench.errors import FerBenchError
 
 FAILED, BUSY = 1, 3
@@ -82,6 +82,15 @@ def _stage(cell: Cell, stage: str) -> None:
         from fer_bench.bench.fit import fit
 
         fit(cell)
+    elif stage == "score" and cell.method == LATE_FUSION:
+        from fer_bench.bench.fused import score_fused
+
+        score_fused(cell)
+    elif stage == "score" and cell.method == SAVED:
+        from fer_bench.bench import registry
+        from fer_bench.bench.saved import score_saved
+
+        score_saved(cell, registry.find_protocol(cell.protocol))
     elif stage == "score":
         from fer_bench.bench.score import score
 

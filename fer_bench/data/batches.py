@@ -29,13 +29,18 @@ def targets(protocol: Protocol, truth: list[Any]) -> NDArray[Any]:
 
 
 class Samples(Dataset[Batch]):
-    """Rows of a cache entry, fetched a batch at a time; a sample that has several rows comes several times."""
+    """Rows of a cache entry, fetched a batch at a time; a sample that has several rows comes several times.
 
-    def __init__(self, entry: CacheEntry | JoinedEntry, ids: tuple[str, ...], labels: NDArray[Any]) -> None:
+    Args:
+        known: What a `Batch` holds besides, `label` among it: (N, ...), a row an id.
+    """
+
+    def __init__(self, entry: CacheEntry | JoinedEntry, ids: tuple[str, ...], known: dict[str, NDArray[Any]]) -> None:
         first, count = np.array([entry.rows[i] for i in ids], dtype=np.int64).reshape(-1, 2).T
         owner = np.repeat(np.arange(len(ids)), count)
         self.rows = first[owner] + np.arange(len(owner)) - (np.cumsum(count) - count)[owner]
-        self.ids, self.labels = [ids[i] for i in owner.tolist()], torch.from_numpy(labels[owner])
+        self.ids = [ids[i] for i in owner.tolist()]
+        self.known = {name: torch.from_numpy(values[owner]) for name, values in known.items()}
         self.array = entry.open()
 
     def __len__(self) -> int:
@@ -46,7 +51,8 @@ class Samples(Dataset[Batch]):
 
     def __getitems__(self, positions: list[int]) -> Batch:
         inputs = torch.from_numpy(self.array[self.rows[positions]])  # fancy indexing copies out of the map
-        return {"id": [self.ids[p] for p in positions], "input": inputs, "label": self.labels[positions]}
+        known = {name: values[positions] for name, values in self.known.items()}
+        return {"id": [self.ids[p] for p in positions], "input": inputs, **known}  # type: ignore[typeddict-item]
 
 
 def _as_is(batch: Any) -> Any:
@@ -54,7 +60,7 @@ def _as_is(batch: Any) -> Any:
 
 
 def batches(
-    samples: Samples, sampler: DistributedSampler[Batch], batch_size: int, seed: int, *, training: bool
+    samples: Samples, sampler: DistributedSampler[Any], batch_size: int, seed: int, *, training: bool
 ) -> DataLoader[Batch]:
     """A loader whose batches depend on the sampler alone."""
     # A last batch of one sample has no variance, and batch normalisation cannot train on it.

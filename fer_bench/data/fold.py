@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, DistributedSampler
 
 from fer_bench.data.batches import Samples, batches, targets
+from fer_bench.data.sampling import BalancedSampler, rarest
+from fer_bench.expressions import EXPRESSIONS
 from fer_bench.protocols import Protocol
-from fer_bench.records import Batch, Fold, TrainingSet
+from fer_bench.records import Batch, Fold, Sampling, TrainingSet
 from fer_bench.representations.cache import CacheEntry
 from fer_bench.representations.joined import JoinedEntry
 
@@ -30,7 +32,12 @@ class FoldDataModule(L.LightningDataModule):
         entry: The cache entry, or entries, that hold the samples' representation.
         batch_size: Samples a batch and device.
         seed: Seed of the training order; the order of an epoch depends on it and on the epoch alone.
+
+    Attributes:
+        sampling: Which samples an epoch of training has.
     """
+
+    sampling: Sampling = "all"
 
     def __init__(
         self,
@@ -47,16 +54,27 @@ class FoldDataModule(L.LightningDataModule):
         self.fold: Fold = protocol.folds(samples, entry.broken)[fold]
         self._array = entry.open()
         self._truth = dict(zip(samples["id"], protocol.truth(samples), strict=True))
+        self._beside = samples.set_index("id")[["label", "valence", "arousal"]]
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self.fold.train, labelled=True, shuffle=True)
+        ids = self.fold.train
+        if self.sampling == "rarest":
+            ids = tuple(ids[place] for place in rarest(self._known(ids)["expression"], self.seed))
+        samples = Samples(self.entry, ids, self._known(ids))
+        sampler: DistributedSampler[Any]
+        if self.sampling == "balanced":
+            sampler = BalancedSampler(samples.known["expression"], *self._process, seed=self.seed)
+        else:
+            sampler = DistributedSampler(samples, *self._process, seed=self.seed)
+        return batches(samples, sampler, self.batch_size, self.seed, training=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self.fold.val, labelled=True)
+        return self._in_order(Samples(self.entry, self.fold.val, self._known(self.fold.val)))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """The test samples, without their labels."""
-        return self._loader(self.fold.test, labelled=False)
+        nothing = targets(self.protocol, [None] * len(self.fold.test))
+        return self._in_order(Samples(self.entry, self.fold.test, {"label": nothing}))
 
     def training_set(self) -> TrainingSet:
         """The training samples and the auxiliary ones, to be read as a whole."""
@@ -83,11 +101,22 @@ class FoldDataModule(L.LightningDataModule):
         other.fold = replace(self.fold, test=tuple(i for i in self.fold.test if i in entry.rows))
         return other
 
-    def _loader(self, ids: tuple[str, ...], *, labelled: bool, shuffle: bool = False) -> DataLoader[Batch]:
-        truth = [self._truth[i] for i in ids] if labelled else [None] * len(ids)
-        samples = Samples(self.entry, ids, targets(self.protocol, truth))
-        replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        sampler: DistributedSampler[Batch] = DistributedSampler(
-            samples, replicas, rank, shuffle=shuffle, seed=self.seed
-        )
-        return batches(samples, sampler, self.batch_size, self.seed, training=shuffle)
+    def _known(self, ids: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        """What batches tell of samples, see `Batch`."""
+        known = self._beside.loc[list(ids)]
+        number = {name: place for place, name in enumerate(EXPRESSIONS)}
+        expression = [number.get(label, -1) for label in known["label"].fillna("")]
+        return {
+            "label": targets(self.protocol, [self._truth[i] for i in ids]),
+            "expression": np.array(expression, dtype=np.int64),
+            "affect": known[["valence", "arousal"]].to_numpy(dtype=np.float32, na_value=np.nan),
+        }
+
+    @property
+    def _process(self) -> tuple[int, int]:
+        """How many processes train together, and which of them this is."""
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
+    def _in_order(self, samples: Samples) -> DataLoader[Batch]:
+        sampler: DistributedSampler[Batch] = DistributedSampler(samples, *self._process, shuffle=False)
+        return batches(samples, sampler, self.batch_size, self.seed, training=False)

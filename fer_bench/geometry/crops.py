@@ -11,7 +11,7 @@ from PIL import Image
 from fer_bench.errors import FerBenchError
 from fer_bench.geometry.photo import Photo
 
-Alignment = Literal["given", "five_points", "box"]
+Alignment = Literal["given", "five_points", "box", "emoca", "smirk"]
 
 # Where the eyes' centres, the nose tip and the mouth's corners lie in a face of 112 x 112 pixels, the subject's right
 # side (the image's left) first: the places that ArcFace made usual (Deng et al., CVPR 2019, after SphereFace).
@@ -23,6 +23,8 @@ _FACE = 112
 _OF_68 = (slice(36, 42), slice(42, 48), slice(30, 31), slice(48, 49), slice(54, 55))
 # A box holds brow to chin; papers take somewhat more around it.
 _MARGIN = 1.2
+# Half of width and height of the landmarks' box, times these, is the side of the square that a regressor sees.
+_REGRESSORS = {"emoca": 1.1 * 1.25, "smirk": 1.4}
 
 
 class UnusablePhoto(FerBenchError):
@@ -38,7 +40,9 @@ def crop(photo: Photo, size: int, alignment: Alignment = "given") -> NDArray[np.
         alignment: `five_points` moves, turns and scales the face so that eyes, nose and mouth lie nearest to
             `FIVE_POINTS`. `box` takes a square around the face's box, 1.2 times as large as its longer side. `given`
             takes a photograph that the dataset has aligned as it is, and of any other what is known best: five points,
-            else the box, else the largest square in its middle.
+            else the box, else the largest square in its middle. `emoca` and `smirk` take the square around its 68
+            landmarks that these regressors were trained on, and the whole photograph where there are none, as EMOCA
+            does where it finds no face; their own landmarks come from detectors, which do not run here.
 
     Raises:
         BrokenScan: the photograph cannot be read.
@@ -54,7 +58,14 @@ def crop(photo: Photo, size: int, alignment: Alignment = "given") -> NDArray[np.
         return _warped(image, similarity(FIVE_POINTS * (size / _FACE), points), size)
     if alignment == "box" and photo.box is None:
         raise UnusablePhoto("its box is not known; use given")
-    if photo.box is not None:
+    if alignment in _REGRESSORS:
+        points = photo.landmarks
+        if points is None or len(points) != 68 or not np.isfinite(points).all():
+            return _resized(image, (0.0, 0.0, float(image.width), float(image.height)), size)
+        low, high = points.min(axis=0), points.max(axis=0)
+        half = _REGRESSORS[alignment] * float((high - low).mean()) / 2
+        (middle_x, middle_y) = ((low + high) / 2).tolist()
+    elif photo.box is not None:
         x, y, width, height = photo.box
         half = _MARGIN * max(width, height) / 2
         middle_x, middle_y = x + width / 2, y + height / 2

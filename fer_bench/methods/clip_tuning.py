@@ -10,7 +10,7 @@ from torch import nn
 
 from fer_bench.errors import InvalidSuite
 from fer_bench.methods.base import Method
-from fer_bench.methods.objectives import cosine_to_zero, decayed
+from fer_bench.methods.objectives import cosine_to_zero, decayed, steps_per_epoch
 from fer_bench.nn.clip import SIZES, ClipImageTower
 
 
@@ -66,15 +66,3 @@ def tune(
         until=freeze_epochs * steps if pretrained else 0,
     )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def steps_per_epoch(method: Method) -> int:
-    """Optimiser steps an epoch; 1 where no trainer is attached.
-
-    A training that is cut short keeps the schedule of its recipe, whose length is `epochs`.
-    """
-    try:
-        trainer = method.trainer
-    except RuntimeError:
-        return 1
-    return max(1, int(trainer.estimated_stepping_batches) // max(1, trainer.max_epochs or 1))

@@ -6,18 +6,22 @@ import math
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+import lightning.pytorch as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy, MultilabelF1Score
+from torchmetrics.regression import ConcordanceCorrCoef
 
 from fer_bench.records import Target
 
 
 def prediction_loss(target: Target, outputs: Tensor, label: Tensor) -> Tensor:
     """Cross-entropy of raw scores (B, C) with class indices (B,); of each class for itself with labels (B, C) of 0 and
-    1 where several may hold."""
+    1 where several may hold. Squared error of valence and arousal, (B, 2) both."""
+    if target.task == "valence_arousal":
+        return F.mse_loss(outputs, label)
     if target.task == "multilabel":
         return F.binary_cross_entropy_with_logits(outputs, label.to(outputs.dtype))
     return F.cross_entropy(outputs, label)
@@ -25,18 +29,23 @@ def prediction_loss(target: Target, outputs: Tensor, label: Tensor) -> Tensor:
 
 def validation_metric(target: Target) -> tuple[str, Metric]:
     """(name, metric) whose maximum selects a checkpoint: accuracy; where several labels may hold, the mean F1 of the
-    classes, for an accuracy hardly notices a rare class. `answers` gives what it takes. Of meshes a mean without a
-    name, which selects nothing."""
+    classes, for an accuracy hardly notices a rare class; of valence and arousal their concordance, pooled into one
+    list as Ig3D does. `answers` gives what it takes. Of meshes a mean without a name, which selects nothing."""
     count = len(target.outputs)
     if target.task == "disentanglement":
         return "", MeanMetric()
+    if target.task == "valence_arousal":
+        return "ccc", ConcordanceCorrCoef()
     if target.task == "multilabel":
         return "f1_macro", MultilabelF1Score(count, average="macro")
     return "accuracy", MulticlassAccuracy(count, average="micro")
 
 
 def answers(target: Target, outputs: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-    """Predicted and true classes of raw scores: indices (B,), or presence (B, C), which is a score above 0."""
+    """Predicted and true classes of raw scores: indices (B,), or presence (B, C), which is a score above 0; valences
+    and arousals (2 B,)."""
+    if target.task == "valence_arousal":
+        return outputs.flatten(), label.flatten()
     if target.task == "multilabel":
         return (outputs > 0).int(), label.int()
     return outputs.argmax(-1), label
@@ -100,3 +109,23 @@ def cosine_to_zero(
         after if number in frozen else rate for number in range(len(optimizer.param_groups))
     ]
     return torch.optim.lr_scheduler.LambdaLR(optimizer, rates)
+
+
+def steps_per_epoch(module: L.LightningModule) -> int:
+    """Optimiser steps an epoch; 1 where no trainer is attached.
+
+    A training that is cut short keeps the schedule of its recipe, whose length is `epochs`.
+    """
+    try:
+        trainer = module.trainer
+    except RuntimeError:
+        return 1
+    return max(1, int(trainer.estimated_stepping_batches) // max(1, trainer.max_epochs or 1))
+
+
+def cyclic(
+    module: L.LightningModule, optimizer: torch.optim.Optimizer, base: float, maximum: float
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Per-step schedule: up from `base` to `maximum` in half an epoch, and down again in the other (Ig3D Table 1)."""
+    half = max(1, steps_per_epoch(module) // 2)
+    return torch.optim.lr_scheduler.CyclicLR(optimizer, base, maximum, step_size_up=half, cycle_momentum=False)

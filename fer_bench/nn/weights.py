@@ -148,6 +148,11 @@ def read_weights(path: Path) -> dict[str, Any]:
         raise InvalidFile(path, f"cannot be read as weights ({error})", remedy) from None
     except Exception as error:  # torch raises many kinds, a refused pickle among them
         first = str(error).strip().partition("\n")[0].partition(". ")[0]
+        if "Unsupported global" in str(error):
+            remedy = (
+                "It holds objects and not tensors alone. Where you trust the file and have its code: "
+                "torch.save(torch.load(FILE, weights_only=False).state_dict(), NEW)."
+            )
         raise InvalidFile(path, f"cannot be read as weights ({first})", remedy) from None
     if not isinstance(content, Mapping):
         raise InvalidFile(path, f"holds a {type(content).__name__} and no state dict", remedy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,8 @@ class Image(Representation):
     def __post_init__(self) -> None:
         if not 1 <= self.size <= 4096:
             raise InvalidSuite(f"image: size is {self.size}; give 1 to 4096 pixels.")
-        if self.alignment not in ("given", "five_points", "box"):
-            raise InvalidSuite(f"image: alignment is {self.alignment}; give given, five_points or box.")
+        if self.alignment not in get_args(Alignment):
+            raise InvalidSuite(f"image: alignment is {self.alignment}; give one of {', '.join(get_args(Alignment))}.")
 
     def extract(self, photo: Photo) -> NDArray[np.uint8]:
         return crop(photo, self.size, self.alignment)

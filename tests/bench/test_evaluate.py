@@ -393,14 +393,14 @@ def test_files_that_do_not_match_the_protocol(save):
 @pytest.mark.parametrize(
     ("fuse", "files", "message"),
     [
-        ("mean", 1, "--fuse mean needs two prediction files or more; one was given"),
+        ("mean", 1, "--fuse mean needs the predictions of two models or more; one was given"),
         ("median", 2, "unknown fusion 'median'; did you mean 'mean' or 'min'?"),
-        ("weighted", 2, "--fuse weighted: the weight must be a number from 0 to 1"),
+        ("weighted", 2, "--fuse weighted: give a weight, as in weighted:0.6"),
         ("weighted:", 2, "the weight must be"),
         ("weighted:1.2", 2, "the weight must be"),
         ("weighted:nan", 2, "the weight must be"),
         ("weighted:0,6", 2, "the weight must be"),
-        ("weighted:0.5", 3, "takes exactly two prediction files; 3 were given"),
+        ("weighted:0.5", 3, "takes the predictions of exactly two models; 3 were given"),
     ],
 )
 def test_unusable_fusions(save, fuse, files, message):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from fer_bench.bench import commands, worker
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.launch import make_slots, pending
 from fer_bench.bench.plan import _open
 from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite
-from fer_bench.records import OUTPUT
+from fer_bench.records import OUTPUT, Batch
 
 if TYPE_CHECKING:
     from tests.bench.conftest import Bench
@@ -157,10 +159,16 @@ def test_scoring_refuses_other_ids_than_the_folds(bench: Bench) -> None:
     assert worker.work(cell, "fit", 1) == 0
     from fer_bench.data.base import FaceDataModule
 
+    plain = FaceDataModule.predict_dataloader
+
+    def without_the_first(data: FaceDataModule) -> DataLoader[Batch]:
+        whole, data.fold = data.fold, replace(data.fold, test=data.fold.test[1:])
+        loader = plain(data)
+        data.fold = whole
+        return loader
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            FaceDataModule, "predict_dataloader", lambda self: self._loader(self.fold.test[1:], labelled=False)
-        )
+        patch.setattr(FaceDataModule, "predict_dataloader", without_the_first)
         assert worker.work(cell, "score", 1) == worker.FAILED
     assert "predicted 11 samples that are not the 12 of the fold" in cell.status().message
     assert not (cell.folder / "result.json").exists()

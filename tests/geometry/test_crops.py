@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_bench.geometry.crops import FIVE_POINTS, UnusablePhoto, crop, five_points, similarity
+from fer_bench.geometry.crops import FIVE_POINTS, Alignment, UnusablePhoto, crop, five_points, similarity
 from fer_bench.geometry.images import write_image
 from fer_bench.geometry.photo import Photo
 
@@ -85,3 +85,23 @@ def test_what_is_not_known_is_said(tmp_path: Path) -> None:
         crop(photo, 10, "five_points")
     with pytest.raises(UnusablePhoto, match="box is not known"):
         crop(photo, 10, "box")
+
+
+@pytest.mark.parametrize(("alignment", "margin"), [("emoca", 1.375), ("smirk", 1.4)])
+def test_a_regressor_sees_the_square_it_was_trained_on(tmp_path: Path, alignment: Alignment, margin: float) -> None:
+    points = np.random.default_rng(0).uniform(0, 1, (68, 2)) * [120, 80] + [150, 100]
+    points[:2] = [[150, 100], [270, 180]]  # a box of 120 x 80 about (210, 140), whose mean side is 100
+    photo = Photo(dotted(tmp_path / "a.png", np.array([[210.0, 140.0]])), aligned=True, landmarks=points)
+    size = 140
+    image = crop(photo, size, alignment)
+    assert (image[:, 70, 70] > 230).all(), "its middle is the box's"
+    wide = (image[0, 70] > 160).sum() * margin * 100 / size
+    assert wide == pytest.approx(15, abs=1.5), "and its side the margin times the mean side"
+
+
+@pytest.mark.parametrize("landmarks", [None, FIVE_POINTS, np.full((68, 2), np.nan)])
+def test_without_68_landmarks_a_regressor_sees_all(tmp_path: Path, landmarks: np.ndarray | None) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
+    write_image(tmp_path / "a.png", image)
+    photo = Photo(tmp_path / "a.png", aligned=False, landmarks=landmarks, box=(3.0, 3.0, 5.0, 5.0))
+    np.testing.assert_array_equal(crop(photo, 90, "emoca"), image.transpose(2, 0, 1))

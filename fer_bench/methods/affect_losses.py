@@ -1,0 +1,66 @@
+"""Losses of valence and arousal, of raw outputs and truth (B, 2)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fer_bench.records import Batch
+
+Concordance = Literal["lin", "published"]
+
+_LEAST = 1e-8  # a batch may hold one value only, or predict one
+
+
+def correlation(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Pearson's, of each column of (B, D): (D,)."""
+    p, t = predicted - predicted.mean(0), truth - truth.mean(0)
+    return (p * t).sum(0) / (p.square().sum(0) * t.square().sum(0) + _LEAST**2).sqrt()
+
+
+def concordance(predicted: Tensor, truth: Tensor, formula: Concordance = "lin") -> Tensor:
+    """Lin's concordance correlation coefficient, of each column of (B, D): (D,).
+
+    Args:
+        formula: `published` is Ig3D's public code, which has variances where the numerator needs standard deviations:
+            2 var(p) var(t) r. Of numbers below 1 it is far too small, and exact agreement is not its maximum.
+    """
+    variances = predicted.var(0, correction=0), truth.var(0, correction=0)
+    shared = ((predicted - predicted.mean(0)) * (truth - truth.mean(0))).mean(0)
+    if formula == "published":
+        shared = variances[0] * variances[1] * correlation(predicted, truth)
+    apart = (predicted.mean(0) - truth.mean(0)).square()
+    return 2 * shared / (variances[0] + variances[1] + apart + _LEAST)
+
+
+def shaken(predicted: Tensor, truth: Tensor, formula: Concordance = "lin") -> Tensor:
+    """Squared error, concordance and correlation in a mixture that every batch draws anew, a scalar (Ig3D eq. 1, after
+    Toisoul et al., Nature Machine Intelligence 3, 2021): the squared error summed over valence and arousal, the others
+    averaged, as in the public code; 0 of fewer than two rows, which have no correlation."""
+    if len(predicted) < 2:
+        return 0 * predicted.sum()
+    weights = torch.rand(3, device=predicted.device)
+    terms = torch.stack(
+        [
+            F.mse_loss(predicted, truth) * predicted.shape[1],
+            1 - concordance(predicted, truth, formula).mean(),
+            1 - correlation(predicted, truth).mean(),
+        ]
+    )
+    return (weights / weights.sum() * terms).sum()
+
+
+def concordant(predicted: Tensor, truth: Tensor, weight: float = 3.0) -> Tensor:
+    """Concordance and squared error of valence and arousal, each for itself and added up, a scalar: eq. 3 of Ig3D with
+    1 - CCC for its L_CCC and a weight of 3, as the public code of CAGE has it."""
+    return (1 - concordance(predicted, truth)).sum() + weight * (predicted - truth).square().mean(0).sum()
+
+
+def rated(batch: Batch, predicted: Tensor) -> tuple[Tensor, Tensor]:
+    """Predicted and true valence and arousal, of the samples of a batch that have been rated: (n, 2) both."""
+    truth = batch["affect"]
+    known = truth.isfinite().all(1)
+    return predicted[known], truth[known]

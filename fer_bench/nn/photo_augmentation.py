@@ -1,0 +1,58 @@
+"""Photographs for networks: normalised, and varied in training as papers do."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+from fer_bench.nn.vit import MEAN, STD
+
+Recipe = Literal["none", "ddamfn-affectnet", "ddamfn-rafdb", "cage"]
+RECIPES: tuple[str, ...] = get_args(Recipe)
+
+
+class PhotoAugmentation(nn.Module):
+    """uint8 photographs (B, 3, H, W) to float32 ones, less ImageNet's mean and divided by its deviation; in training
+    each is varied by itself.
+
+    Args:
+        recipe: Of the public code of DDAMFN, by dataset, and of CAGE; where it states no value, torchvision's default.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.before, self.after = _steps(recipe)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = x.float() / 255
+        if self.training:
+            pixels = torch.stack([self.before(image) for image in pixels])
+        mean, std = (pixels.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+        pixels = (pixels - mean) / std
+        if self.training:
+            pixels = torch.stack([self.after(image) for image in pixels])
+        return pixels
+
+
+def _steps(recipe: Recipe) -> tuple[nn.Module, nn.Module]:
+    """What comes before the normalisation, and what after it."""
+    if recipe == "none":
+        return nn.Identity(), nn.Identity()
+    flip = v2.RandomHorizontalFlip(0.5)
+    if recipe == "ddamfn-affectnet":
+        moved = v2.RandomApply([v2.RandomAffine(20, scale=(0.8, 1.0), translate=(0.2, 0.2))], p=0.7)
+        return v2.Compose([flip, moved]), v2.RandomErasing()
+    if recipe == "ddamfn-rafdb":
+        moved = v2.RandomApply([v2.RandomRotation(5), v2.RandomCrop(112, padding=8)], p=0.2)
+        return v2.Compose([flip, moved]), v2.RandomErasing(scale=(0.02, 0.25))
+    varied = [
+        flip,
+        v2.RandomGrayscale(0.01),
+        v2.RandomRotation(10),
+        v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.1),
+        v2.RandomPerspective(0.2, p=0.5),
+    ]
+    return v2.Compose(varied), v2.RandomErasing(p=0.5, scale=(0.02, 0.2), value="random")
