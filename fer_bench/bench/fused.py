@@ -184,6 +184,11 @@ def compare_fused(folders: Sequence[Path], rule: str, broadcast: int | None = No
             meshes.
     """
     parse_rule(rule, len(folders), "--rule")
+    for folder in folders:
+        if not (folder / "cell.json").is_file():
+            raise FerBenchError(
+                f"{folder}: is no cell's folder; give some like runs/SUITE/PROTOCOL/ENTRY/fold00/seed0."
+            )
     cells = [Cell.read(folder) for folder in folders]
     for cell in cells:
         if cell.result() is None:

@@ -1,13 +1,14 @@
-"""Losses of valence and arousal, of raw outputs and truth (B, 2)."""
+"""Training for valence and arousal: losses of raw outputs and truth (B, 2), and both last layers."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fer_bench.methods.stages import Stage
 from fer_bench.records import Batch
 
 Concordance = Literal["lin", "published"]
@@ -64,3 +65,11 @@ def rated(batch: Batch, predicted: Tensor) -> tuple[Tensor, Tensor]:
     truth = batch["affect"]
     known = truth.isfinite().all(1)
     return predicted[known], truth[known]
+
+
+def train_one(stage: Stage, combined: nn.Module, affect: nn.Module | None) -> None:
+    """Leave a gradient to one last layer: that of expressions, valence and arousal in the stage `combined` and where it
+    is the only one, that of valence and arousal alone in the stage `affect`."""
+    combined.requires_grad_(affect is None or stage.name == "combined")
+    if affect is not None:
+        affect.requires_grad_(stage.name == "affect")

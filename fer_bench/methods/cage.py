@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from fer_bench.errors import InvalidSuite
 from fer_bench.geometry.crops import Alignment
-from fer_bench.methods.affect_losses import concordant, rated
+from fer_bench.methods.affect_losses import concordant, rated, train_one
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import steps_per_epoch
 from fer_bench.methods.stages import Stage
@@ -99,9 +99,7 @@ class CAGE(Method):
 
     def enter(self, stage: Stage) -> None:
         super().enter(stage)
-        self.combined.requires_grad_(self.affect is None or stage.name == "combined")
-        if self.affect is not None:
-            self.affect.requires_grad_(stage.name == "affect")
+        train_one(stage, self.combined, self.affect)
 
     def forward(self, x: Tensor) -> Tensor:
         """Valence and arousal (B, 2) of uint8 photographs (B, 3, H, W)."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from fer_bench.errors import InvalidSuite
 from fer_bench.expressions import EXPRESSIONS
-from fer_bench.methods.affect_losses import Concordance, concordant, rated, shaken
+from fer_bench.methods.affect_losses import Concordance, concordant, rated, shaken, train_one
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import cyclic
 from fer_bench.methods.stages import Stage
@@ -87,9 +87,7 @@ class MorphableMLP(Method):
 
     def enter(self, stage: Stage) -> None:
         super().enter(stage)
-        self.combined.requires_grad_(self.affect is None or stage.name == "combined")
-        if self.affect is not None:
-            self.affect.requires_grad_(stage.name == "affect")
+        train_one(stage, self.combined, self.affect)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (B, C), or valence and arousal (B, 2), of vectors (B, P)."""

@@ -155,6 +155,8 @@ def test_what_cannot_be_fused_says_why(ran: tuple[Bench, dict[str, Cell]], tmp_p
     folders = [cells[name].folder for name in ("points", "views")]
     with pytest.raises(FerBenchError, match="two models or more"):
         compare_fused(folders[:1], "mean")
+    with pytest.raises(FerBenchError, match="nowhere: is no cell's folder; give some like runs/SUITE"):
+        compare_fused([folders[0], tmp_path / "nowhere"], "mean")
     with pytest.raises(FerBenchError, match=r"no scores of validation samples.*weighted:0\.5"):
         fused_table([folders[0], cells["mean"].folder], PROTOCOL, "weighted")  # a fusion has no validation samples
     short = tmp_path / "short"
