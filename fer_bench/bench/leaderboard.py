@@ -99,6 +99,7 @@ class Row:
 def collect(name: str, suite: Suite, runs: Path, skipped: dict[tuple[str, str], str] | None = None) -> list[Row]:
     """Rows of a suite from what is below `runs`, best first within a protocol, rows without a value last."""
     rows = []
+    derived = {**dict.fromkeys(suite.predictions, SAVED), **dict.fromkeys(suite.fusions, LATE_FUSION)}
     for protocol_id in suite.protocols:
         folds = suite.folds_of(registry.find_protocol(protocol_id))
         for entry in suite.entries:
@@ -108,8 +109,7 @@ def collect(name: str, suite: Suite, runs: Path, skipped: dict[tuple[str, str], 
                 for seed in suite.seeds
             ]
             why = (skipped or {}).get((protocol_id, entry), "")
-            own = {**dict.fromkeys(suite.predictions, SAVED), **dict.fromkeys(suite.fusions, LATE_FUSION)}
-            method = own.get(entry) or str(suite.methods[entry]["method"])
+            method = derived.get(entry) or str(suite.methods[entry]["method"])
             rows.append(_row(name, protocol_id, entry, method, folders, why))
     if suite.reference is not None:
         references = {row.protocol: row for row in rows if row.entry == suite.reference}
