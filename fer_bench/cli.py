@@ -38,6 +38,7 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", envvar="FER_BENCH_DATA", help="Folder that holds one folder per dataset, named by its id."),
 ]
+Jobs = Annotated[str, typer.Option("--jobs", help="Cells at a time, or auto: the machine's share.")]
 RUNS = Path("runs")
 
 
@@ -52,13 +53,13 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            told = f"cannot be written ({error.strerror}); make room, or name a folder on another disk."
+        elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            told = f"{error.strerror}; make it accessible, or name another folder."
+        else:
             raise
-        print(
-            f"fer-bench: {error.filename or 'a file'}: cannot be written ({error.strerror}); make room, or name a "
-            "folder on another disk.",
-            file=sys.stderr,
-        )
+        print(f"fer-bench: {error.filename or 'a file'}: {told}", file=sys.stderr)
         sys.exit(2)
     except FerBenchError as error:
         print(f"fer-bench: {error}", file=sys.stderr)
@@ -86,11 +87,25 @@ def list_(
 
 
 @app.command()
-def plan(suite: SuiteName, settings: Set = None, only: Only = None, runs: Runs = RUNS, data: Data = None) -> None:
-    """Show every cell, what is skipped and why, and the time that is left."""
-    from fer_bench.bench import commands
+def plan(
+    suite: SuiteName,
+    settings: Set = None,
+    only: Only = None,
+    runs: Runs = RUNS,
+    data: Data = None,
+    jobs: Jobs = "auto",
+    probe: Annotated[
+        bool,
+        typer.Option("--probe/--no-probe", help="Train three steps of what is not known yet, to tell its time."),
+    ] = True,
+) -> None:
+    """Show every cell, what is skipped and why, and the time and memory that the rest will take."""
+    from fer_bench.bench import plan_commands
 
-    print(commands.show_plan(suite, settings or [], only or [], runs, data))
+    try:
+        print(plan_commands.show_plan(suite, settings or [], only or [], runs, data, _jobs(jobs), probe))
+    except KeyboardInterrupt:
+        stopped("nothing was kept of it")
 
 
 @app.command()
@@ -101,12 +116,14 @@ def run(
     runs: Runs = RUNS,
     data: Data = None,
     out: Annotated[Path, typer.Option("--out", help="Folder the leaderboard is written to.")] = Path("leaderboards"),
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Cells at a time; by default the machine's share.")
-    ] = None,
+    jobs: Jobs = "auto",
     retry: Annotated[str, typer.Option("--retry", help="Run these again: failed,oom,timeout.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete what is there of these cells first.")] = False,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out scans that cannot be read.")] = False,
+    time_limit: Annotated[
+        float | None,
+        typer.Option("--time-limit", min=0.1, help="Minutes that a cell may take; then it is stopped: timeout."),
+    ] = None,
     stress: Annotated[
         list[str] | None,
         typer.Option(
@@ -127,12 +144,21 @@ def run(
     for state in retried:
         if state not in ("failed", "oom", "timeout"):
             raise UnknownName("state", state, ("failed", "oom", "timeout"), "--retry")
-    options = commands.RunOptions(jobs, retried, overwrite, skip_broken)
+    limit = None if time_limit is None else 60 * time_limit
+    options = commands.RunOptions(_jobs(jobs), retried, overwrite, skip_broken, limit)
     try:
         complete = commands.run(suite, settings or [], only or [], runs, data, out, options, stress or [])
     except KeyboardInterrupt:
         stopped(f"run `fer-bench run {suite}` again to continue")
     raise typer.Exit(0 if complete else 1)
+
+
+def _jobs(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise FerBenchError(f"--jobs {text}: give a number of cells, from 1 on, or auto.")
+    return int(text)
 
 
 @app.command()

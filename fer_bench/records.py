@@ -140,6 +140,7 @@ class Result:
         fit_seconds: Wall time of training, all attempts together.
         epoch_seconds: Median wall time of an epoch, see `Status`; None untrained.
         weight: Of the first of two models whose scores are fused; None of others.
+        divided: Batches were so many times smaller than asked for, see `Status`.
     """
 
     metrics: dict[str, float]
@@ -154,6 +155,7 @@ class Result:
     fit_seconds: float
     epoch_seconds: float | None = None
     weight: float | None = None
+    divided: int = 1
     versions: dict[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:

@@ -139,10 +139,7 @@ class Cell:
 
     def status(self) -> Status:
         """Where the cell stands, checked against whether its process still lives."""
-        path = self.folder / "status.json"
-        if not path.exists():
-            return Status("planned")
-        status = Status(**read_json(path))
+        status = self._written()
         if status.state == "running" and not self._locked():
             status.state = "interrupted"
         return status
@@ -150,8 +147,25 @@ class Cell:
     def report(self, state: State, **changes: Any) -> None:
         """Write the status; what is not named stays as it was."""
         path = self.folder / "status.json"
-        previous = read_json(path) if path.exists() else {}
-        write_json(path, {**previous, "state": state, "time": time.time(), **changes})
+        write_json(path, {**asdict(self._written()), "state": state, "time": time.time(), **changes})
+
+    def _written(self) -> Status:
+        """The status as it was written, without asking whether anybody works on the cell."""
+        try:
+            return Status(**read_json(self.folder / "status.json"))
+        except (InvalidFile, TypeError):
+            return self._without_status()
+
+    def _without_status(self) -> Status:
+        """Where a cell stands whose status is missing or damaged, from what else is there: the result is written last,
+        and whole."""
+        try:
+            result = self.result()
+        except InvalidFile:
+            result = None
+        if result is not None:
+            return Status("done", epoch=result.epochs, epochs=result.epochs, fit_seconds=result.fit_seconds)
+        return Status("interrupted" if self.begun else "planned")
 
     def _locked(self) -> bool:
         lock = self.lock()
@@ -168,12 +182,15 @@ class Status:
     """Where a cell stands; `status.json`.
 
     Attributes:
-        stage: `fit`, `score` or `stress`, while running.
+        stage: `fit`, `score`, `stress` or `probe`; `score` as soon as the training is complete.
         epoch, epochs: Epochs trained, of how many.
         monitor: The last value of the validation metric.
         fit_seconds: Training time so far, all attempts together.
+        seconds: Wall time of all stages that have ended, whatever came of them.
         epoch_seconds: Median time of an epoch of the last attempt, its validation too, without the first.
         message: One sentence on what went wrong.
+        divided: Batches are so many times smaller than asked for, since memory ran out with whole ones; gradients of
+            as many are added up before a step.
         time: When this was written, seconds since 1970.
     """
 
@@ -183,6 +200,8 @@ class Status:
     epochs: int = 0
     monitor: float | None = None
     fit_seconds: float = 0.0
+    seconds: float = 0.0
     epoch_seconds: float | None = None
     message: str = ""
+    divided: int = 1
     time: float = 0.0

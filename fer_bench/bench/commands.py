@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,12 +35,19 @@ console = Console() if Console().is_terminal else Console(width=160)
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to run, not what: none of it changes a result."""
+    """How to run, not what: none of it changes a result.
+
+    Attributes:
+        jobs: Cells at a time; None for the machine's share.
+        retry: States of cells to run again.
+        time_limit: Seconds that a cell may take.
+    """
 
     jobs: int | None = None
     retry: Sequence[str] = field(default_factory=tuple)
     overwrite: bool = False
     skip_broken: bool = False
+    time_limit: float | None = None
 
 
 def run(
@@ -54,14 +62,13 @@ def run(
 ) -> bool:
     """Run a suite and write its leaderboard, then put it through members of the stress deck; True when every cell asked
     for is done, and has been put through them."""
-    name, suite = _load(suite_name, settings, data)
+    name, suite = load_suite(suite_name, settings, data)
     with console.status("reading the suite and the data ..."):
-        import torch
-
         from fer_bench.bench import display, leaderboard, leaderboard_page
         from fer_bench.bench.cache_commands import extract
-        from fer_bench.bench.launch import PRELOAD, launch, make_slots, pending, refuse_other_settings
+        from fer_bench.bench.launch import PRELOAD, derived, launch, pending, refuse_other_settings
         from fer_bench.bench.plan import make_plan
+        from fer_bench.bench.slots import make_slots
 
         if stress:
             from fer_bench.bench import stress_commands
@@ -82,22 +89,14 @@ def run(
     cells = pending(plan.trained, options.retry, options.overwrite)
     total, done = len(plan.cells), sum(cell.status().state == "done" for cell in plan.cells)
     if cells:
-        trainers = [cell.trainer for cell in plan.trained]
-        gpus = 0 if all(trainer["accelerator"] == "cpu" for trainer in trainers) else torch.cuda.device_count()
-        slots = make_slots(options.jobs, len(cells), max(trainer["devices"] for trainer in trainers), gpus)
-        where = f"{len(slots)} at a time, " + (f"{gpus} GPUs" if gpus else f"{slots[0].threads} CPU threads each")
-        console.print(
-            f"{name}: {len(cells)} of {total} cells to run, {where}; logs below {runs / name}", highlight=False
-        )
-        with display.RunDisplay(console, total, done).live() as observer:
-            launch(cells, slots, observer)
+        _train(plan, cells, done, runs / name, options)
     elif plan.trained:
         console.print(f"{name}: nothing to run, {done} of {total} cells are done", highlight=False)
     for kind in DERIVED:
         # Always anew: it takes no training, and what is fused may have changed.
-        if derived := pending(plan.of(kind), overwrite=True):
-            with display.RunDisplay(console, len(derived), 0).live() as observer:
-                launch(derived, make_slots(options.jobs, len(derived), 1, 0), observer, first="score")
+        if made := derived(plan.of(kind)):
+            with display.RunDisplay(console, made).live() as observer:
+                launch(made, make_slots(options.jobs, len(made), 1, 0), observer, first="score")
     rows = leaderboard.collect(name, suite, runs, plan.skipped)
     for table in display.leaderboard_tables(rows, suite.reference):
         console.print(table)
@@ -114,42 +113,41 @@ def run(
     return stress_commands.run(plan, members, rows, out, options) and complete if stress else complete
 
 
-def show_plan(suite_name: str, settings: list[str], only: list[str], runs: Path, data: Path | None) -> str:
-    """Every cell with its state, what is skipped and why, and the time left as far as finished cells tell."""
-    from fer_bench.bench.plan import make_plan
+def _train(plan: Plan, cells: list[Cell], done: int, folder: Path, options: RunOptions) -> None:
+    """Train and score cells, longest first, and write down how long that was expected to take and took."""
+    from fer_bench.bench import display
+    from fer_bench.bench.forecast import Forecast, remember
+    from fer_bench.bench.launch import launch
+    from fer_bench.bench.plan_commands import probe_entries, slots_for
+    from fer_bench.bench.units import duration
 
-    name, suite = _load(suite_name, settings, data)
-    plan = make_plan(name, suite, runs, only)
-    lines = [f"{name}: {len(plan.cells)} cells"]
-    lines += [f"  {c.status().state:<12} {c.id}  {c.representation['label']}" for c in plan.cells]
-    lines += [f"  {'skipped':<12} {name}/{protocol}/{entry}: {why}" for (protocol, entry), why in plan.skipped.items()]
-    for need in plan.needs:
-        for representation in need.representations:
-            state = "ready" if need.path(representation).exists() else f"to extract from {len(need.source.ids)} samples"
-            lines.append(f"input {representation.label} of {need.source.dataset} ({need.source.provenance}): {state}")
-    lines.append(_time_left(plan))
-    return "\n".join(lines)
-
-
-def _time_left(plan: Plan) -> str:
-    """Training time left on one process, from the finished cells of the same entries."""
-    states = {cell.id: cell.status() for cell in plan.cells}
-    left, unknown = 0.0, set()
-    for cell in plan.cells:
-        if states[cell.id].state == "done":
-            continue
-        like = [s.fit_seconds for c in plan.cells if c.entry == cell.entry and (s := states[c.id]).state == "done"]
-        if like:
-            left += sum(like) / len(like)
-        else:
-            unknown.add(cell.entry)
-    told = f"about {left / 60:.1f} min of training left" if left else "no training left with a known time"
-    return told + (f"; unknown until a first cell of each is done: {', '.join(sorted(unknown))}" if unknown else "")
+    slots = slots_for(cells, options.jobs)
+    forecast = Forecast.of(plan.trained)
+    if options.jobs is None and slots[0].devices is not None:  # how many fit a GPU
+        probe_entries(cells, slots)
+        forecast = Forecast.of(plan.trained)
+        slots = slots_for(cells, options.jobs, forecast)
+    gpus = len({slot.devices for slot in slots if slot.devices is not None})
+    where = f"{gpus} leases of GPUs" if gpus else f"{slots[0].threads} CPU threads each"
+    expected = forecast.total(cells, len(slots))
+    console.print(
+        f"{plan.name}: {len(cells)} of {len(plan.cells)} cells to run, {len(slots)} at a time, {where}"
+        f"{f', about {duration(expected)}' if expected else ''}; logs below {folder}",
+        highlight=False,
+    )
+    begun = time.monotonic()
+    try:
+        with display.RunDisplay(console, cells, len(plan.cells), done, forecast, len(slots)).live() as observer:
+            launch(forecast.longest_first(cells), slots, observer, limit=options.time_limit)
+    except KeyboardInterrupt:
+        remember(folder, forecast, cells, len(slots), time.monotonic() - begun)
+        raise
+    remember(folder, forecast, cells, len(slots), time.monotonic() - begun)
 
 
 def show_status(suite_name: str, settings: list[str], runs: Path) -> str:
     """Where every cell of a suite stands, from its folder alone."""
-    name, suite = _load(suite_name, settings)
+    name, suite = load_suite(suite_name, settings)
     lines, states = [], Counter[State]()
     for protocol, entry, fold, seed in suite.identities():
         folder = runs / name / protocol / entry / f"fold{fold:02d}" / f"seed{seed}"
@@ -169,7 +167,7 @@ def write_leaderboard(suite_name: str, settings: list[str], runs: Path, out: Pat
     """Write and show a suite's leaderboard from the results that are there."""
     from fer_bench.bench import display, leaderboard, leaderboard_page
 
-    name, suite = _load(suite_name, settings)
+    name, suite = load_suite(suite_name, settings)
     rows = leaderboard.collect(name, suite, runs)
     for table in display.leaderboard_tables(rows, suite.reference):
         console.print(table)
@@ -306,7 +304,8 @@ def make_twin(
         console.print(f"wrote {preview}" if drawn else f"no contact sheet: {name} has none", highlight=False)
 
 
-def _load(suite_name: str, settings: list[str], data: Path | None = None) -> tuple[str, Suite]:
+def load_suite(suite_name: str, settings: list[str], data: Path | None = None) -> tuple[str, Suite]:
+    """Name and content of a suite, with settings; `data` is where its datasets are looked for."""
     if data is not None:
         os.environ["FER_BENCH_DATA"] = str(data)
     name, path = registry.find_suite(suite_name)

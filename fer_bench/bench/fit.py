@@ -68,7 +68,7 @@ def fit(cell: Cell) -> None:
     lengths = [cell.trainer["max_epochs"] or stage.epochs for stage in stages]
     for number, (stage, length) in enumerate(zip(stages, lengths, strict=True)):
         method.enter(stage)
-        data.batch_size, data.sampling = stage.batch_size, stage.sampling
+        data.batch_size, data.sampling = divided(stage.batch_size, cell), stage.sampling
         past = sum(lengths[:number])
         if stage is stages[-1]:
             _train(cell, data, method, "", length, past, sum(lengths))
@@ -113,11 +113,17 @@ def _train(
             LearningRateMonitor("epoch"),
             ReportProgress(cell, past, total),
         ],
+        accumulate_grad_batches=cell.trainer["accumulate_grad_batches"] * cell.status().divided,
         **({"strategy": "ddp_find_unused_parameters_true"} if method.alternates and cell.processes > 1 else {}),
     )
     last = checkpoints / "last.ckpt"
     trainer.fit(method, data, ckpt_path=last if last.exists() else None, weights_only=True)
     return trainer
+
+
+def divided(batch_size: int, cell: Cell) -> int:
+    """Samples a batch, of a cell for whose whole batches memory was too small."""
+    return -(-batch_size // cell.status().divided)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Protocol
 
-from fer_bench.bench import worker
-from fer_bench.bench.cell import RETRIABLE, Cell, Status
+from fer_bench.bench import registry, worker
+from fer_bench.bench.cell import DERIVED, RETRIABLE, Cell, Status
+from fer_bench.bench.slots import Slot
+from fer_bench.bench.units import duration
 from fer_bench.errors import FerBenchError
-from fer_bench.processes import available_cores, fork_server
+from fer_bench.processes import fork_server
 
 PRELOAD = ("fer_bench.bench.worker", "fer_bench.bench.fit", "fer_bench.bench.score", "fer_bench.bench.stress")
 """Imported once by the fork server, torch and Lightning with them: a cell's process then starts in milliseconds."""
 
-Outcome = Literal["done", "failed", "interrupted", "busy"]
+GRACE = 5.0
+"""Seconds that a process has to end by itself before it is killed."""
+
+_ELSEWHERE = 1.0  # seconds between two looks at the cells that another run works on
 
 
 class Observer(Protocol):
@@ -27,18 +33,27 @@ class Observer(Protocol):
     def started(self, cell: Cell) -> None: ...
     def progressed(self, cell: Cell, status: Status) -> None: ...
     def finished(self, cell: Cell, status: Status) -> None: ...
+    def retried(self, cell: Cell) -> None: ...
+    def told(self, message: str) -> None: ...
 
 
 def pending(cells: Sequence[Cell], retry: Iterable[str] = (), overwrite: bool = False) -> list[Cell]:
     """The cells that are left to run; their folders are made ready.
 
     A finished cell is never run twice, a failed one only if its state is in `retry`. A cell whose folder holds other
-    settings than it is asked for now is refused, or started afresh with `overwrite`.
+    settings than it is asked for now is refused, or started afresh with `overwrite`. Cells that another run works on
+    are left to it, and waited for.
 
     Raises:
-        FerBenchError: folders hold cells with other settings, and `overwrite` is not given.
+        FerBenchError: folders hold cells with other settings, and `overwrite` is not given; or they are to be
+            overwritten while another run works on them.
     """
     if overwrite:
+        for cell in cells:
+            if cell.status().state == "running":
+                raise FerBenchError(
+                    f"{cell.folder}: another run works on it; stop that first, or leave out --overwrite."
+                )
         for cell in cells:
             shutil.rmtree(cell.folder, ignore_errors=True)
     refuse_other_settings(cells)
@@ -48,11 +63,22 @@ def pending(cells: Sequence[Cell], retry: Iterable[str] = (), overwrite: bool = 
         if state == "done" or (state in RETRIABLE and state not in retry):
             continue
         left.append(cell)
-    for cell in left:
+        if state == "running":
+            continue
         cell.folder.mkdir(parents=True, exist_ok=True)
         cell.write()
         cell.report("interrupted" if cell.begun else "planned", message="")
     return left
+
+
+def derived(cells: Sequence[Cell]) -> list[Cell]:
+    """Cells that are made of others, ready to be made anew: it takes no training, and what they are of may differ."""
+    for cell in cells:
+        if cell.status().state != "running":
+            cell.folder.mkdir(parents=True, exist_ok=True)
+            cell.write()
+            cell.report("planned", message="")
+    return list(cells)
 
 
 def refuse_other_settings(cells: Iterable[Cell]) -> None:
@@ -73,95 +99,187 @@ def refuse_other_settings(cells: Iterable[Cell]) -> None:
         )
 
 
-@dataclass
-class Slot:
-    """A share of the machine: some threads, and some GPUs or none."""
+def launch(
+    cells: Sequence[Cell], slots: Sequence[Slot], observer: Observer, first: str = "fit", limit: float | None = None
+) -> None:
+    """Run cells, in this order, until all have ended, well or not; their states are in their folders.
 
-    threads: int
-    devices: str | None
-    cell: Cell | None = None
-    stage: str = ""
-    process: BaseProcess | None = field(default=None, repr=False)
+    They begin with the stage `first`; `score` follows `fit`, and nothing follows the others. A crash, a kill or an
+    error ends one cell. One that runs out of memory is run again, once, with half the batch and the gradients of two
+    added up. A cell that another run works on is waited for. On KeyboardInterrupt the running cells are stopped, keep
+    their last checkpoint, and the exception goes on; a second one kills them at once.
 
+    Args:
+        limit: Seconds that a cell may take, all its stages together; then it is stopped and `timeout`.
 
-def make_slots(jobs: int | None, cells: int, devices_per_cell: int, gpus: int) -> list[Slot]:
-    """Divide the machine: a slot for every group of GPUs a cell needs, or the CPU's cores among `jobs` slots.
-
-    A slot's threads follow from the machine and `jobs`, never from how many cells are left: sums depend on the number
-    of threads in their last digits, and a cell that is continued alone must end as it would have among others.
+    Raises:
+        FerBenchError: nothing can be written where the cells are.
     """
-    cores = available_cores()
-    if gpus:
-        groups = [range(g, g + devices_per_cell) for g in range(0, gpus - devices_per_cell + 1, devices_per_cell)]
-        if not groups:
-            raise FerBenchError(f"a cell asks for {devices_per_cell} GPUs (trainer.devices), and there are {gpus}.")
-        share = jobs or len(groups)
-        # More jobs than groups share GPUs; the user asked for it by number.
-        chosen = [groups[i % len(groups)] for i in range(min(share, cells))]
-        return [Slot(max(1, cores // share), ",".join(map(str, group))) for group in chosen]
-    # Four small trainings at a time fill any CPU's memory bus; more is the user's choice.
-    share = jobs or min(cores, 4)
-    return [Slot(max(1, cores // share // devices_per_cell), None) for _ in range(min(share, cells))]
+    _Launch(cells, slots, observer, first, limit).run()
 
 
-def launch(cells: list[Cell], slots: list[Slot], observer: Observer, first: str = "fit") -> None:
-    """Run cells until all have ended, well or not; their states are in their folders.
+class _Launch:
+    def __init__(
+        self, cells: Sequence[Cell], slots: Sequence[Slot], observer: Observer, first: str, limit: float | None
+    ) -> None:
+        self.waiting, self.slots, self.observer = deque(cells), slots, observer
+        self.first, self.limit = first, limit
+        self.elsewhere: list[Cell] = []
+        self.looked = 0.0
+        self.context = fork_server(*PRELOAD)
 
-    They begin with the stage `first`; `score` follows `fit`, and nothing follows the others.
+    def run(self) -> None:
+        try:
+            while True:
+                self.look_elsewhere()
+                for slot in self.slots:
+                    if slot.process is None:
+                        self.fill(slot)
+                busy = [slot for slot in self.slots if slot.process is not None]
+                if not busy and not self.waiting and not self.elsewhere:
+                    return
+                if busy:
+                    connection.wait([slot.process.sentinel for slot in busy if slot.process], timeout=0.25)
+                else:
+                    time.sleep(0.25)
+                for slot in busy:
+                    self.look_at(slot)
+        except KeyboardInterrupt:
+            self.observer.told("stopping; Ctrl-C again stops at once")
+            raise
+        except OSError as error:
+            raise FerBenchError(
+                f"{error.filename or 'a file'}: cannot be written ({error.strerror}); nothing that is done is "
+                "lost. Mend that, and run again to continue."
+            ) from None
+        finally:
+            self.stop()
 
-    A crash, a kill or an error ends one cell. On KeyboardInterrupt the running cells are stopped, keep their last
-    checkpoint, and the exception goes on.
-    """
-    context = fork_server(*PRELOAD)
-    waiting = deque(cells)
+    def fill(self, slot: Slot) -> None:
+        """Start the first waiting cell that there is room for."""
+        for cell in list(self.waiting):
+            if not slot.has_room(cell, self.slots):
+                continue
+            self.waiting.remove(cell)
+            state = cell.status().state
+            if state == "running":
+                self.elsewhere.append(cell)
+                continue
+            self.observer.started(cell)
+            if state == "done":  # another run was faster
+                self.observer.finished(cell, cell.status())
+                continue
+            slot.deadline = None if self.limit is None else time.monotonic() + self.limit
+            self.start(slot, cell, self.first)
+            return
 
-    def start(slot: Slot, cell: Cell, stage: str) -> None:
-        slot.cell, slot.stage = cell, stage
-        slot.process = context.Process(
+    def start(self, slot: Slot, cell: Cell, stage: str) -> None:
+        slot.cell, slot.stage, slot.memory_kills = cell, stage, _memory_kills()
+        slot.process = self.context.Process(
             target=worker.main, args=(cell.folder, stage, slot.threads, slot.devices), name=cell.id
         )
         slot.process.start()
 
-    try:
-        while True:
-            for slot in slots:
-                if slot.process is None and waiting:
-                    observer.started(waiting[0])
-                    start(slot, waiting.popleft(), first)
-            busy = [slot for slot in slots if slot.process is not None]
-            if not busy:
+    def look_at(self, slot: Slot) -> None:
+        """See whether a process has ended, or is past its time, and what is to be done next."""
+        assert slot.cell
+        assert slot.process
+        cell, process = slot.cell, slot.process
+        late = slot.deadline is not None and time.monotonic() > slot.deadline
+        if process.is_alive() and not late:
+            self.observer.progressed(cell, cell.status())
+            return
+        if late := late and process.is_alive():
+            _end([process])
+        process.join()
+        slot.process = None
+        if late:
+            status = cell.status()
+            where = f"{slot.stage}, epoch {status.epoch + 1} of {status.epochs}" if status.epochs else slot.stage
+            cell.report("timeout", message=f"past its limit of {duration(self.limit or 0)} in {where}")
+        elif process.exitcode == worker.BUSY:
+            self.observer.retried(cell)
+            self.elsewhere.append(cell)
+            return
+        else:
+            _settle(cell, slot.stage, process.exitcode or 0, _memory_kills() > slot.memory_kills)
+            if process.exitcode == 0 and slot.stage == "fit":
+                self.start(slot, cell, "score")
                 return
-            connection.wait([slot.process.sentinel for slot in busy if slot.process], timeout=0.25)
-            for slot in busy:
-                assert slot.cell and slot.process
-                cell, process = slot.cell, slot.process
-                if process.is_alive():
-                    observer.progressed(cell, cell.status())
-                    continue
-                process.join()
-                slot.process = None
-                _settle(cell, slot.stage, process.exitcode or 0)
-                if process.exitcode == 0 and slot.stage == "fit":
-                    start(slot, cell, "score")
-                else:
-                    observer.finished(cell, cell.status())
-    finally:
-        alive = [slot.process for slot in slots if slot.process is not None]
-        for process in alive:
+        status = cell.status()
+        if status.state == "oom" and slot.stage in ("fit", "score") and _can_be_divided(cell, status):
+            shutil.rmtree(cell.checkpoints, ignore_errors=True)  # one training has one size of batch
+            told = "memory ran out; it is run again with half the batch and the gradients of two added up"
+            cell.report("planned", stage="", divided=2, message=told)
+            self.observer.told(f"{cell.id}: {told}")
+            self.observer.retried(cell)
+            self.waiting.appendleft(cell)
+            return
+        self.observer.finished(cell, status)
+
+    def look_elsewhere(self) -> None:
+        """See what has become of the cells that another run works on."""
+        if not self.elsewhere or time.monotonic() < self.looked + _ELSEWHERE:
+            return
+        self.looked = time.monotonic()
+        for cell in list(self.elsewhere):
+            status = cell.status()
+            if status.state == "running":
+                continue
+            self.elsewhere.remove(cell)
+            if status.state in ("done", *RETRIABLE):
+                self.observer.started(cell)
+                self.observer.finished(cell, status)
+            else:
+                self.waiting.append(cell)  # its process is gone, and has not ended it
+
+    def stop(self) -> None:
+        """End what still runs."""
+        _end([slot.process for slot in self.slots if slot.process is not None])
+
+
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """Ask processes to end, and kill those that do not; at once, when interrupted meanwhile."""
+    try:
+        for process in processes:
             process.terminate()
-        for process in alive:
-            process.join(timeout=5)
+        end = time.monotonic() + GRACE
+        for process in processes:
+            process.join(max(0.0, end - time.monotonic()))
+    finally:
+        for process in processes:
             process.kill()
+        for process in processes:
             process.join()
 
 
-def _settle(cell: Cell, stage: str, code: int) -> None:
+def _settle(cell: Cell, stage: str, code: int, memory_ran_out: bool) -> None:
     """Write the state of a process that ended without doing so itself."""
-    if code in (0, worker.FAILED, worker.BUSY):
+    if code == 0:
         return
-    if code in (-9, -15):
+    if code == worker.FAILED:
+        if cell.status().state not in RETRIABLE:
+            cell.report("failed", message=f"{stage} ended before it could say why; see {cell.folder / 'log.txt'}")
+    elif code == -9 and memory_ran_out:
+        cell.report("oom", message=f"out of memory in {stage}: the system killed it")
+    elif code in (-9, -15, worker.STOPPED):
         # Left as it was running: the next run continues it from its last checkpoint.
-        reason = "by a person, or by the system when memory ran out" if code == -9 else "asked to stop"
-        cell.report("running", message=f"killed during {stage} (signal {-code}: {reason}); run again to continue")
-        return
-    cell.report("failed", message=f"{stage} ended with {f'signal {-code}' if code < 0 else f'exit code {code}'}")
+        reason = "killed by a person or a program" if code == -9 else "asked to stop"
+        cell.report("running", message=f"{reason} during {stage}; run again to continue")
+    else:
+        cell.report("failed", message=f"{stage} ended with {f'signal {-code}' if code < 0 else f'exit code {code}'}")
+
+
+def _can_be_divided(cell: Cell, status: Status) -> bool:
+    """Whether there is another way to run a cell that ran out of memory."""
+    # Two optimisers that take turns do not add gradients up.
+    return status.divided == 1 and cell.method not in DERIVED and not registry.load_method(cell.method).alternates
+
+
+def _memory_kills() -> int:
+    """How many processes the system has killed for want of memory, since it started; 0 where it does not say."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

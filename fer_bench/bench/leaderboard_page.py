@@ -201,17 +201,29 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
             page.write(f"| {' | '.join(markdown_text(text) for text in texts(row, heads))} |\n")
         if beside := _beside(members):
             page.write(f"\n{beside}")
-        for row in members:
-            weights = [result.weight for _, result in row.finished if result.weight is not None]
-            if weights:
-                told = ", ".join(f"{weight:.2f}" for weight in dict.fromkeys(weights))
-                page.write(f"\n- {row.entry} gives the first of the two that it fuses a weight of {told}.")
-            if row.unsound:
-                page.write(f"\n- {row.entry} is unsound: {markdown_text(row.unsound)}.")
-            if row.reason:
-                page.write(f"\n- {row.entry}: {markdown_text(row.reason)}")
+        for note in (note for row in members for note in _notes(row)):
+            page.write(f"\n- {note}")
         page.write("\n\nInput: " + "; ".join(f"{row.entry} {row.representation or '-'}" for row in members) + "\n")
     return page.getvalue()
+
+
+def _notes(row: Row) -> list[str]:
+    """What has to be known of a row besides its numbers."""
+    notes = []
+    weights = [result.weight for _, result in row.finished if result.weight is not None]
+    if weights:
+        told = ", ".join(f"{weight:.2f}" for weight in dict.fromkeys(weights))
+        notes.append(f"{row.entry} gives the first of the two that it fuses a weight of {told}.")
+    if halved := sum(result.divided > 1 for _, result in row.finished):
+        notes.append(
+            f"{row.entry}: memory ran out in {halved} of {row.cells} cells, which were trained with half the batch and "
+            "the gradients of two added up; what looks at a batch as a whole saw half as many samples."
+        )
+    if row.unsound:
+        notes.append(f"{row.entry} is unsound: {markdown_text(row.unsound)}.")
+    if row.reason:
+        notes.append(f"{row.entry}: {markdown_text(row.reason)}")
+    return notes
 
 
 def _beside(rows: list[Row]) -> str:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib
+import importlib.util
 import inspect
+import os
 import pkgutil
+import sys
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from fer_bench.errors import InvalidSuite, UnknownName
+from fer_bench.errors import FerBenchError, InvalidSuite, UnknownName
 from fer_bench.protocols import PROTOCOLS, Protocol
 
 if TYPE_CHECKING:
@@ -154,7 +158,7 @@ def _components(package: str) -> list[str]:
 def _docstrings(package: str) -> dict[str, str]:
     """Stem -> docstring of the component, for each file that defines one; sources are read, nothing is imported."""
     found = {}
-    for path in (Path(__file__).parent.parent / package).glob("*.py"):
+    for path in _sources(package).values():
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and _BASES[package] in {
                 b.id for b in node.bases if isinstance(b, ast.Name)
@@ -163,8 +167,47 @@ def _docstrings(package: str) -> dict[str, str]:
     return found
 
 
+def _sources(package: str) -> dict[str, Path]:
+    """Stem -> file of what may define a component: those of the package and, of methods, those in the folder that
+    FER_BENCH_METHODS names."""
+    files = {path.stem: path for path in (Path(__file__).parent.parent / package).glob("*.py")}
+    if package != "methods" or not (named := os.environ.get("FER_BENCH_METHODS")):
+        return files
+    folder = Path(named)
+    if not folder.is_dir():
+        raise FerBenchError(f"FER_BENCH_METHODS: {folder} is no folder; name the one that holds your methods.")
+    for path in sorted(folder.glob("*.py")):
+        if path.stem in files:
+            raise FerBenchError(f"{path}: {path.stem} is a method of fer_bench; give yours another name.")
+        try:
+            ast.parse(path.read_text(encoding="utf-8"))
+        except (SyntaxError, ValueError) as error:
+            raise FerBenchError(f"{path}: is not Python ({error}).") from None
+        files[path.stem] = path
+    return files
+
+
+def _import(package: str, name: str) -> ModuleType:
+    path = _sources(package)[name]
+    if path.parent == Path(__file__).parent.parent / package:
+        return importlib.import_module(f"fer_bench.{package}.{name}")
+    full = f"fer_bench_own_methods.{name}"
+    if full in sys.modules:
+        return sys.modules[full]
+    spec = importlib.util.spec_from_file_location(full, path)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[full] = module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[full]
+        raise
+    return module
+
+
 def _only_subclass(package: str, name: str, base: type) -> Any:
-    module = importlib.import_module(f"fer_bench.{package}.{name}")
+    module = _import(package, name)
     found = [
         member
         for member in vars(module).values()

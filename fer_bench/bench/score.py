@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from fer_bench import __version__
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.face_measures import measure_faces, save_meshes
-from fer_bench.bench.fit import build, load_checkpoint, make_trainer
+from fer_bench.bench.fit import build, divided, load_checkpoint, make_trainer
 from fer_bench.bench.leaderboard import arrays
 from fer_bench.data.fold import FoldDataModule
 from fer_bench.methods.base import Method
@@ -37,6 +37,7 @@ def score(cell: Cell) -> Result:
         RuntimeError: the predicted ids are not exactly the fold's test ids.
     """
     data, method = build(cell)
+    data.batch_size = divided(data.batch_size, cell)
     checkpoint = load_checkpoint(cell.checkpoints / "best.ckpt")
     method.load_state_dict(checkpoint["state_dict"])
     items, found = predict(cell, data, method, data.predict_dataloader())
@@ -75,6 +76,7 @@ def score(cell: Cell) -> Result:
         selected_epoch=int(checkpoint["epoch"]),
         fit_seconds=status.fit_seconds,
         epoch_seconds=status.epoch_seconds,
+        divided=status.divided,
         versions=versions(),
     )
     result.write(cell.folder / "result.json")

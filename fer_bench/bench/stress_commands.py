@@ -12,7 +12,8 @@ from rich.markup import escape
 from fer_bench.bench import display
 from fer_bench.bench.cache_commands import extract
 from fer_bench.bench.commands import RunOptions, console
-from fer_bench.bench.launch import launch, make_slots
+from fer_bench.bench.launch import launch
+from fer_bench.bench.slots import make_slots
 from fer_bench.bench.stress import Trial, find_inputs, tested_ids, trials
 from fer_bench.bench.stress_board import curves
 from fer_bench.bench.stress_page import write
@@ -68,5 +69,5 @@ def _launch(plan: Plan, staged: list[Cell], options: RunOptions) -> None:
     gpus = 0 if all(cell.trainer["accelerator"] == "cpu" for cell in staged) else torch.cuda.device_count()
     slots = make_slots(options.jobs, len(staged), 1, gpus)
     console.print(f"{plan.name}: {len(staged)} cells to put through the stress deck", highlight=False)
-    with display.StressDisplay(console, len(staged), 0).live() as observer:
+    with display.StressDisplay(console, staged).live() as observer:
         launch(staged, slots, observer, first="stress")

@@ -58,3 +58,12 @@ def signed(difference: Difference | None, unit: Unit = PERCENT) -> str:
         return text
     low, high = (f"{unit.factor * end:+.{unit.digits - 1}f}" for end in (interval.low, interval.high))
     return f"{text} [{low}, {high}]"
+
+
+def duration(seconds: float) -> str:
+    """A duration as people say it: `40 s`, `3.5 min`, `2 h 05 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.1f} min"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"

@@ -1,4 +1,4 @@
-"""The process that works on one cell: one stage, `fit`, `score` or `stress`, and what becomes of it."""
+"""The process that works on one cell: one stage, `fit`, `score`, `stress` or `probe`, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from filelock import Timeout
 
-from fer_bench.bench.cell import LATE_FUSION, SAVED, Cell
+from fer_bench.bench.cell import LATE_FUSION, SAVED, Cell, State
 from fer_bench.errors import FerBenchError
 
-FAILED, BUSY = 1, 3
-"""Exit codes: the stage failed and the status says why; another process works on the cell."""
+FAILED, BUSY, STOPPED = 1, 3, 4
+"""Exit codes: the stage failed and the status says why; another process works on the cell; it was asked to stop."""
 
 PATIENCE = 10.0
 """Seconds to wait for a cell's lock: a process that has just been killed lets go of it within moments."""
@@ -28,8 +28,8 @@ def main(folder: Path, stage: str, threads: int, devices: str | None) -> None:
     """Entry of a process started by the launcher.
 
     Args:
-        folder: The cell's folder, with `cell.json`; of the stage `stress`, the folder of that name in it.
-        stage: `fit`, `score` or `stress`.
+        folder: The cell's folder, with `cell.json`; of `stress` and `probe` a folder of that name.
+        stage: `fit`, `score`, `stress` or `probe`.
         threads: CPU threads it may use.
         devices: GPUs it may use, as in CUDA_VISIBLE_DEVICES; None leaves the environment as it is.
     """
@@ -59,22 +59,36 @@ def work(cell: Cell, stage: str, threads: int) -> int:
         return 0
     try:
         with cell.lock().acquire(timeout=PATIENCE):
+            status = cell.status()
+            trained = stage == "fit" and status.stage == "score" and cell.begun
+            if trained or (status.state == "done" and stage in ("fit", "score")):
+                return 0  # by an earlier attempt, or by another run since this one was asked to
             cell.report("running", stage=stage, message="")
+            begun = time.monotonic()
             try:
                 _stage(cell, stage)
-            except (MemoryError, torch.cuda.OutOfMemoryError) as error:
-                traceback.print_exc()
-                cell.report("oom", message=f"out of memory in {stage}: {_sentence(error)}")
-                return FAILED
+            except SystemExit:  # so Lightning answers a request to stop, with the code of a stage that ended well
+                return STOPPED
             except Exception as error:  # whatever it is, it ends this cell alone, and is told
                 traceback.print_exc()
-                cell.report("failed", message=f"{stage}: {_sentence(error)}")
-                return FAILED
-            if stage != "fit":
-                cell.report("done")
+                state, message, code = _told(error, stage)
+            else:
+                state, message, code = ("running" if stage == "fit" else "done"), "", 0
+                stage = "score" if stage == "fit" else stage  # what comes next
+            seconds = round(status.seconds + time.monotonic() - begun, 3)
+            cell.report(state, stage=stage, message=message, seconds=seconds)
+            return code
     except Timeout:
         return BUSY
-    return 0
+
+
+def _told(error: Exception, stage: str) -> tuple[State, str, int]:
+    """State, message and exit code of a stage that raised."""
+    # The last is how torch says it of the CPU.
+    memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "can't allocate memory" in str(error)
+    if memory:
+        return "oom", f"out of memory in {stage}: {_sentence(error)}", FAILED
+    return "failed", f"{stage}: {_sentence(error)}", FAILED
 
 
 def _stage(cell: Cell, stage: str) -> None:
@@ -95,6 +109,10 @@ def _stage(cell: Cell, stage: str) -> None:
         from fer_bench.bench.score import score
 
         score(cell)
+    elif stage == "probe":
+        from fer_bench.bench.probe import probe
+
+        probe(cell)
     else:
         from fer_bench.bench.stress import examine
 

@@ -18,8 +18,10 @@ from torch.utils.data import DataLoader
 
 from fer_bench.bench import commands, worker
 from fer_bench.bench.cell import Cell
-from fer_bench.bench.launch import make_slots, pending
+from fer_bench.bench.launch import pending
 from fer_bench.bench.plan import _open
+from fer_bench.bench.plan_commands import show_plan
+from fer_bench.bench.slots import make_slots
 from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite
 from fer_bench.records import OUTPUT, Batch
 
@@ -247,13 +249,14 @@ def _fold_zero(bench: Bench) -> tuple[str, ...]:
 
 
 def test_a_plan_names_cells_inputs_and_what_is_missing(bench: Bench, tmp_path: Path) -> None:
-    text = commands.show_plan(str(bench.file), [], [], bench.runs, None)
+    text = show_plan(str(bench.file), [], [], bench.runs, None, probed=False)
     assert text.startswith("mine: 4 cells")
     assert "planned      mine/bu3dfe-s1-cv10@1/points/fold01/seed0  points-128" in text
-    assert "unknown until a first cell of each is done: points, views" in text
+    assert "expected  bu3dfe-s1-cv10@1  views: 2 cells, unknown until" in text
+    assert "and what is unknown: points, views" in text
     _open.cache_clear()
     with pytest.raises(DatasetNotFound, match=r"there is no such folder.*fer-bench data twin bu3dfe"):
-        commands.show_plan(str(bench.file), [], [], bench.runs, tmp_path / "nowhere")
+        show_plan(str(bench.file), [], [], bench.runs, tmp_path / "nowhere")
 
 
 def test_a_filter_that_fits_nothing_is_refused(bench: Bench) -> None:

@@ -1,0 +1,97 @@
+"""`fer-bench plan SUITE`: every cell, what is skipped and why, and how long the rest will take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from fer_bench.bench import display, probe
+from fer_bench.bench.cell import Cell
+from fer_bench.bench.commands import console, load_suite
+from fer_bench.bench.forecast import Forecast, key
+from fer_bench.bench.launch import launch
+from fer_bench.bench.plan import Plan, make_plan
+from fer_bench.bench.slots import Slot, make_slots
+from fer_bench.bench.units import duration
+
+
+def show_plan(
+    suite_name: str,
+    settings: list[str],
+    only: list[str],
+    runs: Path,
+    data: Path | None,
+    jobs: int | None = None,
+    probed: bool = True,
+) -> str:
+    """Every cell with its state, what is skipped and why, and the time and memory that the rest will take.
+
+    Args:
+        jobs: Cells at a time, as of `run`.
+        probed: Whether three steps are trained of every entry of which no cell is done, if its input is extracted.
+    """
+    name, suite = load_suite(suite_name, settings, data)
+    plan = make_plan(name, suite, runs, only)
+    states = {cell.id: cell.status().state for cell in plan.cells}
+    lines = [f"{name}: {len(plan.cells)} cells"]
+    lines += [f"  {states[c.id]:<12} {c.id}  {c.representation['label']}" for c in plan.cells]
+    lines += [f"  {'skipped':<12} {name}/{protocol}/{entry}: {why}" for (protocol, entry), why in plan.skipped.items()]
+    for need in plan.needs:
+        for representation in need.representations:
+            state = "ready" if need.path(representation).exists() else f"to extract from {len(need.source.ids)} samples"
+            lines.append(f"input {representation.label} of {need.source.dataset} ({need.source.provenance}): {state}")
+    left = [cell for cell in plan.trained if states[cell.id] != "done"]
+    if not left:
+        return "\n".join([*lines, "nothing is left to train"])
+    slots = slots_for(left, jobs)
+    if probed:
+        probe_entries(left, slots)
+    return "\n".join([*lines, *_expected(plan, left, len(slots))])
+
+
+def slots_for(cells: Sequence[Cell], jobs: int | None, forecast: Forecast | None = None) -> list[Slot]:
+    """The machine's shares for some cells."""
+    gpus = 0 if all(cell.trainer["accelerator"] == "cpu" for cell in cells) else torch.cuda.device_count()
+    capacity = min((torch.cuda.get_device_properties(i).total_memory for i in range(gpus)), default=0)
+    memory = forecast.device_memory if forecast else None
+    return make_slots(jobs, len(cells), max(cell.trainer["devices"] for cell in cells), gpus, memory, capacity)
+
+
+def probe_entries(cells: Sequence[Cell], slots: Sequence[Slot]) -> None:
+    """Train three steps of each entry of which nothing is known and whose input is extracted, one after the other."""
+    known = Forecast.of(cells)
+    new: dict[tuple[str, str], Cell] = {}
+    for cell in cells:
+        if key(cell) not in known.memory and all(Path(part.cache).exists() for part in cell.parts):
+            new.setdefault(key(cell), probe.place(cell))
+    for cell in new.values():
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        cell.write()
+        cell.report("planned", message="")
+    if new:
+        with display.ProbeDisplay(console, [*new.values()]).live() as observer:
+            launch([*new.values()], [Slot(slots[0].threads, slots[0].devices)], observer, first="probe")
+
+
+def _expected(plan: Plan, left: Sequence[Cell], slots: int) -> list[str]:
+    forecast = Forecast.of(plan.trained)
+    lines = []
+    for protocol, entry in dict.fromkeys(map(key, left)):
+        count = sum(key(cell) == (protocol, entry) for cell in left)
+        seconds = forecast.seconds.get((protocol, entry))
+        if seconds is None:
+            lines.append(f"expected  {protocol}  {entry}: {count} cells, unknown until its input is extracted")
+            continue
+        memory, gpu = (each.get((protocol, entry)) for each in (forecast.memory, forecast.device_memory))
+        told = "as of finished cells" if (protocol, entry) in forecast.measured else "from three steps"
+        sizes = "".join(f", {size / 2**30:.1f} GiB{of}" for size, of in ((memory, ""), (gpu, " of a GPU")) if size)
+        lines.append(f"expected  {protocol}  {entry}: {count} x {duration(seconds)} {told}{sizes}")
+    unknown = sorted({cell.entry for cell in left if key(cell) not in forecast.seconds})
+    total = forecast.total([cell for cell in left if key(cell) in forecast.seconds], slots) or 0.0
+    if unknown:
+        lines.append(f"about {duration(total)} left, {slots} at a time, and what is unknown: {', '.join(unknown)}")
+    else:
+        lines.append(f"about {duration(total)} left, {slots} at a time")
+    return lines
