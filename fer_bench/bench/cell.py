@@ -22,6 +22,8 @@ LATE_FUSION = "late_fusion"
 SAVED = "saved_predictions"
 """In place of a method: the cell's predictions are read from a file of somebody's, whose path is that of its part."""
 
+LOCK = "cell.lock"
+
 DERIVED = (SAVED, LATE_FUSION)
 """What takes no training, in the order in which it has to be done."""
 
@@ -126,7 +128,7 @@ class Cell:
     @property
     def begun(self) -> bool:
         """Whether there is a checkpoint to go on from."""
-        return any(self.checkpoints.rglob("*.ckpt"))
+        return _begun(self.folder)
 
     def result(self) -> Result | None:
         """The result, if the cell is done."""
@@ -135,46 +137,16 @@ class Cell:
 
     def lock(self) -> FileLock:
         """Held by the one process that works on the cell; released by the system when that process is gone."""
-        return FileLock(self.folder / "cell.lock")
+        return FileLock(self.folder / LOCK)
 
     def status(self) -> Status:
         """Where the cell stands, checked against whether its process still lives."""
-        status = self._written()
-        if status.state == "running" and not self._locked():
-            status.state = "interrupted"
-        return status
+        return status_of(self.folder)
 
     def report(self, state: State, **changes: Any) -> None:
         """Write the status; what is not named stays as it was."""
         path = self.folder / "status.json"
-        write_json(path, {**asdict(self._written()), "state": state, "time": time.time(), **changes})
-
-    def _written(self) -> Status:
-        """The status as it was written, without asking whether anybody works on the cell."""
-        try:
-            return Status(**read_json(self.folder / "status.json"))
-        except (InvalidFile, TypeError):
-            return self._without_status()
-
-    def _without_status(self) -> Status:
-        """Where a cell stands whose status is missing or damaged, from what else is there: the result is written last,
-        and whole."""
-        try:
-            result = self.result()
-        except InvalidFile:
-            result = None
-        if result is not None:
-            return Status("done", epoch=result.epochs, epochs=result.epochs, fit_seconds=result.fit_seconds)
-        return Status("interrupted" if self.begun else "planned")
-
-    def _locked(self) -> bool:
-        lock = self.lock()
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        lock.release()
-        return False
+        write_json(path, {**asdict(_written(self.folder)), "state": state, "time": time.time(), **changes})
 
 
 @dataclass
@@ -205,3 +177,43 @@ class Status:
     message: str = ""
     divided: int = 1
     time: float = 0.0
+
+
+def status_of(folder: Path) -> Status:
+    """Where the cell of a folder stands, checked against whether its process still lives."""
+    status = _written(folder)
+    if status.state == "running" and not _locked(folder):
+        status.state = "interrupted"
+    return status
+
+
+def _written(folder: Path) -> Status:
+    """The status as it was written, without asking whether anybody works on the cell."""
+    try:
+        return Status(**read_json(folder / "status.json"))
+    except (InvalidFile, TypeError):
+        return _without_status(folder)
+
+
+def _without_status(folder: Path) -> Status:
+    """Where a cell stands whose status is missing or damaged, from what else is there: the result is written last, and
+    whole."""
+    try:
+        result = Result.read(folder / "result.json")
+    except InvalidFile:
+        return Status("interrupted" if _begun(folder) else "planned")
+    return Status("done", epoch=result.epochs, epochs=result.epochs, fit_seconds=result.fit_seconds)
+
+
+def _begun(folder: Path) -> bool:
+    return any((folder / "checkpoints").rglob("*.ckpt"))
+
+
+def _locked(folder: Path) -> bool:
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False

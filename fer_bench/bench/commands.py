@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fer_bench.bench import registry
-from fer_bench.bench.cell import DERIVED, Cell, State
+from fer_bench.bench.cell import DERIVED, Cell, State, status_of
 from fer_bench.bench.suite import Suite, read_suite
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import FerBenchError
@@ -147,16 +147,12 @@ def _train(plan: Plan, cells: list[Cell], done: int, folder: Path, options: RunO
 
 def show_status(suite_name: str, settings: list[str], runs: Path) -> str:
     """Where every cell of a suite stands, from its folder alone."""
-    name, suite = load_suite(suite_name, settings)
+    name, suite = load_suite(suite_name, settings, arguments=False)
     lines, states = [], Counter[State]()
     for protocol, entry, fold, seed in suite.identities():
         folder = runs / name / protocol / entry / f"fold{fold:02d}" / f"seed{seed}"
         line = f"{protocol}/{entry}/fold{fold:02d}/seed{seed}"
-        if not (folder / "cell.json").exists():
-            states["planned"] += 1
-            lines.append(f"  {'planned':<12} {line}")
-            continue
-        status = Cell.read(folder).status()
+        status = status_of(folder)
         states[status.state] += 1
         note = f"  epoch {status.epoch} of {status.epochs}" if status.epochs else ""
         lines.append(f"  {status.state:<12} {line}{note}{f'  {status.message}' if status.message else ''}")
@@ -167,7 +163,7 @@ def write_leaderboard(suite_name: str, settings: list[str], runs: Path, out: Pat
     """Write and show a suite's leaderboard from the results that are there."""
     from fer_bench.bench import display, leaderboard, leaderboard_page
 
-    name, suite = load_suite(suite_name, settings)
+    name, suite = load_suite(suite_name, settings, arguments=False)
     rows = leaderboard.collect(name, suite, runs)
     for table in display.leaderboard_tables(rows, suite.reference):
         console.print(table)
@@ -304,12 +300,14 @@ def make_twin(
         console.print(f"wrote {preview}" if drawn else f"no contact sheet: {name} has none", highlight=False)
 
 
-def load_suite(suite_name: str, settings: list[str], data: Path | None = None) -> tuple[str, Suite]:
+def load_suite(
+    suite_name: str, settings: list[str], data: Path | None = None, arguments: bool = True
+) -> tuple[str, Suite]:
     """Name and content of a suite, with settings; `data` is where its datasets are looked for."""
     if data is not None:
         os.environ["FER_BENCH_DATA"] = str(data)
     name, path = registry.find_suite(suite_name)
-    return name, read_suite(path, settings)
+    return name, read_suite(path, settings, arguments)
 
 
 def _count(states: Mapping[State, int]) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fer_bench.bench import probe
 from fer_bench.bench.cell import DERIVED, Cell
 from fer_bench.errors import InvalidFile
 from fer_bench.records import read_json, write_json
@@ -23,6 +22,40 @@ _KEPT = 50  # runs that `forecast.json` remembers
 def key(cell: Cell) -> Key:
     """Which cells cost about as much."""
     return cell.protocol, cell.entry
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What three steps tell of a cell; `probe.json`.
+
+    Attributes:
+        seconds: What the whole cell is expected to take, start and score included.
+        memory: Largest resident memory, bytes.
+        device_memory: Largest reserved memory of a GPU, bytes; 0 without one.
+        threads: CPU threads that it was timed with.
+        device: What trained.
+    """
+
+    seconds: float
+    memory: int
+    device_memory: int
+    threads: int
+    device: str
+
+
+def probe_of(cell: Cell) -> Cell:
+    """The same cell, in the folder that its entry's probe is kept in."""
+    return replace(cell, folder=cell.folder.parent.parent / "probe")
+
+
+def probed(cell: Cell) -> Probe | None:
+    """What a probe has told of a cell's entry; None where there is none, or it was of other settings."""
+    folder = probe_of(cell).folder
+    try:
+        first = replace(Cell.read(folder), fold=cell.fold, seed=cell.seed)
+        return None if first.differences(cell) else Probe(**read_json(folder / "probe.json"))
+    except (InvalidFile, TypeError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -49,7 +82,7 @@ class Forecast:
             first.setdefault(key(cell), cell)
             if (status := cell.status()).state == "done":
                 done.setdefault(key(cell), []).append(status.seconds or status.fit_seconds)
-        probes = {k: p for k, cell in first.items() if cell.method not in DERIVED and (p := probe.known(cell))}
+        probes = {k: p for k, cell in first.items() if cell.method not in DERIVED and (p := probed(cell))}
         seconds = {k: p.seconds for k, p in probes.items()} | {k: sum(all_) / len(all_) for k, all_ in done.items()}
         return cls(
             seconds,

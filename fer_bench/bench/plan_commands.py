@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from fer_bench.bench import display, probe
+from fer_bench.bench import display
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.commands import console, load_suite
-from fer_bench.bench.forecast import Forecast, key
+from fer_bench.bench.forecast import Forecast, key, probe_of
 from fer_bench.bench.launch import launch
 from fer_bench.bench.plan import Plan, make_plan
 from fer_bench.bench.slots import Slot, make_slots
@@ -65,7 +65,7 @@ def probe_entries(cells: Sequence[Cell], slots: Sequence[Slot]) -> None:
     new: dict[tuple[str, str], Cell] = {}
     for cell in cells:
         if key(cell) not in known.memory and all(Path(part.cache).exists() for part in cell.parts):
-            new.setdefault(key(cell), probe.place(cell))
+            new.setdefault(key(cell), probe_of(cell))
     for cell in new.values():
         cell.folder.mkdir(parents=True, exist_ok=True)
         cell.write()

@@ -6,7 +6,7 @@ import resource
 import statistics
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -14,45 +14,11 @@ from lightning.pytorch.callbacks import Callback
 
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.fit import build, make_trainer
-from fer_bench.errors import InvalidFile
-from fer_bench.records import read_json, write_json
+from fer_bench.bench.forecast import Probe
+from fer_bench.records import write_json
 
 STEPS = 3
 """Steps of each stage; the first is not counted: it fills caches and compiles."""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What three steps tell of a cell; `probe.json`.
-
-    Attributes:
-        seconds: What the whole cell is expected to take, start and score included.
-        memory: Largest resident memory, bytes.
-        device_memory: Largest reserved memory of a GPU, bytes; 0 without one.
-        threads: CPU threads that it was timed with.
-        device: What trained.
-    """
-
-    seconds: float
-    memory: int
-    device_memory: int
-    threads: int
-    device: str
-
-
-def place(cell: Cell) -> Cell:
-    """The same cell, in the folder that its entry's probe is kept in."""
-    return replace(cell, folder=cell.folder.parent.parent / "probe")
-
-
-def known(cell: Cell) -> Probe | None:
-    """What a probe has told of a cell's entry; None where there is none, or it was of other settings."""
-    folder = place(cell).folder
-    try:
-        probed = replace(Cell.read(folder), fold=cell.fold, seed=cell.seed)
-        return None if probed.differences(cell) else Probe(**read_json(folder / "probe.json"))
-    except (InvalidFile, TypeError):
-        return None
 
 
 def probe(cell: Cell) -> None:

@@ -79,6 +79,19 @@ def card(package: str, name: str) -> str:
     return inspect.cleandoc(_docstrings(package)[name])
 
 
+def recipe_epochs(method: str) -> int:
+    """Length of the training that a method's own recipe asks for, all stages together: the default of `epochs` in its
+    constructor, read from its source, so that a table of results needs no torch."""
+    for node in ast.walk(ast.parse(_sources("methods")[method].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            named = node.args.args[len(node.args.args) - len(node.args.defaults) :]
+            for argument, default in zip(named, node.args.defaults, strict=True):
+                if argument.arg == "epochs":
+                    found = ast.literal_eval(default)
+                    return sum(found) if isinstance(found, (list, tuple)) else int(found)
+    raise TypeError(f"{method}: the constructor of a method has `epochs` with a default")
+
+
 def load_twin(name: str) -> TwinWriter:
     """What writes a dataset's twin; raises `UnknownName`."""
     if name not in twins():

@@ -128,11 +128,13 @@ class Suite(pydantic.BaseModel):
                         yield protocol, entry, fold, seed
 
 
-def read_suite(path: Path, settings: Sequence[str] = ()) -> Suite:
+def read_suite(path: Path, settings: Sequence[str] = (), arguments: bool = True) -> Suite:
     """Read and validate a suite.
 
     Args:
         path: The YAML file.
+        arguments: Whether those of methods are validated, too, for which their modules are imported, and torch with
+            them; what only looks at folders has no need of it.
         settings: `key=value` overrides: `trainer.max_epochs=3`, `seeds=[0,1]`, `size=tiny` for every method entry that
             takes it, `mit-tiny.size=small` for one.
 
@@ -156,7 +158,7 @@ def read_suite(path: Path, settings: Sequence[str] = ()) -> Suite:
         suite = Suite.model_validate(content)
     except pydantic.ValidationError as error:
         raise InvalidSuite(f"{where}: {_first(error)}.") from None
-    return _resolve(suite, where)
+    return _resolve(suite, where, arguments)
 
 
 def resolve_arguments(entry: str, options: dict[str, Any], where: str) -> tuple[str, dict[str, Any]]:
@@ -202,7 +204,7 @@ def _arguments_model(method: type[Method]) -> type[pydantic.BaseModel]:
     return pydantic.create_model(f"{method.__name__}_arguments", __config__=config, **fields)
 
 
-def _resolve(suite: Suite, where: str) -> Suite:
+def _resolve(suite: Suite, where: str, arguments: bool) -> Suite:
     """Check what the model cannot: names, tasks, folds."""
     for name in suite.protocols:
         protocol = registry.find_protocol(name, where)
@@ -226,7 +228,7 @@ def _resolve(suite: Suite, where: str) -> Suite:
             )
     for entry, fusion in suite.fusions.items():
         _check_fusion(suite, entry, fusion, where)
-    for entry, options in suite.methods.items():
+    for entry, options in suite.methods.items() if arguments else ():
         _check_method(suite, entry, options, where)
     return suite
 
