@@ -137,6 +137,7 @@ def test_a_methods_constructor_is_its_configuration(name: str) -> None:
     named = {p.name for p in parameters}
     assert "epochs" in named and named & {"batch_size", "batch_sizes"}
     assert registry.card("methods", name) == inspect.getdoc(method)
+    assert registry.recipe_epochs(name) == total_epochs(resolve_arguments(name, {"method": name}, "")[1])
 
 
 @pytest.mark.parametrize(("name", "task"), MADE_FOR)

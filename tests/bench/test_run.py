@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from fer_bench.bench.cell import Cell
 from fer_bench.bench.launch import pending
 from fer_bench.bench.plan import _open
 from fer_bench.bench.plan_commands import show_plan
-from fer_bench.bench.slots import make_slots
+from fer_bench.bench.slots import Slot, make_slots
 from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite
 from fer_bench.records import OUTPUT, Batch
 
@@ -276,8 +277,31 @@ def test_the_machine_is_divided() -> None:
         assert [s.devices for s in make_slots(None, 20, 1, 4)] == ["0", "1", "2", "3"]
         assert [s.devices for s in make_slots(None, 20, 2, 4)] == ["0,1", "2,3"]
         assert [s.devices for s in make_slots(4, 20, 1, 2)] == ["0", "1", "0", "1"]
+        shared = make_slots(None, 20, 1, 2, {("p", "small"): 30, ("p", "large"): 70}, 100)
+        assert [s.devices for s in shared] == ["0", "1"] * 4
         with pytest.raises(FerBenchError, match=r"asks for 4 GPUs \(trainer.devices\), and there are 2"):
             make_slots(None, 20, 4, 2)
+
+
+def test_cells_share_a_gpu_as_far_as_its_memory_goes(bench: Bench) -> None:
+    cell = bench.plan().cells[0]
+    small, large, unknown = (replace(cell, entry=name) for name in ("small", "large", "unknown"))
+    known = {(cell.protocol, "small"): 30, (cell.protocol, "large"): 61}
+
+    def room(new: Cell, *others: Cell, memory: dict[tuple[str, str], int] | None = known) -> bool:
+        slots = [Slot(1, "0", memory, 100, other, process=multiprocessing.Process()) for other in others]
+        elsewhere = Slot(1, "1", memory, 100, large, process=multiprocessing.Process())
+        mine = Slot(1, "0", memory, 100)
+        return mine.has_room(new, [*slots, elsewhere, mine])
+
+    assert room(large)
+    assert room(unknown), "alone"
+    assert room(small, small, small), "90 of 100"
+    assert not room(small, small, small, small)
+    assert not room(small, large), "91 of 100"
+    assert not room(small, unknown)
+    assert not room(unknown, small)
+    assert room(large, large, memory=None), "the user said how many"
 
 
 def test_a_cell_is_read_back_as_it_was_written(bench: Bench) -> None:
