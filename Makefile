@@ -64,6 +64,7 @@ perf: install ## Time what the suite does often against named peers, and write l
 	$(BIN)/python benchmarks/perf_representations.py
 	$(BIN)/python benchmarks/perf_methods.py
 	$(BIN)/python benchmarks/perf_points.py
+	$(BIN)/python benchmarks/perf_runner.py
 
 clean: ## Delete the environment, the twins, the cache and the runs
 	rm -rf $(VENV) data/twins .cache runs
