@@ -98,9 +98,7 @@ def sweeps(folder: Path, cells: int, seconds: float) -> Iterator[Row]:
             yield Row(f"{what}", "cells/s", len(done) / walls[2], "one at a time", len(done) / walls[1])
     script = folder / "train.py"
     script.write_text(TRAIN)
-    file.with_name("loop.sh").write_text(
-        'for cell in "$@"; do "$PYTHON" "$SCRIPT" "$cell" "$THREADS" || exit 1; done\n'
-    )
+    loop = 'for cell in "$@"; do "$PYTHON" "$SCRIPT" "$cell" "$THREADS" || exit 1; done'
     runs = folder / "loop"
     for cell in cells_below(folder / "jobs1"):
         copy = Cell(**{**vars(cell), "folder": runs / cell.folder.relative_to(folder / "jobs1")})
