@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Key = tuple[str, str]  # protocol, entry
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 DPI = 120
+_LETTERS = 11.5  # of a title that fit an inch
 
 
 def axes_of(evidence: Mapping[Key, Evidence]) -> tuple[list[str], list[str]]:
@@ -65,6 +66,7 @@ def title(figure: Figure, paper: Paper, section: Section, evidence: Iterable[Evi
         told = [f"measured on {' and '.join(names)}"]
     apart = dict.fromkeys(text for own in run for text in own.departures if not text.startswith("synthetic"))
     name = paper.notes.title.partition(":")[0]
-    lines = textwrap.wrap(f"{name}, {section.heading}: {section.notes.title}", 90)
-    lines += textwrap.wrap("; ".join([*told, *apart]), 90)
+    width = min(90, int(_LETTERS * figure.get_figwidth()))
+    lines = textwrap.wrap(f"{name}, {section.heading}: {section.notes.title}", width)
+    lines += textwrap.wrap("; ".join([*told, *apart]), width)
     figure.suptitle("\n".join(lines), fontsize=11)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from fer_bench.bench import figures, registry
 from fer_bench.bench.cell import Cell
+from fer_bench.bench.figure_parts import DPI, title
 from fer_bench.bench.figures import KINDS, draw
 from fer_bench.bench.paper import gather
 from fer_bench.bench.published import Paper, Section, papers, published_folder, read_paper
@@ -249,6 +251,17 @@ def test_the_authors_logs_are_whole() -> None:
     logs = published_log(published_folder() / "mit_figure3_logs.csv")
     assert {name: len(log) for name, log in logs.items()} == {"tiny": 200, "small": 200, "base": 200}
     assert [log["test_acc1"].iloc[-1] for log in logs.values()] == [97.229, 99.487, 99.658]
+
+
+@pytest.mark.parametrize("inches", [3.0, 6.2, 12.0])
+def test_a_title_is_no_wider_than_its_figure(inches: float) -> None:
+    paper = read_paper("face_disentanglement")
+    for section in paper.sections:
+        figure = Figure(figsize=(inches, 4), dpi=DPI)
+        title(figure, paper, section, [])
+        drawn = FigureCanvasAgg(figure)
+        extent = figure.texts[0].get_window_extent(drawn.get_renderer())
+        assert extent.x0 >= 0 and extent.x1 <= DPI * inches, section.heading
 
 
 def test_all_figures_that_notes_name_exist() -> None:
