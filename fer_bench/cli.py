@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from fer_bench import __version__
-from fer_bench.cli_data import Root, data_app, stopped
+from fer_bench.cli_data import Launcher, Profile, Root, check_launcher, data_app, stopped
 from fer_bench.errors import FerBenchError, UnknownName
 
 app = typer.Typer(
@@ -102,11 +102,17 @@ def run(
     data: Data = None,
     out: Annotated[Path, typer.Option("--out", help="Folder the leaderboard is written to.")] = Path("leaderboards"),
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Cells at a time; by default the machine's share.")
+        int | None,
+        typer.Option("--jobs", min=1, help="Cells at a time (of Slurm: in a task); by default the machine's share."),
     ] = None,
     retry: Annotated[str, typer.Option("--retry", help="Run these again: failed,oom,timeout.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete what is there of these cells first.")] = False,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out scans that cannot be read.")] = False,
+    launcher: Launcher = "local",
+    profile: Profile = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="With --launcher slurm: hand the cells over, and do not wait for them.")
+    ] = False,
     stress: Annotated[
         list[str] | None,
         typer.Option(
@@ -117,9 +123,10 @@ def run(
 ) -> None:
     """Run a suite: prepare its data, train and score every cell that is not done, write the leaderboard.
 
-    Stop it at any time and run it again: finished cells are kept, interrupted ones continue. With --stress the test
-    scans of finished cells are perturbed in five severities and predicted again; accuracy against severity goes to
-    SUITE-stress-NAME.csv, .md and .png beside the leaderboard.
+    Stop it at any time and run it again: finished cells are kept, interrupted ones continue. With --launcher slurm
+    cells are tasks of a cluster: Ctrl-C leaves them there, and the same command follows them again. With --stress the
+    test scans of finished cells are perturbed in five severities and predicted again; accuracy against severity goes
+    to SUITE-stress-NAME.csv, .md and .png beside the leaderboard.
     """
     from fer_bench.bench import commands
 
@@ -127,11 +134,13 @@ def run(
     for state in retried:
         if state not in ("failed", "oom", "timeout"):
             raise UnknownName("state", state, ("failed", "oom", "timeout"), "--retry")
-    options = commands.RunOptions(jobs, retried, overwrite, skip_broken)
+    check_launcher(launcher, profile, detach)
+    options = commands.RunOptions(jobs, retried, overwrite, skip_broken, launcher, profile, detach)  # type: ignore[arg-type]
     try:
         complete = commands.run(suite, settings or [], only or [], runs, data, out, options, stress or [])
     except KeyboardInterrupt:
-        stopped(f"run `fer-bench run {suite}` again to continue")
+        kept = "what Slurm has stays with it (scancel ends it), " if launcher == "slurm" else ""
+        stopped(f"{kept}run `fer-bench run {suite}{' --launcher slurm' if kept else ''}` again to continue")
     raise typer.Exit(0 if complete else 1)
 
 

@@ -8,14 +8,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 
 from fer_bench.bench import registry
-from fer_bench.bench.cell import DERIVED, Cell, State
+from fer_bench.bench.cell import DERIVED, Cell
+from fer_bench.bench.slurm import commands as slurm
+from fer_bench.bench.slurm import launch as slurm_launch
 from fer_bench.bench.suite import Suite, read_suite
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import FerBenchError
@@ -40,6 +42,9 @@ class RunOptions:
     retry: Sequence[str] = field(default_factory=tuple)
     overwrite: bool = False
     skip_broken: bool = False
+    launcher: Literal["local", "slurm"] = "local"
+    profile: Path | None = None  # of tasks of Slurm
+    detach: bool = False  # do not wait for them
 
 
 def run(
@@ -55,9 +60,8 @@ def run(
     """Run a suite and write its leaderboard, then put it through members of the stress deck; True when every cell asked
     for is done, and has been put through them."""
     name, suite = _load(suite_name, settings, data)
+    profile = slurm.prepared(options.profile) if options.launcher == "slurm" else None
     with console.status("reading the suite and the data ..."):
-        import torch
-
         from fer_bench.bench import display, leaderboard, leaderboard_page
         from fer_bench.bench.cache_commands import extract
         from fer_bench.bench.launch import PRELOAD, launch, make_slots, pending, refuse_other_settings
@@ -73,26 +77,20 @@ def run(
             find_inputs(plan)  # a suite of which nothing can be stressed is refused before it is trained
     for (protocol, entry), why in plan.skipped.items():
         console.print(f"skipped  {protocol}  {entry}: {escape(why)}", highlight=False)
+    slurm.refuse_nodes(plan.trained, options.launcher)
     if not options.overwrite:  # before anything is prepared
         refuse_other_settings(plan.trained)
     fork_server(*PRELOAD)  # one server for extraction and for the cells
     for need in plan.needs:
         extract(need, available_cores(), options.skip_broken)
     plan = make_plan(name, suite, runs, only, fetch=True)  # what turned out broken is known only now
-    cells = pending(plan.trained, options.retry, options.overwrite)
-    total, done = len(plan.cells), sum(cell.status().state == "done" for cell in plan.cells)
-    if cells:
-        trainers = [cell.trainer for cell in plan.trained]
-        gpus = 0 if all(trainer["accelerator"] == "cpu" for trainer in trainers) else torch.cuda.device_count()
-        slots = make_slots(options.jobs, len(cells), max(trainer["devices"] for trainer in trainers), gpus)
-        where = f"{len(slots)} at a time, " + (f"{gpus} GPUs" if gpus else f"{slots[0].threads} CPU threads each")
+    if profile is None:
+        _train(plan, runs / name, options)
+    elif not slurm.run_cells(console, plan, runs / name, profile, options):
         console.print(
-            f"{name}: {len(cells)} of {total} cells to run, {where}; logs below {runs / name}", highlight=False
+            f"They run without this command; where they stand: fer-bench status {suite_name}", highlight=False
         )
-        with display.RunDisplay(console, total, done).live() as observer:
-            launch(cells, slots, observer)
-    elif plan.trained:
-        console.print(f"{name}: nothing to run, {done} of {total} cells are done", highlight=False)
+        return True
     for kind in DERIVED:
         # Always anew: it takes no training, and what is fused may have changed.
         if derived := pending(plan.of(kind), overwrite=True):
@@ -102,7 +100,7 @@ def run(
     for table in display.leaderboard_tables(rows, suite.reference):
         console.print(table)
     written = leaderboard_page.write(name, suite, rows, out)
-    states = Counter(cell.status().state for cell in plan.cells)
+    states, total = Counter[str](cell.status().state for cell in plan.cells), len(plan.cells)
     console.print(f"wrote {' and '.join(map(str, written))}", highlight=False)
     if states["done"] < total:
         console.print(
@@ -112,6 +110,29 @@ def run(
         )
     complete = states["done"] == total
     return stress_commands.run(plan, members, rows, out, options) and complete if stress else complete
+
+
+def _train(plan: Plan, folder: Path, options: RunOptions) -> None:
+    """Train and score on this machine what is not done."""
+    import torch
+
+    from fer_bench.bench import display
+    from fer_bench.bench.launch import launch, make_slots, pending
+
+    cells = pending(slurm.free(console, plan.trained, folder), options.retry, options.overwrite)
+    total, done = len(plan.cells), sum(cell.status().state == "done" for cell in plan.cells)
+    if cells:
+        trainers = [cell.trainer for cell in plan.trained]
+        gpus = 0 if all(trainer["accelerator"] == "cpu" for trainer in trainers) else torch.cuda.device_count()
+        slots = make_slots(options.jobs, len(cells), max(trainer["devices"] for trainer in trainers), gpus)
+        where = f"{len(slots)} at a time, " + (f"{gpus} GPUs" if gpus else f"{slots[0].threads} CPU threads each")
+        console.print(
+            f"{plan.name}: {len(cells)} of {total} cells to run, {where}; logs below {folder}", highlight=False
+        )
+        with display.RunDisplay(console, total, done).live() as observer:
+            launch(cells, slots, observer)
+    elif plan.trained:
+        console.print(f"{plan.name}: nothing to run, {done} of {total} cells are done", highlight=False)
 
 
 def show_plan(suite_name: str, settings: list[str], only: list[str], runs: Path, data: Path | None) -> str:
@@ -150,19 +171,22 @@ def _time_left(plan: Plan) -> str:
 def show_status(suite_name: str, settings: list[str], runs: Path) -> str:
     """Where every cell of a suite stands, from its folder alone."""
     name, suite = _load(suite_name, settings)
-    lines, states = [], Counter[State]()
+    lines, states = [], Counter[str]()
+    places, old = slurm_launch.places(runs / name)
     for protocol, entry, fold, seed in suite.identities():
-        folder = runs / name / protocol / entry / f"fold{fold:02d}" / f"seed{seed}"
         line = f"{protocol}/{entry}/fold{fold:02d}/seed{seed}"
+        folder = runs / name / line
         if not (folder / "cell.json").exists():
             states["planned"] += 1
             lines.append(f"  {'planned':<12} {line}")
             continue
-        status = Cell.read(folder).status()
-        states[status.state] += 1
+        cell = Cell.read(folder)
+        status = cell.status()
+        standing = slurm_launch.stand(cell, status, places.get(line))
+        states[standing.state] += 1
         note = f"  epoch {status.epoch} of {status.epochs}" if status.epochs else ""
-        lines.append(f"  {status.state:<12} {line}{note}{f'  {status.message}' if status.message else ''}")
-    return "\n".join([f"{name}: {_count(states)}", *lines])
+        lines.append(f"  {standing.state:<12} {line}{note}{f'  {standing.note}' if standing.note else ''}")
+    return "\n".join([f"{name}: {_count(states)}", *lines, *([old] if old else [])])
 
 
 def write_leaderboard(suite_name: str, settings: list[str], runs: Path, out: Path) -> None:
@@ -313,5 +337,5 @@ def _load(suite_name: str, settings: list[str], data: Path | None = None) -> tup
     return name, read_suite(path, settings)
 
 
-def _count(states: Mapping[State, int]) -> str:
+def _count(states: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {state}" for state, count in sorted(states.items()) if count) or "no cells"
