@@ -100,14 +100,26 @@ def prepare(
     ] = None,
     workers: Workers = 2,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out scans that cannot be read.")] = False,
+    launcher: Launcher = "local",
+    profile: Profile = None,
+    shards: Annotated[int, typer.Option("--shards", min=1, help="With --launcher slurm: tasks.")] = 8,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="With --launcher slurm: do not wait; the same command takes the rest in.")
+    ] = False,
 ) -> None:
-    """Extract representations into the cache, ahead of `run`. What is there already is not extracted again."""
+    """Extract representations into the cache, ahead of `run`. What is there already is not extracted again.
+
+    With --launcher slurm tasks of a cluster extract shards, with as many processes each as the profile has cpus.
+    """
     from fer_bench.bench import cache_commands
 
+    check_launcher(launcher, profile, detach)
+    slurm = cache_commands.SlurmOptions(profile, shards, detach) if launcher == "slurm" else None
     try:
-        cache_commands.prepare(dataset, root, representation or [], workers, skip_broken, preview)
+        cache_commands.prepare(dataset, root, representation or [], workers, skip_broken, preview, slurm)
     except KeyboardInterrupt:
-        stopped("what was extracted is kept, run it again to go on")
+        kept = "what Slurm has stays with it (scancel ends it), " if slurm else ""
+        stopped(f"{kept}what was extracted is kept, run it again to go on")
 
 
 @data_app.command()

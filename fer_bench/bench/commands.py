@@ -82,6 +82,8 @@ def run(
         refuse_other_settings(plan.trained)
     fork_server(*PRELOAD)  # one server for extraction and for the cells
     for need in plan.needs:
+        if profile is not None:
+            slurm.extract_shards(console, need, profile)
         extract(need, available_cores(), options.skip_broken)
     plan = make_plan(name, suite, runs, only, fetch=True)  # what turned out broken is known only now
     if profile is None:

@@ -14,7 +14,7 @@ from fer_bench.errors import FerBenchError
 
 if TYPE_CHECKING:
     from fer_bench.bench.commands import RunOptions
-    from fer_bench.bench.plan import Plan
+    from fer_bench.bench.plan import Need, Plan
 
 
 def prepared(profile: Path | None) -> Profile:
@@ -22,6 +22,16 @@ def prepared(profile: Path | None) -> Profile:
     chosen = read_profile(profile) if profile else Profile()
     queue.require()
     return chosen
+
+
+def extract_shards(console: Console, need: Need, profile: Profile, shards: int = 8, detach: bool = False) -> bool:
+    """Let Slurm extract what cells read; False where it was not waited for."""
+    from fer_bench.bench.slurm.preparation import extract_on_slurm
+
+    def told(text: str) -> None:
+        console.print(text, highlight=False, soft_wrap=True)
+
+    return extract_on_slurm(need, profile, shards, told, not detach)
 
 
 def run_cells(console: Console, plan: Plan, suite: Path, profile: Profile, options: RunOptions) -> bool:

@@ -85,7 +85,7 @@ class CellsTask:
         from fer_bench.bench.launch import PRELOAD, launch, make_slots
 
         ranks.forget_tasks()
-        with _ignored(WARNING):  # Slurm sends it to every process of the task; this one alone acts on it
+        with ignored(WARNING):  # Slurm sends it to every process of the task; this one alone acts on it
             fork_server(*PRELOAD)
         gpus = 0
         if any(cell.trainer["accelerator"] != "cpu" for cell in cells):
@@ -202,7 +202,8 @@ def _runs() -> bool:
 
 
 @contextmanager
-def _ignored(number: signal.Signals) -> Iterator[None]:
+def ignored(number: signal.Signals) -> Iterator[None]:
+    """What is started meanwhile does not heed this signal."""
     previous = signal.signal(number, signal.SIG_IGN)
     try:
         yield
