@@ -102,7 +102,9 @@ def prepare(
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out scans that cannot be read.")] = False,
     launcher: Launcher = "local",
     profile: Profile = None,
-    shards: Annotated[int, typer.Option("--shards", min=1, help="With --launcher slurm: tasks.")] = 8,
+    shards: Annotated[
+        int | None, typer.Option("--shards", min=1, help="With --launcher slurm: tasks; by default at most 8.")
+    ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="With --launcher slurm: do not wait; the same command takes the rest in.")
     ] = False,

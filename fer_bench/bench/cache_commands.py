@@ -30,7 +30,7 @@ class SlurmOptions:
     """How tasks of Slurm extract."""
 
     profile: Path | None
-    shards: int
+    shards: int | None
     detach: bool
 
 

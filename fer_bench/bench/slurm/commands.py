@@ -24,14 +24,23 @@ def prepared(profile: Path | None) -> Profile:
     return chosen
 
 
-def extract_shards(console: Console, need: Need, profile: Profile, shards: int = 8, detach: bool = False) -> bool:
-    """Let Slurm extract what cells read; False where it was not waited for."""
+def extract_shards(
+    console: Console, need: Need, profile: Profile, shards: int | None = None, detach: bool = False
+) -> bool:
+    """Let Slurm extract what cells read; False where it was not waited for.
+
+    Args:
+        shards: Tasks; by default as many as have enough to do, and at most eight.
+    """
     from fer_bench.bench.slurm.preparation import extract_on_slurm
+
+    # A task takes seconds to start, in which one process extracts some hundred scans.
+    count = shards or min(8, 1 + len(need.source.ids) // 500)
 
     def told(text: str) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
-    return extract_on_slurm(need, profile, shards, told, not detach)
+    return extract_on_slurm(need, profile, count, told, not detach)
 
 
 def run_cells(console: Console, plan: Plan, suite: Path, profile: Profile, options: RunOptions) -> bool:
