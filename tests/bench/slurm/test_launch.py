@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fer_bench.bench import commands
-from fer_bench.bench.cell import Cell
 from fer_bench.bench.slurm import launch, queue
 from fer_bench.bench.slurm.launch import check_gpus, stand
 from fer_bench.bench.slurm.profile import Profile
@@ -192,5 +190,3 @@ def test_a_display_is_told_what_slurm_says(faker: Faker) -> None:
     cell = faker.cell("quickstart", "bu3dfe-s1-cv10@1", "mit-nano", state="running")
     told = launch._told(cell.status(), stand(cell, cell.status(), Place("1", seen("NODE_FAIL"))))
     assert (told.state, told.message) == ("node failure", "task 1: NODE_FAIL; it broke")
-    assert isinstance(cell, Cell)
-    assert commands.RunOptions().launcher == "local"
