@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export FER_BENCH_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help install benchmark data test test-all lint format lock perf clean
+.PHONY: help install benchmark data test test-all test-slurm lint format lock perf clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,6 +45,10 @@ test: install ## Run the tests (minutes)
 
 test-all: install ## Run all tests, the slow and machine-bound ones too
 	$(BIN)/python -m pytest
+
+test-slurm: install ## Start a Slurm of two nodes here (as root, with Debian's slurm-wlm and munge), and run the tests on it
+	@folder=$$(mktemp -d) && trap 'tests/slurm/cluster stop "$$folder"; rm -rf "$$folder"' EXIT && \
+		eval "$$(tests/slurm/cluster start "$$folder")" && $(BIN)/python -m pytest tests/slurm
 
 lint: install ## Check style and types
 	$(BIN)/ruff check fer_bench tests benchmarks

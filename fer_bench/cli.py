@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from fer_bench import __version__
-from fer_bench.cli_data import Root, data_app, stopped
+from fer_bench.cli_data import Launcher, Profile, Root, check_launcher, data_app, stopped
 from fer_bench.errors import FerBenchError, UnknownName
 
 app = typer.Typer(
@@ -124,6 +124,11 @@ def run(
         float | None,
         typer.Option("--time-limit", min=0.1, help="Minutes that a cell may take; then it is stopped: timeout."),
     ] = None,
+    launcher: Launcher = "local",
+    profile: Profile = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="With --launcher slurm: hand the cells over, and do not wait for them.")
+    ] = False,
     stress: Annotated[
         list[str] | None,
         typer.Option(
@@ -134,9 +139,10 @@ def run(
 ) -> None:
     """Run a suite: prepare its data, train and score every cell that is not done, write the leaderboard.
 
-    Stop it at any time and run it again: finished cells are kept, interrupted ones continue. With --stress the test
-    scans of finished cells are perturbed in five severities and predicted again; accuracy against severity goes to
-    SUITE-stress-NAME.csv, .md and .png beside the leaderboard.
+    Stop it at any time and run it again: finished cells are kept, interrupted ones continue. With --launcher slurm
+    cells are tasks of a cluster: Ctrl-C leaves them there, and the same command follows them again. With --stress the
+    test scans of finished cells are perturbed in five severities and predicted again; accuracy against severity goes
+    to SUITE-stress-NAME.csv, .md and .png beside the leaderboard.
     """
     from fer_bench.bench import commands
 
@@ -144,12 +150,22 @@ def run(
     for state in retried:
         if state not in ("failed", "oom", "timeout"):
             raise UnknownName("state", state, ("failed", "oom", "timeout"), "--retry")
-    limit = None if time_limit is None else 60 * time_limit
-    options = commands.RunOptions(_jobs(jobs), retried, overwrite, skip_broken, limit)
+    check_launcher(launcher, profile, detach)
+    options = commands.RunOptions(
+        _jobs(jobs),
+        retried,
+        overwrite,
+        skip_broken,
+        None if time_limit is None else 60 * time_limit,
+        launcher,  # type: ignore[arg-type]
+        profile,
+        detach,
+    )
     try:
         complete = commands.run(suite, settings or [], only or [], runs, data, out, options, stress or [])
     except KeyboardInterrupt:
-        stopped(f"run `fer-bench run {suite}` again to continue")
+        kept = "what Slurm has stays with it (scancel ends it), " if launcher == "slurm" else ""
+        stopped(f"{kept}run `fer-bench run {suite}{' --launcher slurm' if kept else ''}` again to continue")
     raise typer.Exit(0 if complete else 1)
 
 

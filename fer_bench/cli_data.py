@@ -8,11 +8,22 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from fer_bench.errors import FerBenchError, UnknownName
+
 data_app = typer.Typer(help="Check, imitate and prepare datasets.", no_args_is_help=True, rich_markup_mode=None)
 
 DatasetName = Annotated[str, typer.Argument(help="A dataset's id (fer-bench list datasets).")]
 Root = Annotated[Path | None, typer.Option("--root", help="The dataset's folder; else $FER_BENCH_DATA/ID or data/ID.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
+Launcher = Annotated[str, typer.Option("--launcher", metavar="local|slurm", help="Where it runs.")]
+Profile = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile",
+        help="With --launcher slurm: a YAML file of what its tasks ask for (partition, account, constraint, gpus, "
+        "gres, time, warning, memory, cpus, pack, jobs, parallel, setup, options).",
+    ),
+]
 
 
 @data_app.command()
@@ -89,14 +100,28 @@ def prepare(
     ] = None,
     workers: Workers = 2,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out scans that cannot be read.")] = False,
+    launcher: Launcher = "local",
+    profile: Profile = None,
+    shards: Annotated[
+        int | None, typer.Option("--shards", min=1, help="With --launcher slurm: tasks; by default at most 8.")
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="With --launcher slurm: do not wait; the same command takes the rest in.")
+    ] = False,
 ) -> None:
-    """Extract representations into the cache, ahead of `run`. What is there already is not extracted again."""
+    """Extract representations into the cache, ahead of `run`. What is there already is not extracted again.
+
+    With --launcher slurm tasks of a cluster extract shards, with as many processes each as the profile has cpus.
+    """
     from fer_bench.bench import cache_commands
 
+    check_launcher(launcher, profile, detach)
+    slurm = cache_commands.SlurmOptions(profile, shards, detach) if launcher == "slurm" else None
     try:
-        cache_commands.prepare(dataset, root, representation or [], workers, skip_broken, preview)
+        cache_commands.prepare(dataset, root, representation or [], workers, skip_broken, preview, slurm)
     except KeyboardInterrupt:
-        stopped("what was extracted is kept, run it again to go on")
+        kept = "what Slurm has stays with it (scancel ends it), " if slurm else ""
+        stopped(f"{kept}what was extracted is kept, run it again to go on")
 
 
 @data_app.command()
@@ -131,6 +156,15 @@ def morphable(
         regress.regress(dataset, root, regressor, checkpoint, batch_size, workers, skip_broken)
     except KeyboardInterrupt:
         stopped("no table was written; the crops are kept, run it again to go on")
+
+
+def check_launcher(launcher: str, profile: Path | None, detach: bool = False) -> None:
+    """Refuse what does not go together."""
+    if launcher not in ("local", "slurm"):
+        raise UnknownName("launcher", launcher, ("local", "slurm"), "--launcher")
+    for option, given in (("--profile", profile), ("--detach", detach)):
+        if given and launcher != "slurm":
+            raise FerBenchError(f"{option} is for tasks of Slurm; give --launcher slurm with it.")
 
 
 def stopped(what: str) -> NoReturn:

@@ -19,7 +19,10 @@ _work: Callable[[Any], Any]
 
 def available_cores() -> int:
     """CPU cores that this process may use, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Not every cluster binds the tasks of Slurm to the cores that they were given.
+    given = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return min(here, int(given)) if given.isdecimal() and int(given) else here
 
 
 def fork_server(*preload: str) -> ForkServerContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from rich.markup import escape
 
 from fer_bench.bench import registry
 from fer_bench.bench.commands import console
+from fer_bench.bench.slurm import commands as slurm_commands
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import FerBenchError
 from fer_bench.geometry.images import writable_image, write_image
@@ -21,6 +23,16 @@ if TYPE_CHECKING:
     from fer_bench.bench.plan import Need
     from fer_bench.representations.base import Representation
     from fer_bench.representations.cache import CacheEntry
+
+
+@dataclass(frozen=True)
+class SlurmOptions:
+    """How tasks of Slurm extract."""
+
+    profile: Path | None
+    shards: int | None
+    detach: bool
+
 
 _USUAL = ("views", "points", "dynamic_views", "image")
 _PREVIEWED = 21
@@ -33,8 +45,14 @@ def prepare(
     workers: int,
     skip_broken: bool,
     preview: Path | None,
+    slurm: SlurmOptions | None = None,
 ) -> None:
-    """Extract representations of a dataset into the cache, and draw some of their rows where asked."""
+    """Extract representations of a dataset into the cache, and draw some of their rows where asked.
+
+    Args:
+        slurm: Let tasks of Slurm do it.
+    """
+    profile = slurm_commands.prepared(slurm.profile) if slurm else None
     module, folder = registry.dataset_module(name), find_root(name, root)
     chosen = [registry.load_representation(text) for text in representations]
     if preview is not None:
@@ -47,6 +65,9 @@ def prepare(
     offered = dataset.offers(folder)
     wanted = tuple(r.resolve(offered) for r in chosen) or tuple(_usual(offered))
     need = Need(dataset, dataset.source(folder), wanted)
+    if slurm and profile and not slurm_commands.extract_shards(console, need, profile, slurm.shards, slurm.detach):
+        console.print("They run without this command; run it again to take in what they extract", highlight=False)
+        return
     entries = extract(need, workers, skip_broken)
     for representation, entry in zip(wanted, entries, strict=True):
         console.print(f"{representation.label} of {name}: {entry.path}", highlight=False, soft_wrap=True)

@@ -146,7 +146,7 @@ class Cell:
     def report(self, state: State, **changes: Any) -> None:
         """Write the status; what is not named stays as it was."""
         path = self.folder / "status.json"
-        write_json(path, {**asdict(_written(self.folder)), "state": state, "time": time.time(), **changes})
+        write_json(path, {**asdict(written_status(self.folder)), "state": state, "time": time.time(), **changes})
 
 
 @dataclass
@@ -181,13 +181,13 @@ class Status:
 
 def status_of(folder: Path) -> Status:
     """Where the cell of a folder stands, checked against whether its process still lives."""
-    status = _written(folder)
+    status = written_status(folder)
     if status.state == "running" and not _locked(folder):
         status.state = "interrupted"
     return status
 
 
-def _written(folder: Path) -> Status:
+def written_status(folder: Path) -> Status:
     """The status as it was written, without asking whether anybody works on the cell."""
     try:
         return Status(**read_json(folder / "status.json"))

@@ -9,14 +9,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 
 from fer_bench.bench import registry
-from fer_bench.bench.cell import DERIVED, Cell, State, status_of
+from fer_bench.bench.cell import DERIVED, Cell, status_of
+from fer_bench.bench.slurm import commands as slurm
+from fer_bench.bench.slurm import launch as slurm_launch
 from fer_bench.bench.suite import Suite, read_suite
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import FerBenchError
@@ -40,7 +42,9 @@ class RunOptions:
     Attributes:
         jobs: Cells at a time; None for the machine's share.
         retry: States of cells to run again.
-        time_limit: Seconds that a cell may take.
+        time_limit: Seconds that a cell may take, on this machine; tasks of Slurm have their profile's.
+        launcher, profile: Where it runs, and what tasks of Slurm ask for.
+        detach: Whether tasks of Slurm are not waited for.
     """
 
     jobs: int | None = None
@@ -48,6 +52,9 @@ class RunOptions:
     overwrite: bool = False
     skip_broken: bool = False
     time_limit: float | None = None
+    launcher: Literal["local", "slurm"] = "local"
+    profile: Path | None = None
+    detach: bool = False
 
 
 def run(
@@ -63,10 +70,11 @@ def run(
     """Run a suite and write its leaderboard, then put it through members of the stress deck; True when every cell asked
     for is done, and has been put through them."""
     name, suite = load_suite(suite_name, settings, data)
+    profile = slurm.prepared(options.profile) if options.launcher == "slurm" else None
     with console.status("reading the suite and the data ..."):
         from fer_bench.bench import display, leaderboard, leaderboard_page
         from fer_bench.bench.cache_commands import extract
-        from fer_bench.bench.launch import PRELOAD, derived, launch, pending, refuse_other_settings
+        from fer_bench.bench.launch import PRELOAD, derived, launch, refuse_other_settings
         from fer_bench.bench.plan import make_plan
         from fer_bench.bench.slots import make_slots
 
@@ -80,18 +88,22 @@ def run(
             find_inputs(plan)  # a suite of which nothing can be stressed is refused before it is trained
     for (protocol, entry), why in plan.skipped.items():
         console.print(f"skipped  {protocol}  {entry}: {escape(why)}", highlight=False)
+    slurm.refuse_nodes(plan.trained, options.launcher)
     if not options.overwrite:  # before anything is prepared
         refuse_other_settings(plan.trained)
     fork_server(*PRELOAD)  # one server for extraction and for the cells
     for need in plan.needs:
+        if profile is not None:
+            slurm.extract_shards(console, need, profile)
         extract(need, available_cores(), options.skip_broken)
     plan = make_plan(name, suite, runs, only, fetch=True)  # what turned out broken is known only now
-    cells = pending(plan.trained, options.retry, options.overwrite)
-    total, done = len(plan.cells), sum(cell.status().state == "done" for cell in plan.cells)
-    if cells:
-        _train(plan, cells, done, runs / name, options)
-    elif plan.trained:
-        console.print(f"{name}: nothing to run, {done} of {total} cells are done", highlight=False)
+    if profile is None:
+        _train(plan, runs / name, options)
+    elif not slurm.run_cells(console, plan, runs / name, profile, options):
+        console.print(
+            f"They run without this command; where they stand: fer-bench status {suite_name}", highlight=False
+        )
+        return True
     for kind in DERIVED:
         # Always anew: it takes no training, and what is fused may have changed.
         if made := derived(plan.of(kind)):
@@ -101,7 +113,7 @@ def run(
     for table in display.leaderboard_tables(rows, suite.reference):
         console.print(table)
     written = leaderboard_page.write(name, suite, rows, out)
-    states = Counter(cell.status().state for cell in plan.cells)
+    states, total = Counter[str](cell.status().state for cell in plan.cells), len(plan.cells)
     console.print(f"wrote {' and '.join(map(str, written))}", highlight=False)
     if states["done"] < total:
         console.print(
@@ -113,14 +125,22 @@ def run(
     return stress_commands.run(plan, members, rows, out, options) and complete if stress else complete
 
 
-def _train(plan: Plan, cells: list[Cell], done: int, folder: Path, options: RunOptions) -> None:
-    """Train and score cells, longest first, and write down how long that was expected to take and took."""
+def _train(plan: Plan, folder: Path, options: RunOptions) -> None:
+    """Train and score on this machine what is not done, longest first, and write down how long that was expected to
+    take and took."""
     from fer_bench.bench import display
     from fer_bench.bench.forecast import Forecast, remember
-    from fer_bench.bench.launch import launch
+    from fer_bench.bench.launch import launch, pending
     from fer_bench.bench.plan_commands import probe_entries, slots_for
     from fer_bench.bench.units import duration
 
+    cells = pending(slurm.free(console, plan.trained, folder), options.retry, options.overwrite)
+    done = sum(cell.status().state == "done" for cell in plan.cells)
+    if not cells:
+        if plan.trained:
+            told = f"nothing to run, {done} of {len(plan.cells)} cells are done"
+            console.print(f"{plan.name}: {told}", highlight=False)
+        return
     slots = slots_for(cells, options.jobs)
     forecast = Forecast.of(plan.trained)
     if options.jobs is None and slots[0].devices is not None:  # how many fit a GPU
@@ -148,15 +168,17 @@ def _train(plan: Plan, cells: list[Cell], done: int, folder: Path, options: RunO
 def show_status(suite_name: str, settings: list[str], runs: Path) -> str:
     """Where every cell of a suite stands, from its folder alone."""
     name, suite = load_suite(suite_name, settings, arguments=False)
-    lines, states = [], Counter[State]()
+    lines, states = [], Counter[str]()
+    places, old = slurm_launch.places(runs / name)
     for protocol, entry, fold, seed in suite.identities():
-        folder = runs / name / protocol / entry / f"fold{fold:02d}" / f"seed{seed}"
         line = f"{protocol}/{entry}/fold{fold:02d}/seed{seed}"
+        folder = runs / name / line
         status = status_of(folder)
-        states[status.state] += 1
+        standing = slurm_launch.stand(folder, status, places.get(line))
+        states[standing.state] += 1
         note = f"  epoch {status.epoch} of {status.epochs}" if status.epochs else ""
-        lines.append(f"  {status.state:<12} {line}{note}{f'  {status.message}' if status.message else ''}")
-    return "\n".join([f"{name}: {_count(states)}", *lines])
+        lines.append(f"  {standing.state:<12} {line}{note}{f'  {standing.note}' if standing.note else ''}")
+    return "\n".join([f"{name}: {_count(states)}", *lines, *([old] if old else [])])
 
 
 def write_leaderboard(suite_name: str, settings: list[str], runs: Path, out: Path) -> None:
@@ -310,5 +332,5 @@ def load_suite(
     return name, read_suite(path, settings, arguments)
 
 
-def _count(states: Mapping[State, int]) -> str:
+def _count(states: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {state}" for state, count in sorted(states.items()) if count) or "no cells"

@@ -262,7 +262,7 @@ def _settle(cell: Cell, stage: str, code: int, memory_ran_out: bool) -> None:
             cell.report("failed", message=f"{stage} ended before it could say why; see {cell.folder / 'log.txt'}")
     elif code == -9 and memory_ran_out:
         cell.report("oom", message=f"out of memory in {stage}: the system killed it")
-    elif code in (-9, -15, worker.STOPPED):
+    elif code in (-9, -15):
         # Left as it was running: the next run continues it from its last checkpoint.
         reason = "killed by a person or a program" if code == -9 else "asked to stop"
         cell.report("running", message=f"{reason} during {stage}; run again to continue")

@@ -133,8 +133,7 @@ def read_suite(path: Path, settings: Sequence[str] = (), arguments: bool = True)
 
     Args:
         path: The YAML file.
-        arguments: Whether those of methods are validated, too, for which their modules are imported, and torch with
-            them; what only looks at folders has no need of it.
+        arguments: Whether those of methods are validated, too, for which torch has to be imported.
         settings: `key=value` overrides: `trainer.max_epochs=3`, `seeds=[0,1]`, `size=tiny` for every method entry that
             takes it, `mit-tiny.size=small` for one.
 
@@ -143,7 +142,7 @@ def read_suite(path: Path, settings: Sequence[str] = (), arguments: bool = True)
         UnknownName: a key, method or protocol does not exist; the near misses are named.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)  # noqa: S506 - a SafeLoader
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidSuite(f"{path}: is not readable YAML ({' '.join(str(error).split())}).") from None
     if not isinstance(content, dict):
@@ -157,7 +156,7 @@ def read_suite(path: Path, settings: Sequence[str] = (), arguments: bool = True)
     try:
         suite = Suite.model_validate(content)
     except pydantic.ValidationError as error:
-        raise InvalidSuite(f"{where}: {_first(error)}.") from None
+        raise InvalidSuite(f"{where}: {first_complaint(error)}.") from None
     return _resolve(suite, where, arguments)
 
 
@@ -175,7 +174,7 @@ def resolve_arguments(entry: str, options: dict[str, Any], where: str) -> tuple[
     try:
         return name, model.model_validate(options).model_dump()
     except pydantic.ValidationError as error:
-        raise InvalidSuite(f"{where}: {_first(error)}.") from None
+        raise InvalidSuite(f"{where}: {first_complaint(error)}.") from None
 
 
 def total_epochs(arguments: dict[str, Any]) -> int:
@@ -252,7 +251,7 @@ def _check_method(suite: Suite, entry: str, options: dict[str, Any], where: str)
     try:
         suite.trainer_of(entry)
     except pydantic.ValidationError as error:
-        raise InvalidSuite(f"{where}: {entry}: trainer: {_first(error)}.") from None
+        raise InvalidSuite(f"{where}: {entry}: trainer: {first_complaint(error)}.") from None
     tasks = registry.load_method(name).tasks
     for protocol_id in suite.protocols:
         if (asked := registry.find_protocol(protocol_id).task) not in tasks:
@@ -303,7 +302,7 @@ def _refuse_unknown_keys(content: dict[Any, Any], model: type[pydantic.BaseModel
             raise UnknownName("key", str(key), model.model_fields, where)
 
 
-def _first(error: pydantic.ValidationError) -> str:
+def first_complaint(error: pydantic.ValidationError) -> str:
     """The first of pydantic's complaints as one sentence."""
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
@@ -312,11 +311,14 @@ def _first(error: pydantic.ValidationError) -> str:
         return f"{'.'.join(map(str, whole))}: too few values" if isinstance(last, int) else f"needs `{place}:`"
     if first["type"] == "tuple_type":
         return f"{place}: give a list of values, as in [1, 2], not {first['input']!r}"
+    if first["type"] == "value_error":  # raised by a check of ours, whose words are sentences already
+        told = str(first["ctx"]["error"])
+        return f"{place}: {told}, not {first['input']!r}" if place else told
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{place}: {message}, not {first['input']!r}"
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
+class UniqueKeyLoader(yaml.SafeLoader):
     """YAML takes the last of two equal keys in silence; a suite that says a thing twice is refused instead."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import torch
 from filelock import Timeout
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from fer_bench.bench.cell import LATE_FUSION, SAVED, Cell, State
+from fer_bench.bench.slurm import ranks
 from fer_bench.errors import FerBenchError
 
-FAILED, BUSY, STOPPED = 1, 3, 4
-"""Exit codes: the stage failed and the status says why; another process works on the cell; it was asked to stop."""
+FAILED, BUSY = 1, 3
+"""Exit codes: the stage failed and the status says why; another process works on the cell."""
 
 PATIENCE = 10.0
 """Seconds to wait for a cell's lock: a process that has just been killed lets go of it within moments."""
@@ -42,6 +44,7 @@ def main(folder: Path, stage: str, threads: int, devices: str | None) -> None:
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
     cell = Cell.read(folder)
+    ranks.forget_tasks()  # the launcher, wherever it runs, says which processes there are
     if stage == "fit" and cell.processes > 1:
         # Lightning starts the other ranks by running this process's own command again, so it must be a command of its
         # own and not a fork of the launcher.
@@ -54,7 +57,7 @@ def main(folder: Path, stage: str, threads: int, devices: str | None) -> None:
 def work(cell: Cell, stage: str, threads: int) -> int:
     """Run one stage; returns the exit code."""
     torch.set_num_threads(threads)
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # a further rank: the first one holds the lock and reports
+    if ranks.rank() > 0:  # a further rank: the first one holds the lock and reports
         _stage(cell, stage)
         return 0
     try:
@@ -67,8 +70,11 @@ def work(cell: Cell, stage: str, threads: int) -> int:
             begun = time.monotonic()
             try:
                 _stage(cell, stage)
-            except SystemExit:  # so Lightning answers a request to stop, with the code of a stage that ended well
-                return STOPPED
+            except SIGTERMException:
+                # Lightning ends the training between two steps, and the process with exit code 0, as if all of it were
+                # done. It ends by the signal that it was sent.
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.raise_signal(signal.SIGTERM)
             except Exception as error:  # whatever it is, it ends this cell alone, and is told
                 traceback.print_exc()
                 state, message, code = _told(error, stage)
@@ -95,6 +101,7 @@ def _stage(cell: Cell, stage: str) -> None:
     if stage == "fit":
         from fer_bench.bench.fit import fit
 
+        ranks.check_ranks(cell.trainer["devices"], cell.trainer["num_nodes"])
         fit(cell)
     elif stage == "score" and cell.method == LATE_FUSION:
         from fer_bench.bench.fused import score_fused

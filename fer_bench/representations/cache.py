@@ -152,7 +152,7 @@ def prepare(
     with ExitStack() as locks:
         # In one order everywhere, so that two processes cannot wait for each other.
         for path in sorted(path for path in paths if CacheEntry(path).problem()):
-            _writable(path.parent)
+            writable(path.parent)
             locks.enter_context(FileLock(path.with_name(f"{path.name}.lock")))
         absent = []
         for path in paths:
@@ -178,7 +178,7 @@ def _extract(
 ) -> None:
     partials, bounds = [], []
     for path, representation in targets.items():
-        counts, bound = _counts(representation, source, load), representation.bind(source, load)
+        counts, bound = row_counts(representation, source, load), representation.bind(source, load)
         measures = len(representation.measures)
         partials.append(Partial.open(path, counts, bound.shape, representation.dtype, measures))
         bounds.append(bound)
@@ -209,7 +209,7 @@ def _extract(
         _finish(partial, bound, path, representation, source, broken)
 
 
-def _counts(representation: Representation, source: Source, load: Load) -> NDArray[np.int64]:
+def row_counts(representation: Representation, source: Source, load: Load) -> NDArray[np.int64]:
     """How many rows each sample has."""
     if not representation.many:
         return np.ones(len(source.ids), dtype=np.int64)
@@ -284,7 +284,8 @@ class _Work:
         return None
 
 
-def _writable(folder: Path) -> None:
+def writable(folder: Path) -> None:
+    """Make a folder of the cache; raises `FerBenchError` where that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -94,10 +94,14 @@ class Partial:
 
     def write(self, place: int, rows: NDArray[Any], measures: tuple[float, ...] = ()) -> None:
         """Write a sample's rows and measures, and then that they are there."""
-        target = self._rows(place)
+        target = self.rows(place)
         target[...] = rows.reshape(target.shape)
         self.measures[place] = measures
         self._checksums[place] = checksum(target, self.measures[place])
+
+    def intact(self, place: int) -> bool:
+        """Whether a sample is what was written."""
+        return bool(self._checksums[place] == checksum(self.rows(place), self.measures[place]))
 
     def settle(self) -> None:
         """Return when everything is on the disk."""
@@ -121,7 +125,8 @@ class Partial:
     def _checksums(self) -> NDArray[np.uint64]:
         return np.lib.format.open_memmap(self.folder / "checksums.npy", mode="r+")
 
-    def _rows(self, place: int) -> NDArray[Any]:
+    def rows(self, place: int) -> NDArray[Any]:
+        """A sample's rows, in place."""
         return self._array[self.starts[place] : self.starts[place] + self.counts[place]]
 
     def _fits(self, shape: tuple[int, ...], dtype: np.dtype[Any], measures: int) -> bool:
@@ -140,7 +145,7 @@ class Partial:
 
     def _recheck(self) -> None:
         for place in np.flatnonzero(self.done()).tolist():
-            if self._checksums[place] != checksum(self._rows(place), self.measures[place]):
+            if not self.intact(place):
                 self._checksums[place] = 0
 
 

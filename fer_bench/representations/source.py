@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -47,7 +47,10 @@ class Source:
 
     def part(self, ids: Collection[str]) -> Source:
         """Some of the samples, in the order in which they are here."""
-        places = [place for place, name in enumerate(self.ids) if name in ids]
+        return self.pick([place for place, name in enumerate(self.ids) if name in ids])
+
+    def pick(self, places: Sequence[int]) -> Source:
+        """The samples at these places."""
         return replace(
             self,
             ids=tuple(self.ids[place] for place in places),

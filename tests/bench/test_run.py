@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +21,12 @@ from torch.utils.data import DataLoader
 
 from fer_bench.bench import commands, worker
 from fer_bench.bench.cell import Cell
-from fer_bench.bench.launch import pending
+from fer_bench.bench.launch import PRELOAD, pending
 from fer_bench.bench.plan import _open
 from fer_bench.bench.plan_commands import show_plan
 from fer_bench.bench.slots import Slot, make_slots
 from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite
+from fer_bench.processes import fork_server
 from fer_bench.records import OUTPUT, Batch
 
 if TYPE_CHECKING:
@@ -120,6 +123,20 @@ def test_a_killed_fit_continues_and_ends_as_the_uninterrupted_one(bench: Bench, 
     for name, value in expected_weights["state_dict"].items():
         assert torch.equal(value, weights["state_dict"][name]), name
     assert cell.result().selected_epoch == whole.result().selected_epoch  # type: ignore[union-attr]
+
+
+def test_a_fit_that_was_asked_to_stop_is_not_taken_for_a_finished_one(bench: Bench) -> None:
+    only = ("entry=views", "fold=0")
+    cell = bench.ready("epochs=60", only=only)[0]
+    process = fork_server(*PRELOAD).Process(target=worker.main, args=(cell.folder, "fit", 1, None))
+    process.start()
+    while cell.status().epoch < 2 and process.is_alive():
+        time.sleep(0.02)
+    process.terminate()
+    process.join()
+    assert process.exitcode == -signal.SIGTERM, "as launch expects it, and not 0, after which it would be scored"
+    assert cell.status().state == "interrupted"
+    assert cell.status().epoch < 60
 
 
 def test_training_never_reads_a_test_label(bench: Bench, tmp_path: Path) -> None:
