@@ -15,6 +15,7 @@ import torch
 from filelock import Timeout
 
 from fer_bench.bench.cell import LATE_FUSION, SAVED, Cell
+from fer_bench.bench.manifest import recorded
 from fer_bench.errors import FerBenchError
 
 FAILED, BUSY = 1, 3
@@ -81,7 +82,8 @@ def _stage(cell: Cell, stage: str) -> None:
     if stage == "fit":
         from fer_bench.bench.fit import fit
 
-        fit(cell)
+        with recorded(cell, stage):
+            fit(cell)
     elif stage == "score" and cell.method == LATE_FUSION:
         from fer_bench.bench.fused import score_fused
 
@@ -94,7 +96,8 @@ def _stage(cell: Cell, stage: str) -> None:
     elif stage == "score":
         from fer_bench.bench.score import score
 
-        score(cell)
+        with recorded(cell, stage):
+            score(cell)
     else:
         from fer_bench.bench.stress import examine
 
