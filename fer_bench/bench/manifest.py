@@ -101,7 +101,7 @@ def _environment(cell: Cell, stage: str) -> dict[str, Any]:
             "python": platform.python_version(),
             **{name: _version(name) for name in PACKAGES},
         },
-        "hardware": _hardware(),
+        "hardware": _hardware(cell.trainer["accelerator"]),
     }
 
 
@@ -140,8 +140,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _hardware() -> dict[str, Any]:
-    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+def _hardware(accelerator: str) -> dict[str, Any]:
+    # To ask for their names takes some of their memory, which a cell on the CPU has no use for.
+    count = 0 if accelerator == "cpu" else torch.cuda.device_count()
+    gpus = [torch.cuda.get_device_name(number) for number in range(count)]
     return {
         "system": platform.system(),
         "machine": platform.machine(),
