@@ -34,7 +34,8 @@ def small(name: str) -> dict[str, object]:
     constructor = registry.load_method(name).__init__
     hints = get_type_hints(constructor)
     chosen: dict[str, object] = {"size": "nano"} if "nano" in getattr(hints.get("size"), "__args__", ()) else {}
-    chosen |= {"points": 128} if chosen and "points" in hints else {}
+    smaller = {"points": 128, "image_size": 32}
+    chosen |= {key: value for key, value in smaller.items() if chosen and key in hints}
     chosen |= {"count": VERTICES} if "count" in hints else {}
     return chosen | ({"pretrained": False} if "pretrained" in hints else {})
 

@@ -59,7 +59,8 @@ def test_the_same_bits_come_out_and_nothing_is_left_behind(done: Cell, capsys: p
     told = capsys.readouterr().out
     assert f"{done.id}: run again in " in told
     assert "predictions of 12 samples: identical, bit for bit" in told
-    assert "code, versions, hardware: the same" in told
+    assert "code, versions, hardware: " in told
+    assert "versions." not in told and "hardware." not in told, "only the checkout may have been changed meanwhile"
     assert contents(done.folder.parent) == before
 
 
@@ -67,7 +68,7 @@ def test_what_drifted_and_what_else_is_different_is_told(done: Cell) -> None:
     path = done.folder / "predictions.parquet"
     table = pd.read_parquet(path)
     outputs = [name for name in table if name.startswith("output_")]
-    right = table[outputs].to_numpy()
+    right = table[outputs].to_numpy(copy=True)
     # One sample gets another class, another one a trifle more of the one it has.
     first, second = right[0].argmax(), right[1].argmax()
     table.loc[0, outputs[(first + 1) % 6]] = right[0].max() + 1
@@ -149,21 +150,23 @@ def test_data_that_have_changed_are_told(
         repeat(cell.folder)
 
 
-def test_ctrl_c_leaves_nothing_behind(done: Cell) -> None:
+@pytest.mark.slow
+def test_ctrl_c_leaves_nothing_behind(done: Cell, tmp_path: Path) -> None:
     before = contents(done.folder.parent)
     command = [sys.executable, "-m", "fer_bench", "repeat", str(done.folder), "--times", "1000"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    with (tmp_path / "told").open("wb") as told:
+        process = subprocess.Popen(command, stdout=told, stderr=told, start_new_session=True)
     limit = time.monotonic() + 300
     try:
-        while not list(done.folder.parent.glob(".*repeat*/status.json")):
-            assert process.poll() is None and time.monotonic() < limit
+        while not any(folder.joinpath("csv").exists() for folder in done.folder.parent.glob(".*repeat*")):
+            assert process.poll() is None and time.monotonic() < limit, "its training begins"
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        _, told = process.communicate(timeout=120)
+        assert process.wait(timeout=60) == 130
     finally:
         process.kill()
-    assert process.returncode == 130
-    assert f"stopped; nothing was kept, and {done.folder} is as it was." in told.decode()
+    assert f"stopped; nothing was kept, and {done.folder} is as it was." in (tmp_path / "told").read_text()
+    time.sleep(1)  # whatever was still at work has had its time
     assert contents(done.folder.parent) == before
 
 

@@ -108,5 +108,5 @@ def test_two_processes_train_as_one(name: str, task: str, tmp_path: Path) -> Non
         assert len(steps) == len(method.stages) + 1, steps
         losses, gradients = np.array(steps).T
         assert losses.max() < (1e-10 if exact else 1e-4)
-        # What is 0 in one sum and next to it in another passes a ReLU in one alone, as DrFER's mean faces of noise show.
+        # What is 0 in one sum and next to it in another passes a ReLU in one alone: mean faces of noise do so in DrFER.
         assert gradients.max() < 1e-3
