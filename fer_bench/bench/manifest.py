@@ -100,6 +100,7 @@ def _environment(cell: Cell, stage: str) -> dict[str, Any]:
             "fer_bench": fer_bench.__version__,
             "python": platform.python_version(),
             **{name: _version(name) for name in PACKAGES},
+            "torch": torch.__version__,  # with what it was built for
         },
         "hardware": _hardware(cell.trainer["accelerator"]),
     }

@@ -162,7 +162,7 @@ def test_ctrl_c_leaves_nothing_behind(done: Cell, tmp_path: Path) -> None:
             assert process.poll() is None and time.monotonic() < limit, "its training begins"
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        assert process.wait(timeout=60) == 130
+        assert process.wait(timeout=300) == 130
     finally:
         process.kill()
     assert f"stopped; nothing was kept, and {done.folder} is as it was." in (tmp_path / "told").read_text()
