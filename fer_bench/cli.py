@@ -186,6 +186,25 @@ def status(suite: SuiteName, settings: Set = None, runs: Runs = RUNS) -> None:
 
 
 @app.command()
+def repeat(
+    cell: Annotated[Path, typer.Argument(metavar="CELL", help="The folder of a finished cell.")],
+    times: Annotated[int, typer.Option("--times", min=1, help="How often.")] = 1,
+) -> None:
+    """Train and score a finished cell again, and tell whether it gives the same predictions.
+
+    It runs in a folder beside the cell's own, with as many threads, and leaves nothing behind. Exit code 0: every bit
+    is the same; 1: something differs, and what else is not the same (code, versions, hardware) is told.
+    """
+    from fer_bench.bench.repeat import repeat as run_again
+
+    try:
+        same = run_again(cell, times)
+    except KeyboardInterrupt:
+        stopped(f"nothing was kept, and {cell} is as it was")
+    raise typer.Exit(0 if same else 1)
+
+
+@app.command()
 def leaderboard(
     suite: SuiteName,
     settings: Set = None,

@@ -52,7 +52,20 @@ def test_help_is_light_and_names_every_command() -> None:
         done = python(script, *arguments)
         assert done.stdout.rstrip().endswith("[]"), arguments
     text = call("--help").stdout + call("data", "--help").stdout
-    for command in ("list", "plan", "run", "status", "leaderboard", "paper", "evaluate", "check", "twin", "prepare"):
+    commands = (
+        "list",
+        "plan",
+        "run",
+        "status",
+        "repeat",
+        "leaderboard",
+        "paper",
+        "evaluate",
+        "check",
+        "twin",
+        "prepare",
+    )
+    for command in commands:
         assert f"\n  {command} " in text
 
 

@@ -7,9 +7,7 @@ import json
 import os
 import re
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -24,19 +22,15 @@ from fer_bench.bench.published import papers
 from fer_bench.bench.suite import read_suite, resolve_arguments, total_epochs
 from fer_bench.data.doctor import diagnose
 from fer_bench.errors import DatasetNotFound, FerBenchError
-from fer_bench.expressions import BASIC_SIX, EXPRESSIONS, FOURDME_EMOTIONS
 from fer_bench.geometry.alignment import align
-from fer_bench.geometry.mean_face import mean_face
 from fer_bench.geometry.render import render_views
 from fer_bench.geometry.scan import Scan
-from fer_bench.geometry.simplification import simplify
-from fer_bench.methods.base import Method
 from fer_bench.protocols import PROTOCOLS as ALL_PROTOCOLS
-from fer_bench.records import INDEX_COLUMNS, TWIN_MARKER, Batch, Target, TrainingSet, read_json
+from fer_bench.records import INDEX_COLUMNS, TWIN_MARKER, read_json
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import prepare
-from fer_bench.representations.photo_morphable import PhotoMorphable
 from fer_bench.representations.source import Source
+from tests.small_methods import MADE_FOR, OFFERS, TARGETS, attached, batch_for, build, small, training_for
 
 METHODS, DATASETS, TWINS = registry.methods(), registry.datasets(), registry.twins()
 PROTOCOLS, SUITES = sorted(ALL_PROTOCOLS), sorted(registry.suites())
@@ -48,78 +42,6 @@ LAYOUTS = [
 ]
 REPRESENTATIONS = registry.representations()
 PEOPLE = 2
-TARGETS = {
-    "classification": Target("classification", BASIC_SIX[:5]),
-    "multilabel": Target("multilabel", FOURDME_EMOTIONS),
-    "valence_arousal": Target("valence_arousal", ("valence", "arousal")),
-    "disentanglement": Target("disentanglement", ()),
-}
-VERTICES = 60
-MADE_FOR = [(name, task) for name in METHODS for task in registry.load_method(name).tasks]
-OFFERS = (frozenset({"mesh", "texture", "landmarks"}), frozenset({"sequence", "texture"}), frozenset({"photo"}))
-
-
-def small(name: str) -> dict[str, object]:
-    """Arguments that make a method small enough for a test: its smallest size, where it has sizes, without weights
-    from elsewhere."""
-    constructor = registry.load_method(name).__init__
-    hints = get_type_hints(constructor)
-    chosen: dict[str, object] = {"size": "nano"} if "nano" in getattr(hints.get("size"), "__args__", ()) else {}
-    chosen |= {"count": VERTICES} if "count" in hints else {}
-    return chosen | ({"pretrained": False} if "pretrained" in hints else {})
-
-
-@cache
-def build(name: str, task: str) -> Method:
-    torch.manual_seed(0)
-    return attached(registry.load_method(name)(TARGETS[task], **small(name)))
-
-
-def attached(method: Method) -> Method:
-    """The method, knowing the meshes that `batch_for` makes."""
-    if method.shaped_by_data:
-        face = mean_face()
-        kept = simplify(face.vertices, face.triangles, VERTICES)
-        shared = {"triangles": kept.triangles, "template": face.vertices[kept.kept]}
-        method.attach(batch_for(method, 1)["input"].shape[1:], shared.__getitem__)
-    return method
-
-
-def batch_for(method: Method, size: int) -> Batch:
-    generator = torch.Generator().manual_seed(1)
-    first = method.representations[0]
-    offered = next(offer for offer in OFFERS if offer.intersection(first.takes))
-    shape = (size, *first.resolve(offered).shape)
-    if isinstance(first, PhotoMorphable):
-        photos = torch.randint(0, 256, (size, *first.photo.shape), generator=generator, dtype=torch.uint8)
-        inputs = first.pack(photos, torch.randn(size, *first.parameters.shape, generator=generator))
-    elif first.dtype == np.uint8:
-        inputs = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-    else:
-        inputs = 2 * torch.rand(shape, generator=generator) - 1
-    classes = len(method.target.outputs)
-    affect = 2 * torch.rand(size, 2, generator=generator) - 1
-    if method.target.task == "valence_arousal":
-        labels = affect
-    elif method.target.task == "multilabel":
-        labels = torch.randint(0, 2, (size, classes), generator=generator).float()
-    elif classes:
-        labels = torch.randint(0, classes, (size,), generator=generator)
-    else:
-        labels = torch.full((size,), -1)
-    expression = torch.randint(0, len(EXPRESSIONS), (size,), generator=generator)
-    known: Batch = {"id": [f"s{i}" for i in range(size)], "input": inputs, "label": labels}
-    return {**known, "expression": expression, "affect": affect}
-
-
-def training_for(method: Method) -> TrainingSet:
-    """Two people who show every class, whose scans have the ids of a batch's, and a further scan of each."""
-    batch, classes = batch_for(method, 16), method.target.outputs or ("neutral", *BASIC_SIX)
-    scans = dict(zip(batch["id"], batch["input"], strict=True))
-    ids, more = batch["id"][:14], tuple(batch["id"][14:])
-    label = {i: classes[number % len(classes)] for number, i in enumerate(ids)}
-    subject = {i: f"p{number % 2}" for number, i in enumerate(batch["id"])}
-    return TrainingSet(tuple(ids), more, subject, label, lambda asked: torch.stack([scans[i] for i in asked]))
 
 
 def test_there_is_something_of_every_kind() -> None:

@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.suite import resolve_arguments
+from fer_bench.bench.together import ShareBatches, together
 from fer_bench.data.fold import FoldDataModule
 from fer_bench.errors import InvalidFile
 from fer_bench.methods.base import Method
@@ -109,12 +110,13 @@ def _train(
         ],
         callbacks=[
             ReseedEachEpoch(cell.seed, past),
+            ShareBatches(),
             *saved,
             LearningRateMonitor("epoch"),
             ReportProgress(cell, past, total),
         ],
         accumulate_grad_batches=cell.trainer["accumulate_grad_batches"] * cell.status().divided,
-        **({"strategy": "ddp_find_unused_parameters_true"} if method.alternates and cell.processes > 1 else {}),
+        **(together(method) if cell.processes > 1 else {}),
     )
     last = checkpoints / "last.ckpt"
     trainer.fit(method, data, ckpt_path=last if last.exists() else None, weights_only=True)
@@ -162,16 +164,14 @@ def make_trainer(cell: Cell, **options: Any) -> L.Trainer:
 
 
 class ReseedEachEpoch(Callback):
-    """Makes an epoch's random numbers a function of seed, epoch and rank, so that a run continued from the checkpoint
-    of an epoch draws what the uninterrupted run drew."""
+    """Makes an epoch's random numbers a function of seed and epoch, so that a run continued from the checkpoint of an
+    epoch draws what the uninterrupted run drew; processes that train together draw the same, see `whole_batch`."""
 
     def __init__(self, seed: int, past: int = 0) -> None:
         self.seed, self.past = seed, past
 
     def on_train_epoch_start(self, trainer: L.Trainer, method: L.LightningModule) -> None:
-        number = int(
-            digest({"seed": self.seed, "epoch": self.past + trainer.current_epoch, "rank": trainer.global_rank}, 8), 16
-        )
+        number = int(digest({"seed": self.seed, "epoch": self.past + trainer.current_epoch, "rank": 0}, 8), 16)
         torch.manual_seed(number)
         np.random.seed(number)
         random.seed(number)

@@ -16,6 +16,7 @@ from filelock import Timeout
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from fer_bench.bench.cell import LATE_FUSION, SAVED, Cell, State
+from fer_bench.bench.manifest import recorded
 from fer_bench.bench.slurm import ranks
 from fer_bench.errors import FerBenchError
 
@@ -102,7 +103,8 @@ def _stage(cell: Cell, stage: str) -> None:
         from fer_bench.bench.fit import fit
 
         ranks.check_ranks(cell.trainer["devices"], cell.trainer["num_nodes"])
-        fit(cell)
+        with recorded(cell, stage):
+            fit(cell)
     elif stage == "score" and cell.method == LATE_FUSION:
         from fer_bench.bench.fused import score_fused
 
@@ -115,7 +117,8 @@ def _stage(cell: Cell, stage: str) -> None:
     elif stage == "score":
         from fer_bench.bench.score import score
 
-        score(cell)
+        with recorded(cell, stage):
+            score(cell)
     elif stage == "probe":
         from fer_bench.bench.probe import probe
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fer_bench.protocols import Protocol
 from fer_bench.protocols.base import names
@@ -59,19 +59,14 @@ def _as_is(batch: Any) -> Any:
     return batch
 
 
-def batches(
-    samples: Samples, sampler: DistributedSampler[Any], batch_size: int, seed: int, *, training: bool
-) -> DataLoader[Batch]:
+def batches(samples: Samples, sampler: Sampler[int], batch_size: int, seed: int) -> DataLoader[Batch]:
     """A loader whose batches depend on the sampler alone."""
-    # A last batch of one sample has no variance, and batch normalisation cannot train on it.
-    alone = training and len(sampler) % batch_size == 1 and len(sampler) > 1
     # By keyword: Lightning builds the loader again from its arguments, and only keywords tell it which is which.
     return DataLoader(
         dataset=samples,
         batch_size=batch_size,
         sampler=sampler,
         collate_fn=_as_is,
-        drop_last=alone,
         # Its own: a loader that draws from the global generator whenever it begins would shift what the method
         # draws, by how often loaders began, and that differs between a continued run and a whole one.
         generator=torch.Generator().manual_seed(seed),

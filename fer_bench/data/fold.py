@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader
 
 from fer_bench.data.batches import Samples, batches, targets
-from fer_bench.data.sampling import BalancedSampler, rarest
+from fer_bench.data.sampling import BalancedSampler, PartSampler, ShuffledSampler, rarest
 from fer_bench.expressions import EXPRESSIONS
 from fer_bench.protocols import Protocol
 from fer_bench.records import Batch, Fold, Sampling, TrainingSet
@@ -61,12 +61,12 @@ class FoldDataModule(L.LightningDataModule):
         if self.sampling == "rarest":
             ids = tuple(ids[place] for place in rarest(self._known(ids)["expression"], self.seed))
         samples = Samples(self.entry, ids, self._known(ids))
-        sampler: DistributedSampler[Any]
+        sampler: ShuffledSampler
         if self.sampling == "balanced":
-            sampler = BalancedSampler(samples.known["expression"], *self._process, seed=self.seed)
+            sampler = BalancedSampler(samples.known["expression"], self.batch_size, *self._process, seed=self.seed)
         else:
-            sampler = DistributedSampler(samples, *self._process, seed=self.seed)
-        return batches(samples, sampler, self.batch_size, self.seed, training=True)
+            sampler = ShuffledSampler(len(samples), self.batch_size, *self._process, seed=self.seed)
+        return batches(samples, sampler, self.batch_size, self.seed)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._in_order(Samples(self.entry, self.fold.val, self._known(self.fold.val)))
@@ -118,5 +118,4 @@ class FoldDataModule(L.LightningDataModule):
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
     def _in_order(self, samples: Samples) -> DataLoader[Batch]:
-        sampler: DistributedSampler[Batch] = DistributedSampler(samples, *self._process, shuffle=False)
-        return batches(samples, sampler, self.batch_size, self.seed, training=False)
+        return batches(samples, PartSampler(len(samples), *self._process), self.batch_size, self.seed)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_bench.methods.stages import Stage
+from fer_bench.nn.whole_batch import drawn, gathered
 from fer_bench.records import Batch
 
 Concordance = Literal["lin", "published"]
@@ -61,10 +62,17 @@ def concordant(predicted: Tensor, truth: Tensor, weight: float = 3.0) -> Tensor:
 
 
 def rated(batch: Batch, predicted: Tensor) -> tuple[Tensor, Tensor]:
-    """Predicted and true valence and arousal, of the samples of a batch that have been rated: (n, 2) both."""
-    truth = batch["affect"]
+    """Predicted and true valence and arousal, of the samples of a batch, in all processes, that have been rated: (n, 2)
+    both."""
+    predicted, truth = gathered(predicted), gathered(batch["affect"])
     known = truth.isfinite().all(1)
     return predicted[known], truth[known]
+
+
+def masked(vectors: Tensor, share: float) -> Tensor:
+    """Vectors (B, P) of which so large a share is set to 0, drawn anew for each."""
+    P = vectors.shape[1]
+    return vectors * (drawn(len(vectors), lambda rows: torch.rand(rows, P, device=vectors.device)) >= share)
 
 
 def train_one(stage: Stage, combined: nn.Module, affect: nn.Module | None) -> None:

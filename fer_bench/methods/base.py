@@ -10,9 +10,11 @@ from typing import Any, ClassVar
 import lightning.pytorch as L
 from numpy.typing import NDArray
 from torch import Tensor
+from torchmetrics import MeanMetric
 
 from fer_bench.methods.objectives import answers, prediction_loss, validation_metric
 from fer_bench.methods.stages import Stage
+from fer_bench.nn.whole_batch import batch_size
 from fer_bench.records import Batch, Target, Task, TrainingSet
 from fer_bench.representations.base import Representation
 
@@ -56,6 +58,8 @@ class Method(L.LightningModule, ABC):
         self.epochs, self.batch_size = sum(stage.epochs for stage in stages), stages[-1].batch_size
         name, self.val_metric = validation_metric(target)
         self.monitor = f"val/{name}" if name else ""
+        # Lightning's own mean over processes rounds the number of samples.
+        self.val_loss = MeanMetric()
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -63,7 +67,8 @@ class Method(L.LightningModule, ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
-        """Training loss of one batch, a scalar, with augmentation where the paper augments."""
+        """Training loss of one batch, a scalar, with augmentation where the paper augments; in every process that of
+        the whole batch, see `fer_bench.nn.whole_batch`."""
 
     def predict(self, x: Tensor) -> dict[str, Tensor]:
         """What is saved of inputs: `output`, the scores of `forward`, and where the method gives them the `features`
@@ -119,15 +124,17 @@ class Method(L.LightningModule, ABC):
 
     def log_loss(self, name: str, value: Tensor, batch: Batch) -> None:
         """Log a training loss, a scalar, as its mean over the epoch."""
-        size = len(batch["id"])
-        self.log(f"train/{name}", value.detach(), on_epoch=True, on_step=False, batch_size=size, sync_dist=True)
+        # It is that of the whole batch, and the same in all processes.
+        size = batch_size(len(batch["id"]))
+        self.log(f"train/{name}", value.detach(), on_epoch=True, on_step=False, batch_size=size)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         outputs, label = self(batch["input"]), batch["label"]
         self.val_metric(*answers(self.target, outputs, label))
         size = len(batch["id"])
         # The loss of the scored outputs, so that it means the same for every method.
-        self.log("val/loss", prediction_loss(self.target, outputs, label), batch_size=size, sync_dist=True)
+        self.val_loss(prediction_loss(self.target, outputs, label), size)
+        self.log("val/loss", self.val_loss, batch_size=size)
         self.log(self.monitor, self.val_metric, batch_size=size, prog_bar=True)
 
     def predict_step(self, batch: Batch, _: int) -> dict[str, Any]:

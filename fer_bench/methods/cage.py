@@ -19,6 +19,7 @@ from fer_bench.methods.stages import Stage
 from fer_bench.nn.maxvit import MaxViT, Size, load_maxvit
 from fer_bench.nn.photo_augmentation import PhotoAugmentation, Recipe
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
+from fer_bench.nn.whole_batch import gathered
 from fer_bench.records import Batch, Sampling, Target
 from fer_bench.representations.image import Image
 
@@ -115,7 +116,8 @@ class CAGE(Method):
         if self.affect is not None and self.stage.name == "affect":
             return concordant(*rated(batch, self.affect(self.dropout(found))))
         scores = self.combined(found)
-        loss = F.cross_entropy(scores[:, :8], batch["expression"], self.get_buffer("class_weights"), ignore_index=-1)
+        expression, weights = gathered(batch["expression"]), self.get_buffer("class_weights")
+        loss = F.cross_entropy(gathered(scores[:, :8]), expression, weights, ignore_index=-1)
         return loss + 5 * F.mse_loss(*rated(batch, scores[:, 8:]))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

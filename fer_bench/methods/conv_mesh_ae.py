@@ -18,6 +18,7 @@ from fer_bench.methods.base import Method
 from fer_bench.methods.stages import Stage
 from fer_bench.methods.training_faces import chunks, neutral_of
 from fer_bench.nn.mesh_operators import ChebyshevConvolution, SparseMap
+from fer_bench.nn.whole_batch import averaged
 from fer_bench.records import Batch, Target, TrainingSet
 from fer_bench.representations.vertices import Vertices
 
@@ -154,9 +155,9 @@ class ConvMeshAE(Method):
         known = [number for number, i in enumerate(batch["id"]) if i in self.neutral]
         made = self.decode(self.encode((batch["input"] - self.mean) / self.deviation))
         if not known:
-            return 0 * made.sum()
+            return averaged(0 * made.sum(), 0)
         wanted = torch.stack([self.neutral[batch["id"][number]] for number in known]).to(made)
-        return F.l1_loss(made[known], wanted)
+        return averaged(F.l1_loss(made[known], wanted), len(known))
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Nothing is chosen by it: the neutral faces of validation subjects are not known here."""

@@ -17,6 +17,7 @@ from fer_bench.methods.stages import Stage
 from fer_bench.nn.point_augmentation import drop_points, scale_points
 from fer_bench.nn.point_ops import chamfer
 from fer_bench.nn.pointnet2 import PointNet2Encoder, PointNet2Head, Size
+from fer_bench.nn.whole_batch import gathered
 from fer_bench.records import Batch, Target, TrainingSet
 from fer_bench.representations.points import Points
 
@@ -177,19 +178,20 @@ class DrFER(Method):
             return self._first_loss(x, seen, label, person, expressive, neutral)
         feature, face = self.expression(seen)
         _, plain = self.identity(seen)
-        loss = chamfer(face, expressive).mean() + chamfer(plain, neutral).mean()  # eq. 4 and 5
+        loss = gathered(chamfer(face, expressive)).mean() + gathered(chamfer(plain, neutral)).mean()  # eq. 4 and 5
         if self.triplet:
-            loss = loss + self.triplet * triplet_loss(feature, label, self.margin)  # eq. 6
+            loss = loss + self.triplet * triplet_loss(gathered(feature), gathered(label), self.margin)  # eq. 6
         if self.classify:
-            loss = loss + F.cross_entropy(self.classifier(feature), label)
+            loss = loss + F.cross_entropy(gathered(self.classifier(feature)), gathered(label))
         if self.divergence != "none":
-            loss = loss + DIVERGENCES[self.divergence](feature)
+            loss = loss + DIVERGENCES[self.divergence](gathered(feature))
         if self.stage.name == "iii":
             middle = self.mean_neutral.expand_as(x)
             for crossed in (self.identity(face)[1], self.expression(plain)[1]):
-                loss = loss + chamfer(crossed, middle).mean()  # eq. 9
+                loss = loss + gathered(chamfer(crossed, middle)).mean()  # eq. 9
             if self.fusion is not None:
-                loss = loss + self.fusion_weight * chamfer(self.fusion(face, plain), x).mean()  # eq. 3 in eq. 10
+                fused = chamfer(self.fusion(face, plain), x)
+                loss = loss + self.fusion_weight * gathered(fused).mean()  # eq. 3 in eq. 10
         return loss
 
     def _first_loss(
@@ -198,9 +200,11 @@ class DrFER(Method):
         """Eq. 1 to 3. Their networks share no weight, and Adam scales each weight's step by itself: one optimiser of
         the sum trains each as an optimiser of its own would."""
         assert self.persons is not None, "observe comes before training"
-        loss = F.cross_entropy(self(seen), label) + F.cross_entropy(self.persons(self.identity.encoder(seen)), person)
+        persons = self.persons(self.identity.encoder(seen))
+        loss = F.cross_entropy(gathered(self(seen)), gathered(label))
+        loss = loss + F.cross_entropy(gathered(persons), gathered(person))
         if self.fusion is not None:
-            loss = loss + chamfer(self.fusion(expressive, neutral), x).mean()
+            loss = loss + gathered(chamfer(self.fusion(expressive, neutral), x)).mean()
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

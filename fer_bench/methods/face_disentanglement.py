@@ -27,6 +27,7 @@ from fer_bench.methods.stages import Stage
 from fer_bench.methods.training_faces import chunks, neutral_of
 from fer_bench.nn.mesh_operators import uniform_laplacian
 from fer_bench.nn.weights import find_weights, fit_weights, read_weights, weights_label
+from fer_bench.nn.whole_batch import averaged, batch_size, gathered, gathered_list, is_shared, own
 from fer_bench.records import Batch, Target, TrainingSet
 from fer_bench.representations.vertices import Vertices
 
@@ -257,19 +258,21 @@ class FaceDisentanglement(Method):
     def _loss_of_pairs(self, x: Tensor, ids: list[str]) -> Tensor:
         """Cross-entropy of pairs of training faces, of one person or two by the toss of a coin."""
         assert self.discriminator is not None
-        same = (torch.rand(len(ids)) < 0.5) | (len(self.of_subject) == 1)
-        others = self._partners(ids, same.tolist())
-        return F.cross_entropy(self.discriminator(x, others, use_bn=True), same.long().to(x.device))
+        same = (torch.rand(batch_size(len(ids))) < 0.5) | (len(self.of_subject) == 1)
+        others = self._partners(gathered_list(ids), same.tolist())
+        return F.cross_entropy(gathered(self.discriminator(x, others, use_bn=True)), same.long().to(x.device))
 
     def _loss_of_judgements(self, x: Tensor, identities: Tensor, ids: list[str]) -> Tensor:
         """Cross-entropy of eq. 8: faces with another of their person, and with their predicted identity."""
         assert self.discriminator is not None
-        others = self._partners(ids, [True] * len(ids))
-        # Together, as the code does: batch normalisation sees both kinds.
-        order = torch.randperm(2 * len(x), device=x.device)
+        others = self._partners(gathered_list(ids), [True] * batch_size(len(ids)))
+        # Together, as the code does: batch normalisation sees both kinds. Their order says no more than which dropout a
+        # pair gets; processes that share a batch drop each its own.
+        order = torch.randperm(2 * batch_size(len(x)), device=x.device)
+        order = torch.arange(2 * len(x), device=x.device) if is_shared() else order
         label = torch.arange(2, device=x.device).flip(0).repeat_interleave(len(x))
         logits = self.discriminator(torch.cat([x, x])[order], torch.cat([others, identities])[order], self.use_bn)
-        return F.cross_entropy(logits, label[order])
+        return averaged(F.cross_entropy(logits, label[order]), len(logits))
 
     def _loss_of_faces(self, x: Tensor, made: Faces, ids: list[str]) -> Tensor:
         """Eq. 7."""
@@ -279,12 +282,6 @@ class FaceDisentanglement(Method):
         divergence = kl_divergence(made.identity_spread, made.identity_code)
         divergence = divergence + kl_divergence(made.expression_spread, made.expression_code)
         loss = loss + self.kl * max(0.0, fade) * divergence
-        known, neutral = self._neutral(ids)
-        if known:
-            loss = loss + self.neutral * F.mse_loss(identity[known], neutral)
-            if self.expression_truth:
-                expression = made.whole - made.identity
-                loss = loss + self.neutral * F.mse_loss(expression[known], x[known] - neutral)
         if self.discriminator is not None:
             passes = torch.ones(len(x), dtype=torch.long, device=x.device)
             loss = loss + self.adversarial * F.cross_entropy(self.discriminator(x, identity, self.use_bn), passes)
@@ -294,10 +291,27 @@ class FaceDisentanglement(Method):
             loss = loss + self.consistency * F.l1_loss(again, made.identity_code)
         if self.laplacian:
             loss = loss + self.laplacian * self.smoothness(identity).square().sum((1, 2)).mean() / x.shape[1]
+        loss = averaged(loss, len(x))
+        if self.neutral_faces:
+            loss = loss + self.neutral * self._loss_of_neutral(x, identity, made.whole - made.identity, ids)
         return loss
 
+    def _loss_of_neutral(self, x: Tensor, identity: Tensor, expression: Tensor, ids: list[str]) -> Tensor:
+        """Squared error of identities, and of expressions where asked, of the faces whose neutral face is known."""
+        known, neutral = self._neutral(ids)
+        if not known:
+            return averaged(0 * identity.sum(), 0)
+        loss = F.mse_loss(identity[known], neutral)
+        if self.expression_truth:
+            loss = loss + F.mse_loss(expression[known], x[known] - neutral)
+        return averaged(loss, len(known))
+
     def _partners(self, ids: list[str], same: list[bool]) -> Tensor:
-        """A training face for each, (B, V, 3): of the same person, itself not excluded, or of another."""
+        """A training face for each of this process, (B, V, 3): of the same person, itself not excluded, or of another.
+
+        Args:
+            ids: Of the whole batch, for which all are drawn.
+        """
         assert self.training_faces is not None, "observe comes before training"
         people = list(self.of_subject)
         chosen = []
@@ -308,7 +322,7 @@ class FaceDisentanglement(Method):
                 subject = people[place % len(people)]
             theirs = self.of_subject[subject]
             chosen.append(theirs[int(torch.randint(len(theirs), ()))])
-        return self.training_faces.read(chosen).to(self.radius.device) / self.radius
+        return self.training_faces.read(own(chosen)).to(self.radius.device) / self.radius
 
     def _neutral(self, ids: list[str]) -> tuple[list[int], Tensor]:
         """Which of the faces have a neutral face that training may see, and these (n, V, 3)."""

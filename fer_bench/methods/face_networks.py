@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_bench.nn.pooled import pooled
+from fer_bench.nn.whole_batch import drawn
+from fer_bench.nn.whole_batch_layers import dropped
 
 
 class Faces(NamedTuple):
@@ -105,7 +107,8 @@ def pointwise(layer: nn.Module, x: Tensor) -> Tensor:
 def draw(spread: Tensor) -> Tensor:
     """Codes (B, L) of means and log variances (B, 2, L)."""
     mean, log_variance = spread.unbind(1)
-    return mean + torch.randn_like(mean) * (log_variance / 2).exp()
+    noise = drawn(len(mean), lambda rows: torch.randn(rows, mean.shape[1], dtype=mean.dtype, device=mean.device))
+    return mean + noise * (log_variance / 2).exp()
 
 
 def kl_divergence(spread: Tensor, code: Tensor) -> Tensor:
@@ -173,7 +176,7 @@ class IdentityDiscriminator(nn.Module):
         x = F.relu(self.bn1(self.fc1(x)) if use_bn else self.fc1(x))
         x = self.fc2(x)
         if use_bn:
-            x = self.bn2(F.dropout(x, 0.5, self.training))
+            x = self.bn2(dropped(x, 0.5, self.training))
         logits: Tensor = self.fc3(F.relu(x))
         return logits
 

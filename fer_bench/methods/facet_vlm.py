@@ -20,6 +20,7 @@ from fer_bench.methods.prompts import read_prompts
 from fer_bench.methods.stages import Stage
 from fer_bench.nn.clip import INITIAL_LOG_SCALE, OPENAI, SIZES, ClipImageTower, Size, cosines, embed_texts
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
+from fer_bench.nn.whole_batch import gathered, own
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views
@@ -75,7 +76,7 @@ class FacetVLM(Method):
         freeze_epochs: At the start, the tower does not learn.
         unfrozen_blocks: How many of the tower's last blocks learn after that.
         epochs: Length of training.
-        batch_size: Samples a step and device; a text chooses among the images of its own device.
+        batch_size: Samples a step and device; a text chooses among the images of all devices.
 
     Raises:
         InvalidSuite: the images do not fit the tower, or a class has no prompt.
@@ -216,20 +217,21 @@ class FacetVLM(Method):
 
     def loss(self, batch: Batch) -> Tensor:
         """The contrastive loss, and the consistency of the views (eq. 25)."""
-        x, label = batch["input"], batch["label"]
+        x, label = batch["input"], gathered(batch["label"])
         if self.conditioning == "true_label":
             # A prompt for each sample, as the paper draws them.
             texts = self.draw_texts(label.tolist())  # (B, d)
-            final, views = self.embed(x, texts[:, None])
-            similarity = self.scale() * cosines(final[:, 0], texts)  # (B, B), eq. 8
+            final, views = self.embed(x, own(texts)[:, None])
+            similarity = self.scale() * cosines(gathered(final[:, 0]), texts)  # (B, B), eq. 8
             contrast = info_nce(similarity, label, label, self.targets)
         else:
             scores, views = self.scores(x, self.draw_texts(range(len(self.prompts))))
+            scores = gathered(scores)
             contrast = prediction_loss(self.target, scores, label)
             if self.target.task == "classification":
                 # Among the classes' texts no two are the same; among the images of a batch some share a text.
                 contrast = (contrast + text_to_image(scores[:, label], label, label, self.targets)) / 2
-        return contrast + self.consistency * view_consistency(views, self.norm)
+        return contrast + self.consistency * view_consistency(gathered(views), self.norm)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         head = [(name, p) for name, p in self.named_parameters() if not name.startswith("tower.")]

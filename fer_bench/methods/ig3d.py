@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from fer_bench.errors import InvalidSuite
 from fer_bench.geometry.crops import Alignment
-from fer_bench.methods.affect_losses import Concordance, concordant, rated, shaken
+from fer_bench.methods.affect_losses import Concordance, concordant, masked, rated, shaken
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import cyclic
 from fer_bench.methods.stages import Stage
@@ -20,6 +20,7 @@ from fer_bench.nn.ddamfn import FEATURES, DDAMFNetwork, load_ddamfn, spread_of_h
 from fer_bench.nn.maxvit import MaxViT, Size, load_maxvit
 from fer_bench.nn.photo_augmentation import PhotoAugmentation, Recipe
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
+from fer_bench.nn.whole_batch import averaged, gathered
 from fer_bench.records import Batch, Sampling, Target
 from fer_bench.representations.photo_morphable import PhotoMorphable
 
@@ -133,7 +134,8 @@ class Ig3D(Method):
         outputs = self.classifier(both)
         if self.target.task == "valence_arousal":
             return concordant(*rated(batch, outputs))
-        loss = F.cross_entropy(outputs[:, :-2], batch["label"]) + self.together * spread_of_heads(maps)
+        loss = F.cross_entropy(gathered(outputs[:, :-2]), gathered(batch["label"]))
+        loss = loss + self.together * averaged(spread_of_heads(maps), len(outputs))
         return loss + shaken(*rated(batch, outputs[:, -2:]), self.concordance)
 
     def _both(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -141,7 +143,7 @@ class Ig3D(Method):
         photos, vectors = self.seen.unpack(x)
         pixels = self.augmentation(photos)
         if self.masking and self.training:
-            vectors = vectors * (torch.rand_like(vectors) >= self.masking)
+            vectors = masked(vectors, self.masking)
         maps: list[Tensor] = []
         if isinstance(self.image, DDAMFNetwork):
             found, maps = self.image.features_of(pixels)

@@ -19,6 +19,7 @@ from fer_bench.methods.objectives import cosine_with_warmup, decayed
 from fer_bench.methods.stages import Stage
 from fer_bench.nn.vit import IMAGENET, MEAN, STD, Size, deit, load_deit
 from fer_bench.nn.weights import find_weights, holds, read_weights, weights_label
+from fer_bench.nn.whole_batch import gathered
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views
@@ -196,7 +197,7 @@ class MiT(Method):
         "We update the existing value" says no more than that there is an existing value. The code begins every epoch
         with 1/3, which would have no effect if a batch were weighted by its own losses.
         """
-        logits, label = self.view_logits(batch["input"]), batch["label"]  # (B, V, C)
+        logits, label = gathered(self.view_logits(batch["input"])), gathered(batch["label"])  # (B, V, C), (B,)
         if self.mixture == "independent":
             return sum(
                 (F.cross_entropy(view, label) for view in logits.unbind(1)), torch.zeros((), device=label.device)
@@ -257,9 +258,6 @@ def averaged(networks: nn.ModuleList, decay: float) -> AveragedModel:
 def weigh(logits: Tensor, label: Tensor, sign: Literal[1, -1]) -> Tensor:
     """View weights of eq. 9: softmax over the views of their mean cross-entropy, times the sign.
 
-    Under several processes the losses are averaged first, for ranks with different weights would train by different
-    losses.
-
     Args:
         logits: Of each view (B, V, C), without gradient.
         label: Class indices (B,).
@@ -270,7 +268,4 @@ def weigh(logits: Tensor, label: Tensor, sign: Literal[1, -1]) -> Tensor:
     """
     B, V, _ = logits.shape
     per_view = F.cross_entropy(logits.flatten(0, 1), label.repeat_interleave(V), reduction="none").view(B, V).mean(0)
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.all_reduce(per_view)
-        per_view /= torch.distributed.get_world_size()
     return torch.softmax(sign * per_view, 0)

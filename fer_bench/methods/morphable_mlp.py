@@ -11,10 +11,11 @@ from torch.nn import functional as F
 
 from fer_bench.errors import InvalidSuite
 from fer_bench.expressions import EXPRESSIONS
-from fer_bench.methods.affect_losses import Concordance, concordant, rated, shaken, train_one
+from fer_bench.methods.affect_losses import Concordance, concordant, masked, rated, shaken, train_one
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import cyclic
 from fer_bench.methods.stages import Stage
+from fer_bench.nn.whole_batch import gathered
 from fer_bench.records import Batch, Sampling, Target
 from fer_bench.representations.morphable import Morphable
 
@@ -103,14 +104,14 @@ class MorphableMLP(Method):
     def loss(self, batch: Batch) -> Tensor:
         x = batch["input"]
         if self.masking and self.training:
-            x = x * (torch.rand_like(x) >= self.masking)
+            x = masked(x, self.masking)
         if self.stage.name == "affect" and self.affect is not None:
             return concordant(*rated(batch, self.affect(self.trunk(x))))
         scores = self.combined(self.trunk(x))
         label, classes = batch["expression"], len(EXPRESSIONS)
         if self.target.task == "classification":
             label, classes = batch["label"], len(self.target.outputs)
-        loss = F.cross_entropy(scores[:, :classes], label, ignore_index=-1)
+        loss = F.cross_entropy(gathered(scores[:, :classes]), gathered(label), ignore_index=-1)
         return loss + shaken(*rated(batch, scores[:, VALENCE_AROUSAL]), self.concordance)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

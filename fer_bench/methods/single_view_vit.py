@@ -13,6 +13,7 @@ from fer_bench.methods.objectives import prediction_loss
 from fer_bench.methods.stages import Stage
 from fer_bench.nn.clip import OPENAI, SIZES, ClipImageTower, Size
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
+from fer_bench.nn.whole_batch import gathered
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views
@@ -95,7 +96,7 @@ class SingleViewViT(Method):
         return logits
 
     def loss(self, batch: Batch) -> Tensor:
-        return prediction_loss(self.target, self(batch["input"]), batch["label"])
+        return prediction_loss(self.target, gathered(self(batch["input"])), gathered(batch["label"]))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return clip_tuning.tune(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from fer_bench.nn.vit import MEAN, STD
+from fer_bench.nn.whole_batch import drawn
 
 Recipe = Literal["none", "ddamfn-affectnet", "ddamfn-rafdb", "cage"]
 RECIPES: tuple[str, ...] = get_args(Recipe)
@@ -24,17 +25,26 @@ class PhotoAugmentation(nn.Module):
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
+        self.varies = recipe != "none"
         self.before, self.after = _steps(recipe)
 
     def forward(self, x: Tensor) -> Tensor:
         pixels = x.float() / 255
-        if self.training:
-            pixels = torch.stack([self.before(image) for image in pixels])
-        mean, std = (pixels.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
-        pixels = (pixels - mean) / std
-        if self.training:
-            pixels = torch.stack([self.after(image) for image in pixels])
-        return pixels
+        if not (self.training and self.varies):
+            return _normalised(pixels)
+        # A seed for each, so that what it draws does not depend on how many others this process varies.
+        seeds = drawn(len(x), lambda rows: torch.randint(2**62, (rows,)))
+        varied = []
+        with torch.random.fork_rng(devices=[]):
+            for image, seed in zip(pixels, seeds.tolist(), strict=True):
+                torch.default_generator.manual_seed(seed)
+                varied.append(self.after(_normalised(self.before(image))))
+        return torch.stack(varied)
+
+
+def _normalised(pixels: Tensor) -> Tensor:
+    mean, std = (pixels.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    return (pixels - mean) / std
 
 
 def _steps(recipe: Recipe) -> tuple[nn.Module, nn.Module]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fer_bench.nn.whole_batch import drawn
+
 
 def drop_points(xyz: Tensor, maximum: float) -> Tensor:
     """Replace a random part of each cloud by its point 0, so that the number of points stays.
@@ -17,12 +19,13 @@ def drop_points(xyz: Tensor, maximum: float) -> Tensor:
         xyz: Clouds (B, N, 3).
         maximum: Each cloud loses a share drawn uniformly from [0, maximum] of its points, in expectation.
     """
-    share = maximum * torch.rand(len(xyz), 1, device=xyz.device)
-    dropped = torch.rand(xyz.shape[:2], device=xyz.device) < share  # (B, N)
+    B, N, _ = xyz.shape
+    share = maximum * drawn(B, lambda rows: torch.rand(rows, 1, device=xyz.device))
+    dropped = drawn(B, lambda rows: torch.rand(rows, N, device=xyz.device)) < share  # (B, N)
     return torch.where(dropped[..., None], xyz[:, :1], xyz)
 
 
 def scale_points(xyz: Tensor, low: float, high: float) -> Tensor:
     """Multiply each cloud (B, N, 3) by one factor drawn uniformly from [low, high]."""
-    factor = torch.empty(len(xyz), 1, 1, device=xyz.device).uniform_(low, high)
+    factor = drawn(len(xyz), lambda rows: torch.empty(rows, 1, 1, device=xyz.device).uniform_(low, high))
     return xyz * factor

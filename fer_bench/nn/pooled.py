@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fer_bench.nn import whole_batch
+from fer_bench.nn.whole_batch_layers import mean_of_all, remember
+
 
 def pooled(x: Tensor, layer: nn.Conv1d, norm: nn.BatchNorm1d | None = None) -> Tensor:
     """PointNet's last layer and its maximum: `norm(layer(x))`, and of that the largest over points.
@@ -37,26 +40,18 @@ def pooled(x: Tensor, layer: nn.Conv1d, norm: nn.BatchNorm1d | None = None) -> T
     if norm is None:
         return y
     if norm.training:
-        mean, variance = _moments(x.flatten(0, 1), weight, bias)
-        _remember(norm, mean.detach(), variance.detach(), x.shape[0] * x.shape[1])
+        mean, variance, count = _moments(x.flatten(0, 1), weight, bias)
+        remember(norm, mean.detach(), variance.detach(), count)
     else:
         assert norm.running_mean is not None and norm.running_var is not None
         mean, variance = norm.running_mean, norm.running_var
     return (y - mean) * (variance + norm.eps).rsqrt() * norm.weight + norm.bias
 
 
-def _moments(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance (C,) of the layer's outputs, of inputs (N, K)."""
-    middle = x.mean(0)
+def _moments(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor | int]:
+    """Mean and variance (C,) of the layer's outputs, of inputs (N, K) and those of other processes, and how many."""
+    middle, count = mean_of_all(x) if whole_batch.is_shared() else (x.mean(0), len(x))
     # No gradient through the middle: that of the covariance vanishes there, since the centred inputs add up to 0.
     centred = x - middle.detach()
-    covariance = centred.T @ centred / len(x)
-    return weight @ middle + bias, ((weight @ covariance) * weight).sum(1)
-
-
-def _remember(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int) -> None:
-    assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
-    assert norm.momentum is not None, "a running mean with a momentum"
-    norm.running_mean.lerp_(mean, norm.momentum)
-    norm.running_var.lerp_(variance * count / max(1, count - 1), norm.momentum)
-    norm.num_batches_tracked += 1
+    covariance = whole_batch.summed(centred.T @ centred) / count
+    return weight @ middle + bias, ((weight @ covariance) * weight).sum(1), count

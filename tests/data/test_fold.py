@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -74,6 +76,28 @@ def test_tested_samples_come_with_nothing() -> None:
         for _, known in samples(module(protocol).predict_dataloader()):
             assert set(known) == {"input", "label"}
             assert (known["label"] == -1) if protocol == "affectnet8@1" else known["label"].isnan().all()
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("size", [4, 7])
+def test_processes_predict_every_sample_once_and_train_the_batches_of_one(processes: int, size: int) -> None:
+    def loaded(rank: int, of: int, batch_size: int) -> tuple[list[list[str]], ...]:
+        data = module("affectnet8@1", batch_size)
+        # Neither is a multiple of anything.
+        data.fold = replace(data.fold, val=data.fold.val[:19], test=data.fold.test[:29], train=data.fold.train[:101])
+        data.trainer = SimpleNamespace(world_size=of, global_rank=rank)  # type: ignore[assignment]
+        loaders = data.train_dataloader(), data.val_dataloader(), data.predict_dataloader()
+        return tuple([batch["id"] for batch in loader] for loader in loaders)
+
+    ranks = [loaded(rank, processes, size) for rank in range(processes)]
+    train, val, test = loaded(0, 1, processes * size)
+    for number, asked in ((1, val), (2, test)):
+        together = [i for rank in ranks for batch in rank[number] for i in batch]
+        assert sorted(together) == sorted(i for batch in asked for i in batch)
+        assert len(set(together)) == len(together) == (19, 29)[number - 1]
+    assert {len(rank[0]) for rank in ranks} == {len(train)}
+    for number, batch in enumerate(train):
+        assert [rank[0][number] for rank in ranks] == [batch[rank::processes] for rank in range(processes)]
 
 
 def test_what_nobody_rated_is_told_so() -> None:

@@ -8,14 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_bench.data.sampling import BalancedSampler, rarest
+from fer_bench.data.sampling import BalancedSampler, PartSampler, ShuffledSampler, rarest
 from fer_bench.errors import ProtocolError
 
 CLASSES = torch.tensor([0] * 900 + [1] * 90 + [3] * 9 + [-1] * 100)
 
 
 def drawn(replicas: int = 1, rank: int = 0, epoch: int = 0, seed: int = 0) -> list[int]:
-    sampler = BalancedSampler(CLASSES, replicas, rank, seed=seed)
+    sampler = BalancedSampler(CLASSES, 7, replicas, rank, seed=seed)
     sampler.set_epoch(epoch)
     return list(sampler)
 
@@ -35,12 +35,61 @@ def test_an_epoch_depends_on_seed_and_number_alone() -> None:
     assert drawn(seed=1) != drawn(seed=0)
 
 
-@pytest.mark.parametrize("replicas", [2, 3])
-def test_processes_draw_together_what_one_would(replicas: int) -> None:
-    parts = [drawn(replicas, rank) for rank in range(replicas)]
-    assert len({len(part) for part in parts}) == 1
-    together = [part[place] for place in range(len(parts[0])) for part in parts]
-    assert together[: len(CLASSES)] == drawn()[: len(together)]
+def in_batches(count: int, size: int, replicas: int, epoch: int = 0, classes: torch.Tensor | None = None) -> list[list]:
+    """Of each process, what its batches hold."""
+    found = []
+    for rank in range(replicas):
+        each = (size, replicas, rank)
+        sampler = ShuffledSampler(count, *each, seed=1) if classes is None else BalancedSampler(classes, *each, seed=1)
+        sampler.set_epoch(epoch)
+        numbers = list(sampler)
+        assert len(numbers) == len(sampler)
+        found.append([numbers[start : start + size] for start in range(0, len(numbers), size)])
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    count=st.integers(1, 60),
+    size=st.integers(1, 7),
+    replicas=st.integers(1, 4),
+    epoch=st.integers(0, 3),
+    balanced=st.booleans(),
+)
+def test_processes_have_together_the_batches_of_one(
+    count: int, size: int, replicas: int, epoch: int, balanced: bool
+) -> None:
+    classes = torch.arange(count) % 3 if balanced else None
+    (alone,) = in_batches(count, size * replicas, 1, epoch, classes)
+    ranks = in_batches(count, size, replicas, epoch, classes)
+    assert {len(batches) for batches in ranks} == {len(alone)}
+    for number, batch in enumerate(alone):
+        parts = [batches[number] for batches in ranks]
+        if len(batch) >= replicas:
+            assert parts == [batch[rank::replicas] for rank in range(replicas)]
+        else:  # filled up with its own
+            assert all(len(part) == 1 for part in parts)
+            assert {part[0] for part in parts} == set(batch)
+    if not balanced:
+        left_out = count - len({sample for batch in alone for sample in batch})
+        assert left_out == (count % (size * replicas) == 1 and count > 1)
+
+
+@settings(max_examples=100, deadline=None)
+@given(count=st.integers(1, 40), replicas=st.integers(1, 5))
+def test_processes_predict_each_sample_once(count: int, replicas: int) -> None:
+    parts = [list(PartSampler(count, replicas, rank)) for rank in range(replicas)]
+    assert all(len(PartSampler(count, replicas, rank)) == len(part) > 0 for rank, part in enumerate(parts))
+    if count >= replicas:
+        assert sorted(sample for part in parts for sample in part) == list(range(count))
+    else:
+        assert parts == [list(range(count))] * replicas
+
+
+def test_an_order_depends_on_seed_and_epoch() -> None:
+    orders = [in_batches(30, 30, 1, epoch)[0][0] for epoch in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[2]) == list(range(30))
 
 
 @settings(max_examples=50, deadline=None)
@@ -64,6 +113,6 @@ def test_another_seed_draws_others() -> None:
 
 def test_without_classes_there_is_nothing_to_balance() -> None:
     with pytest.raises(ProtocolError, match="no training sample has an expression"):
-        BalancedSampler(torch.tensor([-1, -1]), 1, 0, seed=0)
+        BalancedSampler(torch.tensor([-1, -1]), 2, seed=0)
     with pytest.raises(ProtocolError, match="no training sample has an expression"):
         rarest(np.array([-1]), 0)

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from fer_bench.errors import InvalidFile, InvalidSuite
 from fer_bench.expressions import BASIC_SIX
 from fer_bench.methods.mit import MiT, mix, weigh
+from fer_bench.nn import whole_batch
 from fer_bench.nn.vit import Size, deit
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
@@ -425,25 +426,27 @@ def test_a_trainer_resets_logs_and_saves(tmp_path: Path) -> None:
     assert saved.tolist() != pytest.approx([1 / 3] * 3)
 
 
-def weigh_half(rank: int, store: str, results: Any) -> None:
+def weights_of_half(rank: int, store: str, results: Any) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    logits, label = eight_samples()
-    half = slice(4 * rank, 4 * rank + 4)
-    results.put(weigh(logits[half], label[half], 1).tolist())
+    batch = make_batch(7)
+    whole_batch.begin(4 - rank)
+    results.put(weights_after({"id": batch["id"][rank::2], **{k: batch[k][rank::2] for k in ("input", "label")}}))
     torch.distributed.destroy_process_group()
 
 
-def eight_samples() -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(8, 3, 4, generator=generator), torch.randint(0, 4, (8,), generator=generator)
+def weights_after(batch: Batch) -> list[float]:
+    method = nano()
+    method.loss(batch)
+    return method.view_weights.tolist()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks, for importing everything anew takes long")
 def test_two_ranks_have_the_weights_of_one(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     results = context.Queue()
-    ranks = [context.Process(target=weigh_half, args=(rank, str(tmp_path / "store"), results)) for rank in range(2)]
+    arguments = (str(tmp_path / "store"), results)
+    ranks = [context.Process(target=weights_of_half, args=(rank, *arguments)) for rank in range(2)]
     for process in ranks:
         process.start()
     try:
@@ -453,4 +456,5 @@ def test_two_ranks_have_the_weights_of_one(tmp_path: Path) -> None:
             process.join(10)
             process.kill()
     assert first == second
-    assert first == pytest.approx(weigh(*eight_samples(), 1).tolist(), rel=1e-5)
+    assert first == pytest.approx(weights_after(make_batch(7)), rel=1e-5)
+    assert max(first) - min(first) > 1e-3
