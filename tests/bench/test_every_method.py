@@ -138,11 +138,9 @@ def test_two_processes_train_a_cell_as_one(every: Bench, name: str, task: str) -
     from tests.bench.test_together import train
 
     exact = not isinstance(build(name, task).representations[0], PhotoMorphable)  # float32 numbers among its bytes
-    expected, weights = train(cell_of(every, name, task, 8), exact, SIZES)
+    expected = train(cell_of(every, name, task, 8), exact, SIZES)
     every.runs = every.runs.with_name("together")
-    curves, found = train(cell_of(every, name, task, 4, devices=2), exact, SIZES)
+    curves = train(cell_of(every, name, task, 4, devices=2), exact, SIZES)
     columns = [column for column in expected if column.startswith(("train/", "val/"))]
     assert "train/loss" in columns and len(expected) == 2
     pd.testing.assert_frame_equal(curves[columns], expected[columns], rtol=1e-7 if exact else 1e-3)
-    apart = sum(float((found[key].double() - value.double()).square().sum()) for key, value in weights.items()) ** 0.5
-    assert apart < (1e-6 if exact else 1e-2) * sum(float(v.double().square().sum()) for v in weights.values()) ** 0.5

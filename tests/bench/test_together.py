@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
-import torch
 
 from fer_bench.bench import worker
 from fer_bench.bench.cell import Cell
@@ -53,8 +52,8 @@ raise SystemExit(worker.work(Cell.read(Path(folder)), "fit", 1))
 SIZES = {"train": 95, "val": 11}
 
 
-def train(cell: Cell, exact: bool, sizes: dict[str, int] = SIZES) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
-    """What a cell logged in training, by epoch, and the weights that it ended with."""
+def train(cell: Cell, exact: bool, sizes: dict[str, int] = SIZES) -> pd.DataFrame:
+    """What a cell logged in training, by epoch."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -66,11 +65,11 @@ def train(cell: Cell, exact: bool, sizes: dict[str, int] = SIZES) -> tuple[pd.Da
         ranks.append(fork_server(*PRELOAD).Process(target=exec, args=(_RANK, given)))
         ranks[-1].start()
     for process in ranks:
-        process.join(300)
+        process.join(1800)
         process.kill()
         process.join()
     assert [process.exitcode for process in ranks] == [0] * cell.processes, cell.status()
-    return training_log(cell), torch.load(cell.checkpoints / "last.ckpt", weights_only=True)["state_dict"]
+    return training_log(cell)
 
 
 @pytest.mark.parametrize(
@@ -84,18 +83,19 @@ def train(cell: Cell, exact: bool, sizes: dict[str, int] = SIZES) -> tuple[pd.Da
 def test_processes_train_as_one(bench: Bench, entry: str, processes: int, batch_size: int, exact: bool) -> None:
     only = (f"entry={entry}", "fold=0")
     (alone,) = bench.ready("epochs=2", f"batch_size={processes * batch_size}", only=only)
-    expected, weights = train(alone, exact)
+    expected = train(alone, exact)
     bench.runs = bench.runs.with_name("together")
     (cell,) = bench.ready("epochs=2", f"batch_size={batch_size}", f"trainer.devices={processes}", only=only)
-    curves, found = train(cell, exact)
+    curves = train(cell, exact)
     last = 95 % (processes * batch_size)
     assert last > processes and last % processes, "the last batch is uneven"
     columns = ["train/loss", "val/loss", "val/accuracy"]
     assert expected["train/loss"].nunique() == 2
     tolerance = 1e-9 if exact else 1e-5
     pd.testing.assert_frame_equal(curves[columns], expected[columns], rtol=tolerance, atol=0)
-    for name, value in weights.items():
-        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-9 if exact else 1e-4, msg=name)
-    assert worker.work(cell, "score", 1) == 0
-    predicted = pd.read_parquet(cell.folder / "predictions.parquet")
+    # The networks do the same, though not all of their weights are: a bias before a normalisation has no effect, and a
+    # gradient of rounding errors, which Adam scales up.
+    assert worker.work(alone, "score", 1) == worker.work(cell, "score", 1) == 0
+    predicted, wanted = (pd.read_parquet(c.folder / "predictions.parquet") for c in (cell, alone))
+    pd.testing.assert_frame_equal(predicted, wanted, atol=1e-4)
     assert predicted["id"].is_unique and len(predicted) == 12
