@@ -136,6 +136,7 @@ def test_what_cannot_be_repeated_is_told_in_a_sentence(bench: Bench, done: Cell,
     assert "is failed, and only what is done can be repeated" in refused()
 
 
+@pytest.mark.slow
 def test_data_that_have_changed_are_told(
     bench: Bench, make_bu3dfe: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,10 +81,13 @@ def run_cells(console: Console, plan: Plan, suite: Path, profile: Profile, optio
 
 def free(console: Console, cells: list[Cell], suite: Path) -> list[Cell]:
     """Cells that Slurm does not have: nobody else may begin those that it has."""
-    found, _ = launch.places(suite)
+    found, old = launch.places(suite)
     left = [cell for cell in cells if not (launch.key(cell) in found and found[launch.key(cell)].live)]
     if len(left) < len(cells):
-        console.print(f"{len(cells) - len(left)} cells are queued or running in Slurm, and left to it", highlight=False)
+        told = f"{len(cells) - len(left)} cells are queued or running in Slurm, and left to it."
+        if old:
+            told += f" {old} Where they are known to be over, delete {launch.submissions(suite).folder}."
+        console.print(told, highlight=False, soft_wrap=True)
     return left
 
 

@@ -146,7 +146,9 @@ def read_profile(path: Path) -> Profile:
     remedy = f"A profile may say {', '.join(Profile.model_fields)}."
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_ProfileLoader)  # noqa: S506 - a SafeLoader
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise InvalidFile(path, f"cannot be read ({error.strerror})", "Name a profile that is there.") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidFile(path, f"is not readable YAML ({' '.join(str(error).split())})", remedy) from None
     if not isinstance(content, dict):
         raise InvalidFile(path, "is not a profile, which maps keys to values", remedy)

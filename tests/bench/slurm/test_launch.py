@@ -165,13 +165,16 @@ def test_following_ends_with_the_tasks(bench: Bench, cluster: FakeCluster, capsy
 
 
 def test_where_slurm_cannot_be_asked_status_tells_what_was_seen(
-    bench: Bench, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench.run(launcher="slurm", detach=True, jobs=None)
     monkeypatch.setattr(queue, "available", lambda: False)
     shown = bench.status().splitlines()
     assert shown[0] == "mine: 4 queued"
     assert shown[-1] == "Slurm cannot be asked on this machine: tasks are as they were seen last."
+    capsys.readouterr()
+    bench.run()
+    assert f"Where they are known to be over, delete {bench.runs / 'mine' / 'slurm'}." in capsys.readouterr().out
 
 
 def test_several_nodes_take_slurm(bench: Bench) -> None:
