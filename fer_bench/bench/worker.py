@@ -64,7 +64,7 @@ def work(cell: Cell, stage: str, threads: int) -> int:
     try:
         with cell.lock().acquire(timeout=PATIENCE):
             status = cell.status()
-            trained = stage == "fit" and status.stage == "score" and cell.begun
+            trained = stage == "fit" and status.stage == "score" and (cell.checkpoints / "best.ckpt").exists()
             if trained or (status.state == "done" and stage in ("fit", "score")):
                 return 0  # by an earlier attempt, or by another run since this one was asked to
             cell.report("running", stage=stage, message="")

@@ -200,6 +200,7 @@ def test_every_attempt_is_in_the_manifest(done: Cell, monkeypatch: pytest.Monkey
     path = done.folder / "manifest.json"
     change(path, lambda m: m["runs"][0].update(threads=7))
     monkeypatch.setattr("fer_bench.bench.score.score", lambda _: 1 / 0)
+    done.report("interrupted")
     assert worker.work(done, "score", 1) == worker.FAILED
     runs = read_json(path)["runs"]
     assert [(run["stage"], run["completed"]) for run in runs] == [("fit", True), ("score", True), ("score", False)]

@@ -141,6 +141,7 @@ def test_a_fit_killed_between_stages_begins_where_the_last_one_ended(staged: Ben
     expected = weights(cell.checkpoints / "last.ckpt")
     for name in ("last.ckpt", "best.ckpt"):
         (cell.checkpoints / name).unlink()
+    cell.report("interrupted", stage="fit")
     staged.fit_and_score(cell)
     for key, value in weights(cell.checkpoints / "last.ckpt").items():
         assert torch.equal(value, expected[key]), key
