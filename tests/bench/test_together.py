@@ -29,7 +29,7 @@ import torch
 from fer_bench.bench import fit, worker
 from fer_bench.bench.cell import Cell
 from fer_bench.data.batches import Samples
-plain, fetch = fit.open_fold, Samples.__getitems__
+plain, build, fetch = fit.open_fold, fit.build, Samples.__getitems__
 def uneven(cell, batch_size):
     data = plain(cell, batch_size)
     # From all over the fold, so that there is more than one person, and more than one expression.
@@ -40,8 +40,14 @@ def uneven(cell, batch_size):
 def exactly(self, positions):
     batch = fetch(self, positions)
     return {**batch, "input": batch["input"].double() if batch["input"].is_floating_point() else batch["input"]}
+def built(cell):
+    data, method = build(cell)
+    observe = method.observe
+    method.observe = lambda training: (observe(training), method.double())
+    return data, method
 fit.open_fold = uneven
 if exact:
+    fit.build = built
     torch.set_default_dtype(torch.float64)
     torch.Tensor.float = torch.Tensor.double
     Samples.__getitems__ = exactly
