@@ -48,7 +48,7 @@ test-all: install ## Run all tests, the slow and machine-bound ones too
 
 test-slurm: install ## Start a Slurm of two nodes here (as root, with Debian's slurm-wlm and munge), and run the tests on it
 	@folder=$$(mktemp -d) && trap 'tests/slurm/cluster stop "$$folder"; rm -rf "$$folder"' EXIT && \
-		eval "$$(tests/slurm/cluster start "$$folder")" && $(BIN)/python -m pytest tests/slurm
+		started=$$(tests/slurm/cluster start "$$folder") && eval "$$started" && $(BIN)/python -m pytest tests/slurm
 
 lint: install ## Check style and types
 	$(BIN)/ruff check fer_bench tests benchmarks
