@@ -150,6 +150,7 @@ def test_two_nodes_train_one_cell(place: Place) -> None:
     # The same two processes, under a name by which Lightning would take each for the only one.
     command = [sys.executable, "-m", "fer_bench.bench.worker", str(cell.folder), "fit", "1"]
     (cell.folder / "checkpoints" / "last.ckpt").unlink()
+    cell.report("interrupted", stage="fit")
     done = subprocess.run(
         ["srun", "--job-name=bash", "--nodes=2", "--ntasks-per-node=1", *command],
         capture_output=True,
