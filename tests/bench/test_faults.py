@@ -86,7 +86,7 @@ def test_each_fault_ends_one_cell_and_all_can_be_mended(sweep: Sweep) -> None:
     lines += ["  good: {method: trial}\n", "  memory: {method: trial, fault: memory}\n"]
     lines += ["  always: {method: trial, fault: memory, largest: 1}\n"]
     sweep.write("".join(lines))
-    code, told = sweep.run("--time-limit", "0.25")
+    code, told = sweep.run("--time-limit", "0.5")
     assert code == 1, told
     assert sweep.states() == {
         "raise fold00": "failed",
@@ -99,7 +99,7 @@ def test_each_fault_ends_one_cell_and_all_can_be_mended(sweep: Sweep) -> None:
     }
     messages = {name: cell.status().message for name, cell in sweep.cells().items()}
     assert messages["raise fold00"] == "fit: RuntimeError: as asked"
-    assert messages["hang fold00"] == "past its limit of 15 s in fit, epoch 1 of 2"
+    assert messages["hang fold00"] == "past its limit of 30 s in fit, epoch 1 of 2"
     assert messages["segfault fold00"] == "fit ended with signal 11"
     assert messages["kill fold00"] == "killed by a person or a program during fit; run again to continue"
     assert "out of memory in fit" in messages["always fold00"]
