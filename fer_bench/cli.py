@@ -218,6 +218,33 @@ def leaderboard(
 
 
 @app.command()
+def pack(
+    suite: SuiteName,
+    settings: Set = None,
+    runs: Runs = RUNS,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write SUITE.zip to.")] = Path("leaderboards/results"),
+) -> None:
+    """Put a suite's finished cells into one file: settings, results, predictions and logs, no checkpoints.
+
+    Whoever has it makes every table of them again, with `fer-bench unpack` and then `fer-bench leaderboard`.
+    """
+    from fer_bench.bench import archive_commands
+
+    archive_commands.pack(suite, settings or [], runs, out)
+
+
+@app.command()
+def unpack(
+    archive: Annotated[Path, typer.Argument(metavar="FILE", help="A file of `fer-bench pack`.")],
+    runs: Runs = RUNS,
+) -> None:
+    """Put packed cells below the folder of runs; cells that are there are left alone."""
+    from fer_bench.bench import archive_commands
+
+    archive_commands.unpack(archive, runs)
+
+
+@app.command()
 def paper(
     name: Annotated[str, typer.Argument(metavar="PAPER", help="A paper's id (fer-bench list papers).")],
     table: Annotated[

@@ -1,0 +1,104 @@
+"""Finished cells of a suite in one file, from which its tables can be made again without training anything.
+
+A zip file of the cells' settings, states, results, predictions and logs, below the paths that they have below the
+folder of runs; no checkpoints, and nothing that tells where on a machine the data were. The same cells give the same
+bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from fer_bench.bench.cell import Cell
+from fer_bench.bench.saved import PROVENANCE
+from fer_bench.bench.suite import Suite
+from fer_bench.errors import InvalidFile
+from fer_bench.records import atomic_write
+
+_KEPT = ("status.json", "result.json", "manifest.json", "predictions.parquet", "items.parquet")
+_FOLDERS = ("csv/**/metrics.csv", "stress/*.parquet")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9@._+=-]*"
+_MEMBER = re.compile(rf"(?P<cell>({_NAME}/){{3,6}}fold\d\d+/seed\d+)/(?P<file>({_NAME}/){{0,3}}{_NAME})")
+_LARGEST = 2**30  # bytes of all that a file may unpack to
+_REMEDY = "Make it again with `fer-bench pack`."
+
+
+def pack(name: str, suite: Suite, runs: Path, path: Path) -> int:
+    """Write the finished cells that a suite asks for; returns how many there are. Nothing is written where none is.
+
+    Cells of somebody else's predictions are left out, and what is fused from them: these are not ours to hand on.
+
+    Args:
+        name: Of the suite, and its folder below `runs`.
+        path: The zip file.
+    """
+    folders = [
+        runs / name / protocol / entry / f"fold{fold:02d}" / f"seed{seed}"
+        for protocol, entry, fold, seed in sorted(suite.identities())
+    ]
+    found = {folder: Cell.read(folder) for folder in folders if (folder / "result.json").exists()}
+    cells = {folder: cell for folder, cell in found.items() if cell.provenance != PROVENANCE}
+    if not cells:
+        return 0
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for folder, cell in cells.items():
+            for member, content in _contents(cell):
+                # Not the time of the file, which says nothing: equal cells are to give equal bytes.
+                info = zipfile.ZipInfo(f"{folder.relative_to(runs).as_posix()}/{member}", (1980, 1, 1, 0, 0, 0))
+                info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+                archive.writestr(info, content)
+    return len(cells)
+
+
+def unpack(path: Path, runs: Path) -> int:
+    """Write what `pack` packed below `runs`; returns how many cells. Cells that are there are left alone.
+
+    Raises:
+        InvalidFile: it is no such file, or damaged; nothing of it is written then.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            parts = [_MEMBER.fullmatch(member.filename) for member in members]
+            if odd := next((m.filename for m, part in zip(members, parts, strict=True) if part is None), None):
+                raise InvalidFile(path, f"holds {odd!r}, which is no part of a cell", _REMEDY)
+            if sum(member.file_size for member in members) > _LARGEST:
+                raise InvalidFile(path, "unpacks to more than 1 GiB", _REMEDY)
+            if archive.testzip() is not None:
+                raise InvalidFile(path, f"is damaged at {archive.testzip()}", _REMEDY)
+            cells: dict[Path, dict[str, zipfile.ZipInfo]] = {}
+            for member, part in zip(members, parts, strict=True):
+                if part is not None:
+                    cells.setdefault(runs / part["cell"], {})[part["file"]] = member
+            new = {folder: files for folder, files in cells.items() if not folder.exists()}
+            for folder, files in new.items():
+                begun = folder.with_name(f".{folder.name}.unpacking")
+                shutil.rmtree(begun, ignore_errors=True)
+                for name, member in files.items():
+                    (begun / name).parent.mkdir(parents=True, exist_ok=True)
+                    (begun / name).write_bytes(archive.read(member))
+                begun.replace(folder)
+            return len(new)
+    except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
+        raise InvalidFile(path, f"cannot be unpacked ({error})", _REMEDY) from None
+
+
+def _contents(cell: Cell) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of what is packed of a cell."""
+    # Where the data and their cache were is nobody's business, and no part of the result's identity.
+    nowhere = replace(cell, parts=tuple(replace(part, root="", cache="") for part in cell.parts))
+    content = asdict(nowhere)
+    del content["folder"]
+    yield "cell.json", json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
+    for name in _KEPT:
+        if (cell.folder / name).exists():
+            yield name, (cell.folder / name).read_bytes()
+    for pattern in _FOLDERS:
+        for path in sorted(cell.folder.glob(pattern)):
+            yield path.relative_to(cell.folder).as_posix(), path.read_bytes()
