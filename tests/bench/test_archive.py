@@ -1,0 +1,144 @@
+"""Finished cells in one file: what goes in comes out, and nothing else."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fer_bench.bench.archive import pack, unpack
+from fer_bench.bench.leaderboard import collect
+from fer_bench.bench.leaderboard_page import to_markdown
+from fer_bench.bench.registry import suites
+from fer_bench.bench.saved import PROVENANCE
+from fer_bench.bench.suite import Suite, read_suite
+from fer_bench.errors import InvalidFile
+
+if TYPE_CHECKING:
+    from tests.bench.conftest import Faker
+
+SUITE = "drfer/table1"
+PROTOCOL = "bu3dfe-drfer60-cv10@1"
+
+
+@pytest.fixture
+def suite() -> Suite:
+    return read_suite(suites()[SUITE], ["folds=[0,1]"])
+
+
+@pytest.fixture
+def runs(faker: Faker) -> Path:
+    for entry, accuracy in (("drfer", 0.8), ("baseline", 0.7)):
+        for fold in (0, 1):
+            cell = faker.cell(SUITE, PROTOCOL, entry, fold=fold, accuracy=accuracy)
+            faker.log(cell, 0, range(3), lambda epoch: 1 / (1 + epoch))
+            (cell.folder / "checkpoints").mkdir()
+            (cell.folder / "checkpoints" / "best.ckpt").write_bytes(b"weights")
+    return faker.runs
+
+
+def test_tables_of_what_was_packed_are_the_same(runs: Path, suite: Suite, tmp_path: Path) -> None:
+    path, elsewhere = tmp_path / "packed" / "table1.zip", tmp_path / "elsewhere"
+    assert pack(SUITE, suite, runs, path) == 4
+    assert unpack(path, elsewhere) == 4
+    pages = [to_markdown(SUITE, suite, collect(SUITE, suite, place)) for place in (runs, elsewhere)]
+    assert pages[0] == pages[1]
+    assert "done" in pages[0]
+    folder = elsewhere / SUITE / PROTOCOL / "drfer" / "fold01" / "seed0"
+    assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == [
+        *("cell.json", "metrics.csv", "predictions.parquet", "result.json", "status.json"),
+    ]
+
+
+def test_where_the_data_were_is_not_told(runs: Path, suite: Suite, tmp_path: Path) -> None:
+    pack(SUITE, suite, runs, tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        whole = b"".join(archive.read(name) for name in archive.namelist() if name.endswith(".json"))
+    assert b"bu3dfe" in whole
+    assert b"/data" not in whole
+    assert b"/cache" not in whole
+
+
+def test_the_same_cells_give_the_same_bytes(runs: Path, suite: Suite, tmp_path: Path) -> None:
+    for name in ("a.zip", "b.zip"):
+        pack(SUITE, suite, runs, tmp_path / name)
+        for path in runs.rglob("*.json"):
+            path.touch()
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_what_is_not_finished_or_not_ours_stays_out(runs: Path, suite: Suite, tmp_path: Path, faker: Faker) -> None:
+    faker.cell(SUITE, PROTOCOL, "drfer", fold=1, provenance=PROVENANCE)
+    (runs / SUITE / PROTOCOL / "drfer" / "fold00" / "seed0" / "result.json").unlink()
+    assert pack(SUITE, suite, runs, tmp_path / "a.zip") == 2
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert {name.split("/")[3] for name in archive.namelist()} == {"baseline"}
+
+
+def test_nothing_is_written_of_nothing(suite: Suite, tmp_path: Path) -> None:
+    assert pack(SUITE, suite, tmp_path, tmp_path / "a.zip") == 0
+    assert not (tmp_path / "a.zip").exists()
+
+
+def test_cells_that_are_there_are_left_alone(runs: Path, suite: Suite, tmp_path: Path) -> None:
+    pack(SUITE, suite, runs, tmp_path / "a.zip")
+    mine = runs / SUITE / PROTOCOL / "drfer" / "fold00" / "seed0"
+    (mine / "result.json").write_text("mine")
+    other = mine.parent.parent / "fold01"
+    for path in sorted(other.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    other.rmdir()
+    assert unpack(tmp_path / "a.zip", runs) == 1
+    assert (mine / "result.json").read_text() == "mine"
+    assert (other / "seed0" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x/a/b/fold00/seed0/cell.json",
+        "/a/b/c/fold00/seed0/cell.json",
+        "a/b/c/fold00/seed0/../../../../../../cell.json",
+        "a/b/c/fold00/seed0/",
+        "a/b/c/fold00/cell.json",
+        "a/b/c/fold00/seed0/.hidden",
+        "a/b/c\\d/fold00/seed0/cell.json",
+        "a/b/c/fold00/seed0/cell.json\n",
+    ],
+)
+def test_a_file_with_anything_else_is_refused_whole(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("suite/protocol/entry/fold00/seed0/cell.json", "{}")
+        archive.writestr(name, "{}")
+    with pytest.raises(InvalidFile, match="no part of a cell"):
+        unpack(tmp_path / "a.zip", tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_damaged_file_is_refused_whole(runs: Path, suite: Suite, tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    pack(SUITE, suite, runs, path)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        last = archive.infolist()[-1].header_offset
+    path.write_bytes(whole[: last + 200] + b"\0\1\2\3" + whole[last + 204 :])
+    with pytest.raises(InvalidFile):
+        unpack(path, tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@given(content=st.binary(max_size=200), cut=st.integers(0, 120))
+@settings(max_examples=50, deadline=None)
+def test_bytes_of_any_kind_end_in_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, cut: int
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+        archive.writestr("suite/protocol/entry/fold00/seed0/cell.json", content)
+    (folder / "a.zip").write_bytes((folder / "a.zip").read_bytes()[:cut] + content)
+    with pytest.raises(InvalidFile, match=r"Make it again with `fer-bench pack`\.$"):
+        unpack(folder / "a.zip", folder / "runs")
