@@ -13,10 +13,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export FER_BENCH_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help install benchmark data test test-all test-slurm lint format lock perf clean
+.PHONY: help install benchmark data leaderboards test test-all test-slurm lint format lock perf clean
 
 help: ## Show what there is
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@echo "  make paper-PAPER  Run the suites of mit, drfer, facet_vlm, ig3d or face_disentanglement, and write its page:"
+	@echo "                    as they ship on DATA, or small and on twins where no DATA is named"
 	@echo "  Variables: SUITE=quickstart (a suite's name or file), DATA=data/twins (a folder of dataset folders),"
 	@echo "  RUN_FLAGS='--set trainer.max_epochs=3' (anything fer-bench run takes), PYTHON=python3, VENV=.venv"
 
@@ -39,6 +41,12 @@ data: install
 ifeq ($(DATA),data/twins)
 	@test -e $(DATA)/bu3dfe/twin.json || $(BIN)/fer-bench data twin bu3dfe --out $(DATA)/bu3dfe
 endif
+
+paper-%: install
+	$(BIN)/python benchmarks/papers.py $* $(if $(filter-out data/twins,$(DATA)),--data $(DATA)) $(PAPER_FLAGS)
+
+leaderboards: install ## Write all committed pages again, from leaderboards/results
+	$(BIN)/python benchmarks/papers.py --pages
 
 test: install ## Run the tests (minutes)
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not slow and not gpu"

@@ -1,8 +1,8 @@
-"""`make paper-<paper>`: run the suites of a paper, and write its page.
+"""`make paper-<paper>`: run the suites of a paper, and write its page. `make leaderboards`: write all committed pages.
 
 On the datasets of a folder the suites are run as they ship. Without one, on twins, with the smaller networks and
-trainings that `leaderboards/twins.yaml` names; what these give is packed to `leaderboards/results/`, from which the
-committed pages can be made again.
+trainings that `leaderboards/twins.yaml` names; what these give is packed to `leaderboards/results/`, from which all
+pages are made again in a minute, on any machine.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -81,31 +82,58 @@ def run_on_datasets(paper: str, data: Path, common: list[str]) -> int:
     return sum(fer_bench("run", suite, "--data", data, *common) != 0 for suite in suites)
 
 
+def write_page(paper: str, folds: list[int], runs: Path, out: Path, *options: str) -> int:
+    """Write a paper's page of what is below `runs`, of these folds (all where none is named); returns 1 if it fails."""
+    few = ["--folds", ",".join(map(str, folds))] if folds else []
+    return int(fer_bench("paper", paper, *few, "--runs", runs, "--out", out, *options) != 0)
+
+
+def pages(out: Path) -> int:
+    """Write every committed page from the packed results; returns how many failed.
+
+    Results lie by suite, and those on twins of another face in a folder of its name, whose pages do too.
+    """
+    failed = 0
+    for folder in (RESULTS, *sorted(path for path in RESULTS.iterdir() if path.name.startswith("twins_"))):
+        with tempfile.TemporaryDirectory() as name:
+            runs, place = Path(name), out / folder.relative_to(RESULTS)
+            for path in sorted(path for path in folder.rglob("*.zip") if "twins_" not in str(path.relative_to(folder))):
+                unpack(path, runs)
+            for paper, plan in settings()["papers"].items() if folder == RESULTS else ():
+                failed += write_page(paper, plan.get("folds", []), runs, place)
+            if (runs / "quickstart").exists():
+                failed += fer_bench("leaderboard", "quickstart", "--runs", runs, "--out", place) != 0
+    return failed
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("papers", nargs="+", choices=sorted(papers()), metavar="PAPER", help=", ".join(papers()))
+    parser.add_argument("papers", nargs="*", metavar="PAPER", help=", ".join(papers()))
+    parser.add_argument("--pages", action="store_true", help="Run nothing: write all pages from packed results.")
     parser.add_argument("--data", type=Path, help="Folder of one folder a dataset; without it, twins are used.")
     parser.add_argument("--twins", type=Path, default=Path("data/paper_twins"), help="Where twins are, or are made.")
     parser.add_argument("--suite", action="append", default=[], help="On twins: run this one alone.")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, default=Path("leaderboards"))
     parser.add_argument("--jobs", default="auto")
-    parser.add_argument("--only-pages", action="store_true", help="Run nothing: write pages from packed results.")
     chosen = parser.parse_args()
+    if chosen.pages:
+        sys.exit(pages(chosen.out) != 0)
+    known = papers() if chosen.data else settings()["papers"]
+    if not chosen.papers or (unknown := [name for name in chosen.papers if name not in known]):
+        parser.error(
+            f"{f'{unknown[0]} is not here' if chosen.papers else 'name a paper'}: {', '.join(known)}; or --pages"
+        )
     failed = 0
     for paper in chosen.papers:
         common = ["--runs", str(chosen.runs), "--out", str(chosen.out), "--jobs", chosen.jobs]
-        folds = settings()["papers"][paper].get("folds", [])
-        if chosen.only_pages:
-            for path in sorted(RESULTS.glob(f"{paper}/*.zip")):
-                unpack(path, chosen.runs)
-        elif chosen.data:
-            failed += run_on_datasets(paper, chosen.data, common)
+        if chosen.data:
             folds = []
+            failed += run_on_datasets(paper, chosen.data, common)
         else:
+            folds = settings()["papers"][paper].get("folds", [])
             failed += run_on_twins(paper, chosen.twins, common, chosen.suite)
-        few = ["--folds", ",".join(map(str, folds))] if folds else []
-        failed += fer_bench("paper", paper, "--figures", *few, *common[:4]) != 0
+        failed += write_page(paper, folds, chosen.runs, chosen.out, "--figures")
     sys.exit(failed != 0)
 
 
