@@ -15,7 +15,7 @@ import torch
 from filelock import Timeout
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from fer_bench.bench.cell import LATE_FUSION, SAVED, Cell, State
+from fer_bench.bench.cell import LATE_FUSION, SAVED, Cell, State, written_status
 from fer_bench.bench.manifest import recorded
 from fer_bench.bench.slurm import ranks
 from fer_bench.errors import FerBenchError
@@ -59,14 +59,15 @@ def work(cell: Cell, stage: str, threads: int) -> int:
     """Run one stage; returns the exit code."""
     torch.set_num_threads(threads)
     if ranks.rank() > 0:  # a further rank: the first one holds the lock and reports
-        _stage(cell, stage)
+        # It finds what the first one finds: nothing changes before all of them train.
+        if not _ended(cell, stage):
+            _stage(cell, stage)
         return 0
     try:
         with cell.lock().acquire(timeout=PATIENCE):
-            status = cell.status()
-            trained = stage == "fit" and status.stage == "score" and (cell.checkpoints / "best.ckpt").exists()
-            if trained or (status.state == "done" and stage in ("fit", "score")):
+            if _ended(cell, stage):
                 return 0  # by an earlier attempt, or by another run since this one was asked to
+            status = cell.status()
             cell.report("running", stage=stage, message="")
             begun = time.monotonic()
             try:
@@ -87,6 +88,13 @@ def work(cell: Cell, stage: str, threads: int) -> int:
             return code
     except Timeout:
         return BUSY
+
+
+def _ended(cell: Cell, stage: str) -> bool:
+    """Whether a stage is behind the cell."""
+    status = written_status(cell.folder)
+    trained = stage == "fit" and status.stage == "score" and (cell.checkpoints / "best.ckpt").exists()
+    return trained or (status.state == "done" and stage in ("fit", "score"))
 
 
 def _told(error: Exception, stage: str) -> tuple[State, str, int]:

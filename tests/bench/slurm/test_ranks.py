@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from fer_bench.bench import worker
 from fer_bench.bench.slurm.ranks import check_ranks, forget_tasks, rank
 from fer_bench.errors import FerBenchError
+
+if TYPE_CHECKING:
+    from tests.bench.conftest import Faker
 
 TWO_NODES = {
     "SLURM_NTASKS": "2",
@@ -58,3 +64,15 @@ def test_a_process_that_forgets_its_task_trains_alone() -> None:
     forget_tasks(environment)
     assert rank(environment) == 0
     check_ranks(1, 1, environment)
+
+
+@pytest.mark.parametrize("number", ["0", "1"])
+def test_no_rank_works_on_a_cell_that_is_done(faker: Faker, monkeypatch: pytest.MonkeyPatch, number: str) -> None:
+    """The first one leaves it alone; a further one that trained would wait for it for ever."""
+    monkeypatch.setattr(worker, "_stage", lambda cell, stage: worked.append(stage))
+    monkeypatch.setenv("LOCAL_RANK", number)
+    worked: list[str] = []
+    done = faker.cell("drfer/table1", "bu3dfe-drfer60-cv10@1", "drfer")
+    failed = faker.cell("drfer/table1", "bu3dfe-drfer60-cv10@1", "baseline", state="failed")
+    assert [worker.work(cell, "fit", 1) for cell in (done, failed)] == [0, 0]
+    assert worked == ["fit"]
