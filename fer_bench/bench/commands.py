@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -30,6 +31,9 @@ from fer_bench.records import atomic_write
 if TYPE_CHECKING:
     from fer_bench.bench.evaluate import Evaluation
     from fer_bench.bench.plan import Plan
+
+FEW = 20
+"""So many cells of an entry are told one by one."""
 
 # Where no terminal sets the width, tables are not folded to 80 columns.
 console = Console() if Console().is_terminal else Console(width=160)
@@ -166,18 +170,25 @@ def _train(plan: Plan, folder: Path, options: RunOptions) -> None:
 
 
 def show_status(suite_name: str, settings: list[str], runs: Path) -> str:
-    """Where every cell of a suite stands, from its folder alone."""
+    """Where every cell of a suite stands, from its folder alone; of entries of many cells, each that has something to
+    tell, and how many others there are."""
     name, suite = load_suite(suite_name, settings, arguments=False)
     lines, states = [], Counter[str]()
     places, old = slurm_launch.places(runs / name)
-    for protocol, entry, fold, seed in suite.identities():
-        line = f"{protocol}/{entry}/fold{fold:02d}/seed{seed}"
-        folder = runs / name / line
-        status = status_of(folder)
-        standing = slurm_launch.stand(folder, status, places.get(line))
-        states[standing.state] += 1
-        note = f"  epoch {status.epoch} of {status.epochs}" if status.epochs else ""
-        lines.append(f"  {standing.state:<12} {line}{note}{f'  {standing.note}' if standing.note else ''}")
+    for (protocol, entry), cells in groupby(suite.identities(), key=lambda cell: cell[:2]):
+        each, others = [*cells], Counter[str]()
+        for _, _, fold, seed in each:
+            line = f"{protocol}/{entry}/fold{fold:02d}/seed{seed}"
+            folder = runs / name / line
+            status = status_of(folder)
+            standing = slurm_launch.stand(folder, status, places.get(line))
+            states[standing.state] += 1
+            if len(each) > FEW and not standing.note and standing.state in ("done", "planned"):
+                others[standing.state] += 1
+                continue
+            note = f"  epoch {status.epoch} of {status.epochs}" if status.epochs else ""
+            lines.append(f"  {standing.state:<12} {line}{note}{f'  {standing.note}' if standing.note else ''}")
+        lines += [f"  {state:<12} {protocol}/{entry}  {n} of {len(each)} cells" for state, n in others.items()]
     return "\n".join([f"{name}: {_count(states)}", *lines, *([old] if old else [])])
 
 
