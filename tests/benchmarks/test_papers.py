@@ -1,0 +1,119 @@
+"""What `make paper-<paper>` would run, without running it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from fer_bench.bench import registry
+from fer_bench.bench.published import papers as known_papers
+from fer_bench.bench.published import read_paper
+from fer_bench.bench.suite import read_suite
+
+FOLDER = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def papers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """`benchmarks/papers.py`, which is run in the checkout."""
+    monkeypatch.chdir(FOLDER)
+    spec = importlib.util.spec_from_file_location("papers", FOLDER / "benchmarks" / "papers.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def called(papers: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that would be run; they all end well."""
+    commands: list[list[str]] = []
+
+    def record(*arguments: object) -> int:
+        commands.append([str(argument) for argument in arguments])
+        return 0
+
+    monkeypatch.setattr(papers, "fer_bench", record)
+    return commands
+
+
+def test_what_is_run_on_twins_are_suites_and_settings_that_there_are(papers: ModuleType) -> None:
+    known = papers.settings()
+    assert set(known["papers"]) == set(known_papers())
+    for paper, plan in known["papers"].items():
+        for name, told in plan["suites"].items():
+            suite = read_suite(registry.suites()[name], [f"folds={plan.get('folds', [0])}", *papers.flat(told)])
+            assert name in {each for section in read_paper(paper).sections for each in section.suites}
+            for protocol in suite.protocols:
+                assert set(registry.find_protocol(protocol).datasets) <= set(known["twins"])
+
+
+def test_twins_are_made_once_and_every_suite_is_run_and_packed(
+    papers: ModuleType, called: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["papers.py", "drfer", "--twins", str(tmp_path), "--runs", "mine"])
+    (tmp_path / "bosphorus").mkdir()
+    (tmp_path / "bosphorus" / "twin.json").write_text("{}")
+    with pytest.raises(SystemExit) as ended:
+        papers.main()
+    assert ended.value.code == 0
+    told = [" ".join(command) for command in called]
+    assert [words.split()[0] for words in told] == [
+        "data",
+        "run",
+        "pack",
+        "run",
+        "pack",
+        "data",
+        "run",
+        "pack",
+        "paper",
+    ]
+    assert told[0] == f"data twin bu3dfe --out {tmp_path}/bu3dfe --subjects=60"
+    assert "drfer/table1" in told[1] and "--set drfer.epochs=[30,10,5]" in told[1] and "--set folds=[0]" in told[1]
+    assert told[2].startswith("pack drfer/table1 --set") and "--runs mine" in told[2]
+    assert told[-1] == "paper drfer --folds 0 --runs mine --out leaderboards --figures"
+
+
+def test_on_datasets_suites_are_run_as_they_ship(
+    papers: ModuleType, called: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["papers.py", "ig3d", "--data", "/licensed"])
+    with pytest.raises(SystemExit):
+        papers.main()
+    told = [" ".join(command) for command in called]
+    assert not any("--set" in words or "twin" in words or words.startswith("pack") for words in told)
+    assert {words.split()[1] for words in told[:-1]} == {f"ig3d/table{number}" for number in (2, 3, 4, 5, 7)}
+    assert told[-1] == "paper ig3d --runs runs --out leaderboards --figures"
+
+
+def test_a_suite_that_fails_leaves_the_others_to_run(
+    papers: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran: list[str] = []
+
+    def fail(*arguments: object) -> int:
+        ran.append(str(arguments[0]))
+        return int(arguments[:2] == ("run", "drfer/table1"))
+
+    monkeypatch.setattr(papers, "fer_bench", fail)
+    monkeypatch.setattr(sys, "argv", ["papers.py", "drfer", "--twins", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        papers.main()
+    assert ended.value.code == 1
+    assert ran.count("run") == 3 and ran[-1] == "paper"
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing"]])
+def test_who_names_no_paper_is_told_which_there_are(
+    papers: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["papers.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        papers.main()
+    assert ended.value.code == 2
+    assert "facet_vlm, drfer" in capsys.readouterr().err
