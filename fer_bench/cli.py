@@ -238,7 +238,7 @@ def paper(
 ) -> None:
     """Put what a paper prints beside what was measured, with a verdict on each of its own values.
 
-    reproduced: the published value lies within the 95 % interval of the measured one; below, above: it does not; not
+    match: the published value lies within the 95 % interval of the measured one; below, above: it does not; not
     comparable: measured on other data or in another way (a twin, fewer epochs, other weights).
     """
     from fer_bench.bench import paper_commands

@@ -12,8 +12,8 @@ from fer_bench.bench.published import Published
 from fer_bench.bench.suite import total_epochs
 from fer_bench.records import Result
 
-Verdict = Literal["reproduced", "below", "above", "not comparable", "missing", "published only", "not published"]
-"""`reproduced`: the published value lies within the 95 % interval of the measured one. `below`, `above`: the measured
+Verdict = Literal["match", "below", "above", "not comparable", "missing", "published only", "not published"]
+"""`match`: the published value lies within the 95 % interval of the measured one. `below`, `above`: the measured
 one is, and the interval leaves the published value out. `published only`: other people's rows, and what is no metric.
 `not published`: measured, and nothing is printed to hold it against."""
 
@@ -81,7 +81,7 @@ def judge(published: Published | None, measured: Measured | None) -> tuple[Verdi
         return "not comparable", "; ".join(reasons)
     assert measured.low is not None and measured.high is not None
     if measured.low <= published.number <= measured.high:
-        return "reproduced", ""
+        return "match", ""
     return ("below", "") if measured.high < published.number else ("above", "")
 
 

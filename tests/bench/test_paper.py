@@ -48,9 +48,9 @@ def line(found: list[Line], method: str, dataset: str, metric: str = "accuracy (
 @pytest.mark.parametrize(
     ("published", "measured", "verdict", "reason"),
     [
-        (ROW, OURS, "reproduced", ""),
-        (ROW, replace(OURS, low=94.32), "reproduced", ""),
-        (ROW, replace(OURS, high=94.32), "reproduced", ""),
+        (ROW, OURS, "match", ""),
+        (ROW, replace(OURS, low=94.32), "match", ""),
+        (ROW, replace(OURS, high=94.32), "match", ""),
         (ROW, replace(OURS, high=94.31), "below", ""),
         (ROW, replace(OURS, value=96.0, low=94.33, high=97.0), "above", ""),
         (ROW, replace(OURS, data=TWIN), "not comparable", f"data: {TWIN}"),
@@ -76,7 +76,7 @@ def test_what_ran_as_the_paper_says_is_held_against_it(faker: Faker) -> None:
     faker.folds("mit/table1", S1, "mit-small", accuracy=1.0, subjects=3, each=8)
     found = lines("mit", "I", faker.runs)
     base = line(found, "MiT-Base", "BU-3DFE Subset I")
-    assert base.verdict == "reproduced"
+    assert base.verdict == "match"
     assert base.measured is not None
     right = [cell.result().metrics["accuracy"] for cell in cells]  # type: ignore[union-attr]
     assert base.measured.value == pytest.approx(100 * np.mean(right))
@@ -110,7 +110,7 @@ def test_every_departure_is_named_and_none_is_held_against_the_paper(faker: Fake
         assert texts(one)["As run"] == text
         assert one.measured is not None and one.measured.value is not None, "the number stands there all the same"
     same = line(found, "MiT-Tiny", "Bosphorus")
-    assert same.verdict in ("reproduced", "above", "below"), "devices and precision are told and change nothing"
+    assert same.verdict in ("match", "above", "below"), "devices and precision are told and change nothing"
     assert texts(same)["As run"] == "devices 2, not 1; precision 16-mixed, not 32-true"
 
 
@@ -267,7 +267,7 @@ def test_the_command_writes_all_tables_and_shows_one(call, faker: Faker, tmp_pat
     assert "Table II" in told and "Table I:" not in told
     second = page.read_text()
     assert second != first
-    assert "1 reproduced" in second, "a run of a table that is not shown is in the files too"
+    assert "1 match" in second, "a run of a table that is not shown is in the files too"
     assert sorted(path.name for path in page.parent.iterdir()) == ["mit.csv", "mit.md"]
 
 
