@@ -45,9 +45,9 @@ def texts(answered: Answered) -> list[dict[str, str]]:
     apart = dict.fromkeys(text for each in known for text in each.departures if not text.startswith(_SYNTHETIC))
     told: str = answered.answer
     if told != "not measured":
-        # Whoever reads only this must not take it for an answer on real faces, or of the paper's own training.
+        # Whoever reads only this must not take it for an answer on real faces, or of the paper's own configuration.
         twin = any(each.data != AS_DISTRIBUTED for each in known)
-        told += " on synthetic faces" * twin + ", not as the paper trains" * bool(apart)
+        told += " on synthetic faces" * twin + ", not as in the paper" * bool(apart)
     own = {"Claim": claim.claim, "Where": claim.where, "Answer": told}
     reason = compared[0].reason if len(compared) == 1 else ""
     remarks = "; ".join(filter(None, [claim.unmeasurable, claim.note.removesuffix("."), reason, *apart]))
