@@ -34,11 +34,12 @@ class TableNotes(Strict):
 
 
 class Concerned(Strict):
-    """Rows of one table: all, or those with one of these methods, datasets and metrics, as printed."""
+    """Rows of one table: all, or those with one of these methods, datasets, evaluations and metrics, as printed."""
 
     table: str
     methods: list[str] = []
     datasets: list[str] = []
+    evaluations: list[str] = []
     metrics: list[str] = []
 
 

@@ -26,6 +26,7 @@ LOGS = "_logs"
 
 _STEM = re.compile(r"(?P<paper>.+)_(?P<table>(?P<kind>table|figure|text)(?P<number>\d*))")
 _KINDS = ("table", "figure", "text")
+_KEYS = ("method", "dataset", "evaluation", "metric")  # what a fault tells rows by
 _NUMBER = re.compile(r"(?:about )?(-?\d+(?:\.\d+)?)")
 
 
@@ -198,7 +199,7 @@ def read_paper(name: str, folder: Path | None = None) -> Paper:
 
 
 def _holds(concerned: Concerned, row: Published) -> bool:
-    wanted = (concerned.methods, row.method), (concerned.datasets, row.dataset), (concerned.metrics, row.metric)
+    wanted = [(getattr(concerned, f"{kind}s"), getattr(row, kind)) for kind in _KEYS]
     return concerned.table == row.table and all(not named or value in named for named, value in wanted)
 
 
@@ -208,15 +209,13 @@ def _check(concerned: Concerned, paper: Paper, path: Path, fault: str) -> None:
     if concerned.table not in {section.table for section in paper.sections}:
         raise UnknownName("table", concerned.table, [section.table for section in paper.sections], where)
     rows = [row for row in paper.rows if row.table == concerned.table]
-    for kind in ("method", "dataset", "metric"):
+    for kind in _KEYS:
         known = {getattr(row, kind) for row in rows}
         for name in getattr(concerned, f"{kind}s"):
             if name not in known:
                 raise UnknownName(f"{kind} in table {concerned.table}", name, known, where)
     if not any(_holds(concerned, row) for row in rows):
-        problem = (
-            f"fault {fault}: no row of table {concerned.table} has one of these methods, datasets and metrics each"
-        )
+        problem = f"fault {fault}: no row of table {concerned.table} has one each of what it names"
         raise InvalidFile(path, problem, REMEDY)
 
 

@@ -253,7 +253,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 def test_the_command_writes_all_tables_and_shows_one(call, faker: Faker, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     code, told, _ = call("mit", "table1", "--out", "boards")
     assert code == 0
-    assert told.rstrip().endswith("wrote boards/papers/mit.md and boards/papers/mit.csv")
+    assert told.rstrip().endswith("wrote boards/papers/mit.md and boards/papers/mit.csv and boards/papers/faults.md")
     assert "Table I: 3D expression recognition" in told
     assert "Table II" not in told
     page, table = tmp_path / "boards/papers/mit.md", tmp_path / "boards/papers/mit.csv"
@@ -268,7 +268,8 @@ def test_the_command_writes_all_tables_and_shows_one(call, faker: Faker, tmp_pat
         records = list(csv.DictReader(file))
     assert [r["published"] for r in records if r["published"]] == [row.value for row in MIT.rows]
     assert {r["verdict"] for r in records} == {"missing", "published only"}
-    assert all(line.count(" | ") == 10 for line in first.splitlines() if line.startswith("| "))
+    tables = first.partition("\n## Table I: ")[2]
+    assert all(line.count(" | ") == 10 for line in tables.splitlines() if line.startswith("| "))
 
     faker.folds("mit/table1", S1, "mit-base", accuracy=0.94, subjects=3, each=8)
     code, told, _ = call("mit", "II", "--out", "boards")
