@@ -35,7 +35,8 @@ def paper(
     """Put what a paper prints beside what was measured, with a verdict on each of its own values.
 
     match: the published value lies within the 95 % interval of the measured one; below, above: it does not; not
-    comparable: measured on other data or in another way (a twin, fewer epochs, other weights).
+    comparable: measured on other data or in another way (a twin, fewer epochs, other weights), or printed so (a single
+    split, selection on the test set). Also writes the paper's claims, answered, and papers/faults.md.
     """
     from fer_bench.bench import paper_commands
 

@@ -23,8 +23,9 @@ READING = (
     "Measured values are computed on the predictions of all folds pooled; brackets: 95 % percentile bootstrap over "
     "subjects (2,000 resamples). `match`: the published value lies within the brackets; `below` and `above`: the "
     "measured value is, and the brackets leave the published one out; `not comparable`: measured, but on other data or "
-    "in another way, as said; `missing`: not run, or not all of it; `published only`: rows of other work, and what is "
-    "no metric; `not published`: measured, and nothing is printed. Difference: measured minus published."
+    "in another way than what is printed, as said; `missing`: not run, or not all of it; `published only`: rows of "
+    "other work, and what is no metric; `not published`: measured, and nothing is printed. Difference: measured minus "
+    "published. F1, F2, ...: a known fault concerns the published value."
 )
 HEADER = (
     "Dataset",

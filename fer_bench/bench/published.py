@@ -1,8 +1,9 @@
 """What papers printed: every row of their tables, and which of our results answers it.
 
 A paper is a set of files in `leaderboards/published/`: one `<paper>_<table>.csv` a table, whose name ends like that of
-the suite that measures it (`mit_table2.csv`, `mit/table2`), and `<paper>_notes.yaml` with what a reader must know. A
-further paper is further files; nothing is registered.
+the suite that measures it (`mit_table2.csv`, `mit/table2`), `<paper>_notes.yaml` with what a reader must know and the
+known faults, and `<paper>_claims.yaml` (`fer_bench.bench.claims`). A further paper is further files; nothing is
+registered.
 """
 
 from __future__ import annotations
@@ -170,11 +171,11 @@ def read_paper(name: str, folder: Path | None = None) -> Paper:
             rows = read_rows(path)
             found[match["table"]] = rows[0].table, rows
     suites: dict[str, list[str]] = {}
-    for suite, table in _claims(name).items():
+    for suite, table in _tables(name).items():
         suites.setdefault(table, []).append(suite)
     stems = {table: stem for stem, (table, _) in found.items()}
-    for table, claiming in suites.items():
-        stems.setdefault(table, claiming[0].rpartition("/")[2])
+    for table, measuring in suites.items():
+        stems.setdefault(table, measuring[0].rpartition("/")[2])
     for table, known_of in notes.tables.items():
         if known_of.suites:
             suites[table] = known_of.suites
@@ -269,17 +270,17 @@ def _problem(row: Mapping[str, str], path: Path) -> str:
     return next((problem for problem, holds in problems.items() if holds), "")
 
 
-def _claims(paper: str) -> dict[str, str]:
+def _tables(paper: str) -> dict[str, str]:
     """Suite -> table, of the suites of a paper. Suites are not validated here, which would import every method."""
-    claims = {}
+    found = {}
     for name, path in registry.suites().items():
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             continue  # told by whatever reads the suite itself
         if isinstance(content, dict) and content.get("paper") == paper and content.get("table"):
-            claims[name] = str(content["table"])
-    return claims
+            found[name] = str(content["table"])
+    return found
 
 
 def _order(stem: str) -> tuple[int, int]:
