@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fer_bench.bench import registry
+from fer_bench.bench.notes import read_notes
 from fer_bench.bench.published import papers, read_paper
 from fer_bench.errors import UnknownName
 from fer_bench.protocols import PROTOCOLS, Protocol
@@ -58,7 +59,7 @@ def _papers() -> dict[str, str]:
 
 
 def _faults() -> dict[str, str]:
-    return {f"{name}/{fault.id}": fault.fault for name in papers() for fault in read_paper(name).faults.values()}
+    return {f"{name}/{fault.id}": fault.fault for name, path in papers().items() for fault in read_notes(path).faults}
 
 
 def _details(kind: str, name: str) -> str:
