@@ -17,7 +17,6 @@ from fer_bench.bench.claims_measured import Answer, Answered, Compared
 from fer_bench.bench.leaderboard_page import markdown_text
 from fer_bench.bench.published import Paper
 from fer_bench.bench.units import number, signed
-from fer_bench.bench.verdict import AS_DISTRIBUTED
 from fer_bench.records import atomic_write
 
 READING = (
@@ -46,7 +45,7 @@ def texts(answered: Answered) -> list[dict[str, str]]:
     told: str = answered.answer
     if told != "not measured":
         # Whoever reads only this must not take it for an answer on real faces, or of the paper's own configuration.
-        twin = any(each.data != AS_DISTRIBUTED for each in known)
+        twin = any(_is_synthetic(each) for each in known)
         told += " on synthetic faces" * twin + ", not as in the paper" * bool(apart)
     own = {"Claim": claim.claim, "Where": claim.where, "Answer": told}
     reason = compared[0].reason if len(compared) == 1 else ""
@@ -97,6 +96,11 @@ def _texts(compared: Compared) -> dict[str, str]:
     )
 
 
+def _is_synthetic(compared: Compared) -> bool:
+    """Anybody's predictions, of which nobody here knows the data, are not."""
+    return "twin-" in compared.data
+
+
 def _name(compared: Compared) -> str:
     """Of the unit, beside a difference."""
     return "pp" if compared.unit.name == "%" else compared.unit.name
@@ -107,7 +111,7 @@ def summary(answers: Iterable[Answered]) -> str:
     found = list(answers)
     told = _counted(each.answer for each in found)
     beyond = sum(bool(each.claim.unmeasurable) for each in found)
-    twins = sum(any(c.difference and c.data != AS_DISTRIBUTED for c in each.compared) for each in found)
+    twins = sum(any(c.difference and _is_synthetic(c) for c in each.compared) for each in found)
     told += f" ({beyond} of them beyond measuring)" * bool(beyond)
     told += f"; {twins} answered on synthetic faces, in part or whole" * bool(twins)
     return f"{len(found)} claims: {told}." if found else "No claims are known."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -212,6 +213,8 @@ def test_what_is_shown(views: Reader, faker: Faker) -> None:
     assert several[0]["Answer"] == "holds on synthetic faces, not as in the paper"
     assert several[0]["Remarks"] == "only folds 0, 1, 2 of 10; 3 of 200 epochs"
     assert [row["Data"] for row in several[1:]] == ["as distributed", f"as distributed and {TWIN}"]
+    others = replace(answers[0].compared[0], data="predictions of others", departures=())
+    assert texts(replace(answers[0], compared=(others,)))[0]["Answer"] == "holds"
     assert (never[0]["Answer"], never[0]["Remarks"]) == ("not measured", "nobody can")
     told = "3 claims: 2 hold, 1 not measured (1 of them beyond measuring); 1 answered on synthetic faces"
     assert summary(answers) == f"{told}, in part or whole."
