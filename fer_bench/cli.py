@@ -12,6 +12,7 @@ import typer
 
 from fer_bench import __version__
 from fer_bench.cli_data import Launcher, Profile, Root, check_launcher, data_app, stopped
+from fer_bench.cli_papers import RUNS, Runs, claims, paper
 from fer_bench.errors import FerBenchError, UnknownName
 
 app = typer.Typer(
@@ -24,6 +25,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
+app.command()(paper)
+app.command()(claims)
 
 SuiteName = Annotated[str, typer.Argument(help="A suite's name (fer-bench list suites) or the path of a YAML file.")]
 Set = Annotated[
@@ -33,13 +36,11 @@ Set = Annotated[
 Only = Annotated[
     list[str] | None, typer.Option("--only", help="Run a part: fold=0,fold=1,entry=pointnet2 (also protocol=, seed=).")
 ]
-Runs = Annotated[Path, typer.Option("--runs", envvar="FER_BENCH_RUNS", help="Folder of all runs.")]
 Data = Annotated[
     Path | None,
     typer.Option("--data", envvar="FER_BENCH_DATA", help="Folder that holds one folder per dataset, named by its id."),
 ]
 Jobs = Annotated[str, typer.Option("--jobs", help="Cells at a time, or auto: the machine's share.")]
-RUNS = Path("runs")
 
 
 def main() -> None:
@@ -77,7 +78,9 @@ def version(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(metavar="methods|datasets|protocols|suites|papers", help="What to list.")],
+    kind: Annotated[
+        str, typer.Argument(metavar="methods|datasets|protocols|suites|papers|faults", help="What to list.")
+    ],
     name: Annotated[str | None, typer.Argument(help="One of them: print all that is known of it.")] = None,
 ) -> None:
     """List what there is, or describe one of it."""
@@ -242,38 +245,6 @@ def unpack(
     from fer_bench.bench import archive_commands
 
     archive_commands.unpack(archive, runs)
-
-
-@app.command()
-def paper(
-    name: Annotated[str, typer.Argument(metavar="PAPER", help="A paper's id (fer-bench list papers).")],
-    table: Annotated[
-        str | None, typer.Argument(help="Show one of its tables: II, 'Fig. 3' or figure3. The files hold them all.")
-    ] = None,
-    runs: Runs = RUNS,
-    out: Annotated[Path, typer.Option("--out", help="Folder to write papers/PAPER.md and .csv to.")] = Path(
-        "leaderboards"
-    ),
-    figures: Annotated[bool, typer.Option("--figures", help="Also draw its figures, to papers/figures/.")] = False,
-    meshes: Annotated[
-        bool,
-        typer.Option("--meshes", help="Also write its best, median and worst faces as .ply, to papers/meshes/."),
-    ] = False,
-    folds: Annotated[
-        str | None, typer.Option("--folds", help="Look at these folds alone, as in 0,1; then nothing is comparable.")
-    ] = None,
-) -> None:
-    """Put what a paper prints beside what was measured, with a verdict on each of its own values.
-
-    reproduced: the published value lies within the 95 % interval of the measured one; below, above: it does not; not
-    comparable: measured on other data or in another way (a twin, fewer epochs, other weights).
-    """
-    from fer_bench.bench import paper_commands
-
-    numbers = [text.strip() for text in folds.split(",")] if folds else []
-    if not all(text.isdecimal() for text in numbers):
-        raise FerBenchError(f"--folds {folds}: give numbers from 0 on, as in --folds 0,1.")
-    paper_commands.compare(name, table, runs, out, figures, meshes, [int(text) for text in numbers] or None)
 
 
 @app.command()

@@ -60,6 +60,7 @@ def test_help_is_light_and_names_every_command() -> None:
         "repeat",
         "leaderboard",
         "paper",
+        "claims",
         "evaluate",
         "check",
         "twin",
@@ -71,13 +72,14 @@ def test_help_is_light_and_names_every_command() -> None:
 
 def test_lists_need_no_torch() -> None:
     script = "import sys\nfrom fer_bench.bench.describe import listing\n"
-    script += "[listing(k) for k in ('methods', 'datasets', 'protocols', 'papers')]; print('torch' in sys.modules)"
+    script += "kinds = 'methods', 'datasets', 'protocols', 'papers', 'faults'\n"
+    script += "[listing(kind) for kind in kinds]; print('torch' in sys.modules)"
     assert python(script).stdout == "False\n"
 
 
 def test_a_misspelt_paper_needs_no_torch() -> None:
-    for arguments in (["mti"], ["mit", "IV"]):
-        script = f"import sys; sys.argv = ['fer-bench', 'paper', *{arguments}]\nimport fer_bench.cli\n"
+    for arguments in (["paper", "mti"], ["paper", "mit", "IV"], ["claims", "mti"]):
+        script = f"import sys; sys.argv = ['fer-bench', *{arguments}]\nimport fer_bench.cli\n"
         script += "try: fer_bench.cli.main()\nfinally: print('torch' in sys.modules)"
         done = python(script)
         assert (done.returncode, done.stdout) == (2, "False\n")

@@ -18,7 +18,7 @@ from fer_bench.bench import registry
 from fer_bench.bench.describe import KINDS, listing
 from fer_bench.bench.doctor_page import page
 from fer_bench.bench.plan import Unsuitable, describe
-from fer_bench.bench.published import papers
+from fer_bench.bench.published import papers, read_paper
 from fer_bench.bench.suite import read_suite, resolve_arguments, total_epochs
 from fer_bench.data.doctor import diagnose
 from fer_bench.errors import DatasetNotFound, FerBenchError
@@ -316,6 +316,7 @@ def test_everything_is_listed_and_described(kind: str) -> None:
         "protocols": PROTOCOLS,
         "suites": SUITES,
         "papers": sorted(papers()),
+        "faults": [f"{name}/{fault.id}" for name in papers() for fault in read_paper(name).notes.faults],
     }[kind]
     lines = listing(kind).splitlines()
     assert [line.split()[0] for line in lines] == names

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from fer_bench.bench import registry
+from fer_bench.bench.notes import read_notes
 from fer_bench.bench.published import papers, read_paper
 from fer_bench.errors import UnknownName
 from fer_bench.protocols import PROTOCOLS, Protocol
 
-KINDS = ("methods", "datasets", "protocols", "suites", "papers")
+KINDS = ("methods", "datasets", "protocols", "suites", "papers", "faults")
 
 
 def listing(kind: str, name: str | None = None) -> str:
@@ -20,6 +21,7 @@ def listing(kind: str, name: str | None = None) -> str:
         "protocols": _protocols,
         "suites": _suites,
         "papers": _papers,
+        "faults": _faults,
     }[kind]()
     if name is not None:
         if name not in entries:
@@ -56,6 +58,10 @@ def _papers() -> dict[str, str]:
     return {name: read_paper(name).notes.title for name in papers()}
 
 
+def _faults() -> dict[str, str]:
+    return {f"{name}/{fault.id}": fault.fault for name, path in papers().items() for fault in read_notes(path).faults}
+
+
 def _details(kind: str, name: str) -> str:
     if kind == "methods":
         from fer_bench.bench.suite import argument_lines
@@ -67,6 +73,8 @@ def _details(kind: str, name: str) -> str:
         return registry.suites()[name].read_text(encoding="utf-8").rstrip()
     if kind == "papers":
         return _paper(name)
+    if kind == "faults":
+        return _fault(*name.split("/"))
     return _protocol(PROTOCOLS[name])
 
 
@@ -78,7 +86,20 @@ def _paper(name: str) -> str:
         measured = f"; measured by {' and '.join(section.suites)}" if section.suites else ""
         title = f", {section.notes.title}" if section.notes.title else ""
         lines.append(f"{section.heading}{title}: {len(section.rows)} printed values{measured}")
-    return "\n".join([*lines, *(f"- {note}" for note in paper.notes.notes)])
+    faults = [f"- {mark} {fault.fault}" for mark, fault in paper.faults.items()]
+    return "\n".join([*lines, *(f"- {note}" for note in paper.notes.notes), *faults])
+
+
+def _fault(name: str, known_as: str) -> str:
+    """One fault of a paper, and the printed values that it concerns."""
+    paper = read_paper(name)
+    ((mark, fault),) = [(mark, fault) for mark, fault in paper.faults.items() if fault.id == known_as]
+    rows = [row for row in paper.rows if mark in paper.faults_of(row)]
+    lines = [f"{name}, {mark}: {fault.fault}", f"how it is known: {fault.evidence}", f"instead: {fault.instead}"]
+    lines += [f"so that its values cannot be compared: {fault.incomparable}"] if fault.incomparable else []
+    lines.append(f"printed values that it concerns: {len(rows) or 'none'}")
+    lines += [f"- {row.table}, {row.dataset}, {row.method}, {row.metric}: {row.value}" for row in rows]
+    return "\n".join(lines)
 
 
 def _around(dataset: str) -> str:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from fer_bench.bench.evidence import Evidence
 from fer_bench.bench.figure_parts import COLOURS, DPI, Key, axes_of, legend, title
 from fer_bench.bench.figures_of_faces import discriminator, interpolation, reconstructions, transfer
 from fer_bench.bench.figures_of_points import embedding, rotation
-from fer_bench.bench.paper import Evidence, measure
+from fer_bench.bench.paper import measure
 from fer_bench.bench.published import LOGS, Paper, Published, Section
 from fer_bench.bench.training_logs import LOG_COLUMNS, published_log, training_log
 from fer_bench.errors import UnknownName

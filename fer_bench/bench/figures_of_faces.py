@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from fer_bench.bench.cell import Cell
+from fer_bench.bench.evidence import Evidence
 from fer_bench.bench.face_measures import neutral_of
 from fer_bench.bench.figure_parts import Key, saved_array, title
 from fer_bench.bench.fit import build, load_checkpoint
-from fer_bench.bench.paper import Evidence
 from fer_bench.bench.published import Paper, Section
 from fer_bench.geometry.ply import write_ply
 from fer_bench.geometry.render import render, value_map

@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.bench.cell import Cell
+from fer_bench.bench.evidence import Evidence
 from fer_bench.bench.figure_parts import COLOURS, Key, axes_of, legend, saved_array, title
-from fer_bench.bench.paper import Evidence
 from fer_bench.bench.published import Paper, Section
 from fer_bench.bench.stress_board import curves
 from fer_bench.geometry.stress import Rotation

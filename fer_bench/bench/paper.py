@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from fer_bench.bench import leaderboard, registry
-from fer_bench.bench.cell import Cell
-from fer_bench.bench.leaderboard import Row
-from fer_bench.bench.plan import blueprint
+from fer_bench.bench.evidence import Evidence
 from fer_bench.bench.published import Paper, Published, Section
 from fer_bench.bench.statistics import Interval, clustered_bootstrap, clustered_bootstrap_of_sums, metric_interval
-from fer_bench.bench.suite import Suite, read_suite, resolve_arguments
-from fer_bench.bench.verdict import Measured, Verdict, departures, judge
+from fer_bench.bench.verdict import Measured, Verdict, judge
 from fer_bench.errors import UnknownName
 from fer_bench.metrics import presence_pairs, score
 from fer_bench.metrics.disentanglement import PER_SUBJECT, disentanglement_metrics
 from fer_bench.protocols import Protocol
-from fer_bench.records import Result
 
 HEADLINES = {
     "classification": "accuracy",
@@ -39,34 +32,6 @@ _OF_ONE = {"accuracy": "accuracy", "f1_two_sided": "f1_macro"}
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """One entry of a suite on one protocol, as it was run.
-
-    Attributes:
-        cells, results: Of what is done, one a fold and seed.
-        options: Of the entry, as the suite that ships has them.
-        departures, remarks: See `Measured`.
-    """
-
-    row: Row
-    cells: tuple[Cell, ...]
-    results: tuple[Result, ...]
-    options: dict[str, Any]
-    departures: tuple[str, ...]
-    remarks: tuple[str, ...]
-
-    @property
-    def protocol(self) -> Protocol:
-        """Which question it answers."""
-        return registry.find_protocol(self.row.protocol)
-
-    @property
-    def complete(self) -> bool:
-        """Every cell is done, and all were asked the same."""
-        return self.row.pooled is not None
-
-
-@dataclass(frozen=True)
 class Line:
     """A row of a paper's table beside what measures it.
 
@@ -76,6 +41,7 @@ class Line:
         metric: In words, with its unit.
         measured: None where nothing of ours does.
         reason: Of the verdict.
+        faults: Marks of the paper's known faults that concern the published value.
     """
 
     published: Published | None
@@ -86,6 +52,7 @@ class Line:
     measured: Measured | None
     verdict: Verdict
     reason: str
+    faults: tuple[str, ...] = ()
 
     @property
     def difference(self) -> float | None:
@@ -106,62 +73,6 @@ class Line:
         return 100 if registry.find_protocol(self.protocol).task in ("classification", "multilabel") else 1
 
 
-def gather(section: Section, runs: Path, folds: Sequence[int] | None = None) -> dict[tuple[str, str], Evidence]:
-    """(protocol, entry) -> what was run of the suites of a section, in their order.
-
-    Args:
-        folds: Look at these alone, as far as a protocol has them; by default at those that a suite asks for.
-    """
-    found: dict[tuple[str, str], Evidence] = {}
-    for name in section.suites:
-        whole = read_suite(registry.suites()[name])
-        for protocol_id in section.notes.protocols or whole.protocols:
-            total = registry.find_protocol(protocol_id).num_folds
-            chosen = whole.folds if folds is None else [fold for fold in folds if fold < total] or [0]
-            suite = whole.model_copy(update={"protocols": [protocol_id], "folds": chosen})
-            rows = {row.entry: row for row in leaderboard.collect(name, suite, runs)}
-            for entry in section.notes.entries or suite.entries:
-                evidence = _evidence(rows, entry, name, suite)
-                if (protocol_id, entry) not in found or evidence.complete:
-                    found[protocol_id, entry] = evidence
-    return found
-
-
-def _evidence(rows: Mapping[str, Row], entry: str, name: str, suite: Suite) -> Evidence:
-    """What was run of one entry on the one protocol of a suite."""
-    row, fusion = rows[entry], suite.fusions.get(entry)
-    options = dict(suite.methods.get(entry, {})) if fusion is None else fusion.model_dump()
-    evidence = Evidence(row, (), (), options, (), ())
-    if not row.finished:
-        return evidence
-    cells, results = zip(*row.finished, strict=True)
-    if entry in suite.predictions:
-        return replace(evidence, cells=cells, results=results)
-    if fusion is not None:
-        # It departs from the paper in whatever those that it fuses do.
-        of = [_evidence(rows, member, name, suite) for member in fusion.of]
-        asked = [f"{key} {cells[0].arguments[key]}" for key in options if cells[0].arguments[key] != options[key]]
-        departed = tuple(dict.fromkeys([*asked, *(why for each in of for why in each.departures)]))
-        remarks = tuple(dict.fromkeys(remark for each in of for remark in each.remarks))
-        return replace(evidence, cells=cells, results=results, departures=departed, remarks=remarks)
-    method, arguments = resolve_arguments(row.entry, options, name)
-    seen = _asked(method, cells[0].arguments, evidence.protocol, cells[0].representation["name"])[0]
-    weights = _asked(method, arguments, evidence.protocol, cells[0].representation["name"])[1]
-    trainer = suite.trainer_of(row.entry).model_dump()
-    apart, told = departures(cells, results, arguments, trainer, seen, weights)
-    if short := suite.shortened(evidence.protocol):
-        # One division of all subjects asks what a hundred ask; some of its folds do not.
-        apart, told = ((*apart, short), told) if suite.folds else (apart, (*told, short))
-    return replace(evidence, cells=cells, results=results, departures=apart, remarks=told)
-
-
-def _asked(method: str, arguments: dict[str, Any], protocol: Protocol, kind: str) -> tuple[str, str]:
-    """(label of the representation of this kind that a method asks for where the data have everything, its weights)."""
-    built = blueprint(method, json.dumps(arguments), protocol.target)
-    wanted = next((r for r in built.representations if r.name == kind), built.representations[0])
-    return wanted.resolve(frozenset({wanted.takes[0], "texture", "landmarks", "topology"})).label, built.weights
-
-
 def compare(paper: Paper, section: Section, evidence: dict[tuple[str, str], Evidence]) -> list[Line]:
     """Every published row of a section, in order, and then the entries of its suites of which it prints nothing.
 
@@ -180,6 +91,7 @@ def compare(paper: Paper, section: Section, evidence: dict[tuple[str, str], Evid
             own = evidence[published.protocol, published.entry]
             others = [evidence[published.protocol, entry] for entry in published.minus]
             measured = measure(own, others, published.measure, published.scale)
+        faults = paper.faults_of(published)
         lines.append(
             Line(
                 published,
@@ -188,7 +100,8 @@ def compare(paper: Paper, section: Section, evidence: dict[tuple[str, str], Evid
                 published.measure,
                 published.metric,
                 measured,
-                *judge(published, measured),
+                *judge(published, measured, faults),
+                tuple(faults),
             )
         )
     printed = {(row.protocol, row.entry) for row in section.rows if not row.minus}

@@ -1,4 +1,4 @@
-"""The command about papers: what they print beside what was measured."""
+"""The commands about papers: what they print and claim beside what was measured."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fer_bench.bench import published
+from fer_bench.bench.claims import read_claims
+from fer_bench.errors import UnknownName
 
 
 def compare(
@@ -15,19 +17,21 @@ def compare(
 
     The files always hold the whole paper, whatever is shown.
     """
-    paper = published.read_paper(name)
+    paper, claimed = published.read_paper(name), read_claims(name)
     shown = paper.sections if table is None else (paper.find(table),)
     # What follows imports every method: a misspelt name is told before.
-    from fer_bench.bench import paper_page
+    from fer_bench.bench import claims_page, faults_page, paper_page
+    from fer_bench.bench.claims_measured import answer
     from fer_bench.bench.commands import console
+    from fer_bench.bench.evidence import Reader, gather
     from fer_bench.bench.paper import compare as compare_section
-    from fer_bench.bench.paper import gather
 
     folder = out / "papers"
     lines, drawn, kept = {}, {}, []
+    reader = Reader(runs, folds)
     with console.status(f"reading what was run below {runs} ..."):
         for section in paper.sections:
-            evidence = gather(section, runs, folds)
+            evidence = gather(section, reader)
             lines[section.table] = compare_section(paper, section, evidence)
             if figures and section in shown:
                 from fer_bench.bench.figures import draw
@@ -37,6 +41,7 @@ def compare(
                 from fer_bench.bench.figures_of_faces import write_meshes
 
                 kept += write_meshes(evidence, folder / "meshes")
+        answers = answer(claimed, reader)
     for section in shown:
         rows = lines[section.table]
         if rows:
@@ -44,7 +49,7 @@ def compare(
         else:
             console.print(f"{paper_page.heading(section)}\n", highlight=False, markup=False)
         notes = [f"{number} {note}" for note, number in paper_page.footnotes(rows).items()]
-        for note in [*notes, *section.notes.notes]:
+        for note in [*notes, *paper_page.fault_notes(paper, rows), *section.notes.notes]:
             console.print(f"- {note}", highlight=False, markup=False)
         for kind in section.notes.figures if figures and not drawn[section.table] else ():
             console.print(f"no figure ({kind}): nothing of it was run, and no numbers are printed", highlight=False)
@@ -58,5 +63,32 @@ def compare(
     if meshes:
         told = f"wrote {len(set(kept))} meshes below {folder / 'meshes'}" if kept else "no cell of it saved meshes"
         console.print(told, highlight=False, soft_wrap=True)
-    files = paper_page.write(paper, lines, folder, {name: paths for name, paths in drawn.items() if paths})
+    if answers:
+        console.print(f"{claims_page.summary(answers)} See fer-bench claims {name}.", highlight=False)
+    files = paper_page.write(paper, lines, answers, folder, {name: paths for name, paths in drawn.items() if paths})
+    files.append(faults_page.write(folder))
+    console.print(f"wrote {' and '.join(map(str, files))}", highlight=False, soft_wrap=True)
+
+
+def claims(name: str | None, runs: Path, out: Path, folds: Sequence[int] | None) -> None:
+    """Write the claims of all papers, answered by what is below `runs`, and show them, or those of one paper."""
+    known = published.papers()
+    if name is not None and name not in known:
+        raise UnknownName("paper", name, known)
+    read = {each: (published.read_paper(each), read_claims(each)) for each in known}
+    # What follows imports every method: a misspelt name is told before.
+    from fer_bench.bench import claims_page
+    from fer_bench.bench.claims_measured import answer
+    from fer_bench.bench.commands import console
+    from fer_bench.bench.evidence import Reader
+
+    reader = Reader(runs, folds)
+    with console.status(f"reading what was run below {runs} ..."):
+        found = {each: (paper, answer(claimed, reader)) for each, (paper, claimed) in read.items() if claimed}
+    for each, (paper, answers) in found.items():
+        if name in (None, each):
+            console.print(claims_page.rich_table(paper, answers))
+            console.print(claims_page.summary(answers), highlight=False)
+            console.print()
+    files = claims_page.write(found, out)
     console.print(f"wrote {' and '.join(map(str, files))}", highlight=False, soft_wrap=True)

@@ -12,6 +12,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from fer_bench.bench import claims_page, faults_page
+from fer_bench.bench.claims_measured import Answered
 from fer_bench.bench.leaderboard_page import markdown_text
 from fer_bench.bench.paper import Line
 from fer_bench.bench.published import Paper, Section
@@ -19,10 +21,11 @@ from fer_bench.records import atomic_write
 
 READING = (
     "Measured values are computed on the predictions of all folds pooled; brackets: 95 % percentile bootstrap over "
-    "subjects (2,000 resamples). `reproduced`: the published value lies within the brackets; `below` and `above`: the "
+    "subjects (2,000 resamples). `match`: the published value lies within the brackets; `below` and `above`: the "
     "measured value is, and the brackets leave the published one out; `not comparable`: measured, but on other data or "
-    "in another way, as said; `missing`: not run, or not all of it; `published only`: rows of other work, and what is "
-    "no metric; `not published`: measured, and nothing is printed. Difference: measured minus published."
+    "in another way than what is printed, as said; `missing`: not run, or not all of it; `published only`: rows of "
+    "other work, and what is no metric; `not published`: measured, and nothing is printed. Difference: measured minus "
+    "published. F1, F2, ...: a known fault concerns the published value."
 )
 HEADER = (
     "Dataset",
@@ -42,7 +45,7 @@ _ON_TERMINAL = ("Dataset", "Method", "Metric", "Published", "Measured", "Differe
 
 
 def texts(line: Line, note: str = "") -> dict[str, str]:
-    """A line under `HEADER`, as people read it; `note` is the number of its footnote."""
+    """A line under `HEADER`, as people read it; `note` is the number of its footnote, besides those of known faults."""
     published, measured = line.published, line.measured
     digits = 2 if line.scale == 100 else 4
     value, n = "-", "-"
@@ -53,7 +56,7 @@ def texts(line: Line, note: str = "") -> dict[str, str]:
         n = f"{measured.n:,} of {measured.subjects:,} subject{'s' * (measured.subjects != 1)}"
     printed = "-"
     if published is not None:
-        printed = " ".join(filter(None, [published.value, "derived" if published.derived else "", note]))
+        printed = " ".join(filter(None, [published.value, "derived" if published.derived else "", note, *line.faults]))
     difference = "-"
     if line.difference is not None:
         in_points = line.scale == 100 or line.points == 100
@@ -95,11 +98,28 @@ def summary(lines: Iterable[Line]) -> str:
     return f"{counts.total()} of the paper's own values can be measured: {told}." if counts else "Nothing to measure."
 
 
-def to_markdown(paper: Paper, lines: Mapping[str, list[Line]], figures: Mapping[str, Sequence[Path]]) -> str:
+def fault_notes(paper: Paper, lines: Sequence[Line]) -> list[str]:
+    """`F1 ...`: the known faults that concern values among these lines."""
+    marks = {mark for line in lines for mark in line.faults}
+    return [f"{mark} {fault.fault}" for mark, fault in paper.faults.items() if mark in marks]
+
+
+def to_markdown(
+    paper: Paper,
+    lines: Mapping[str, list[Line]],
+    answers: Sequence[Answered],
+    figures: Mapping[str, Sequence[Path]],
+) -> str:
     """The whole paper as a Markdown page; `figures` are paths relative to the page, by table."""
     page = io.StringIO()
     page.write(f"# {paper.notes.title}\n\n{READING}\n\n{summary(line for each in lines.values() for line in each)}\n")
     page.write("".join(f"\n- {markdown_text(note)}" for note in paper.notes.notes) + "\n")
+    if answers:
+        table = claims_page.to_markdown(answers)
+        page.write(f"\n## Claims\n\n{claims_page.READING}\n\n{claims_page.summary(answers)}\n\n{table}")
+    if paper.faults:
+        told = "Marked F1, F2, ... on the printed values that they concern."
+        page.write(f"\n## Known faults\n\n{told}\n\n{faults_page.to_markdown(paper.faults, paper)}")
     for section in paper.sections:
         page.write(f"\n## {heading(section)}\n")
         rows, numbers = lines[section.table], footnotes(lines[section.table])
@@ -110,9 +130,8 @@ def to_markdown(paper: Paper, lines: Mapping[str, list[Line]], figures: Mapping[
             shown = texts(row, numbers.get(row.published.note, "") if row.published else "")
             page.write(f"| {' | '.join(markdown_text(text) for text in shown.values())} |\n")
         notes = [f"{number} {note}" for note, number in numbers.items()]
-        for note in [*notes, *section.notes.notes]:
-            page.write(f"\n- {markdown_text(note)}")
-        page.write("\n" if notes or section.notes.notes else "")
+        notes += [*fault_notes(paper, rows), *section.notes.notes]
+        page.write("".join(f"\n- {markdown_text(note)}" for note in notes) + "\n" * bool(notes))
         for path in figures.get(section.table, ()):
             page.write(f"\n![{heading(section)}]({path.as_posix()})\n")
     return page.getvalue()
@@ -144,13 +163,18 @@ def to_records(paper: Paper, lines: Mapping[str, list[Line]]) -> list[dict[str, 
                     "data": measured.data if measured else "",
                     "as_run": shown["As run"],
                     "note": published.note if published else "",
+                    "faults": "; ".join(f"{mark} {paper.faults[mark].id}" for mark in line.faults),
                 }
             )
     return records
 
 
 def write(
-    paper: Paper, lines: Mapping[str, list[Line]], out: Path, figures: Mapping[str, Sequence[Path]] | None = None
+    paper: Paper,
+    lines: Mapping[str, list[Line]],
+    answers: Sequence[Answered],
+    out: Path,
+    figures: Mapping[str, Sequence[Path]] | None = None,
 ) -> list[Path]:
     """Write `<out>/<paper>.md` and `.csv`; returns the files."""
     markdown, table = out / f"{paper.name}.md", out / f"{paper.name}.csv"
@@ -160,7 +184,7 @@ def write(
     writer.writeheader()
     writer.writerows(records)
     with atomic_write(markdown) as file:
-        file.write(to_markdown(paper, lines, beside).encode())
+        file.write(to_markdown(paper, lines, answers, beside).encode())
     with atomic_write(table) as file:
         file.write(text.getvalue().encode())
     return [markdown, table]

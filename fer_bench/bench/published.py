@@ -1,8 +1,9 @@
 """What papers printed: every row of their tables, and which of our results answers it.
 
 A paper is a set of files in `leaderboards/published/`: one `<paper>_<table>.csv` a table, whose name ends like that of
-the suite that measures it (`mit_table2.csv`, `mit/table2`), and `<paper>_notes.yaml` with what a reader must know. A
-further paper is further files; nothing is registered.
+the suite that measures it (`mit_table2.csv`, `mit/table2`), `<paper>_notes.yaml` with what a reader must know and the
+known faults, and `<paper>_claims.yaml` (`fer_bench.bench.claims`). A further paper is further files; nothing is
+registered.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pydantic
 import yaml
 
 from fer_bench.bench import registry
+from fer_bench.bench.notes import REMEDY, Concerned, Fault, Notes, TableNotes, read_notes
 from fer_bench.errors import InvalidFile, UnknownName
 
 LOGS = "_logs"
 """End of the stem of a file that holds a training log and no table."""
 
-_REMEDY = "Restore the file from the repository."
 _STEM = re.compile(r"(?P<paper>.+)_(?P<table>(?P<kind>table|figure|text)(?P<number>\d*))")
 _KINDS = ("table", "figure", "text")
+_KEYS = ("method", "dataset", "evaluation", "metric")  # what a fault tells rows by
 _NUMBER = re.compile(r"(?:about )?(-?\d+(?:\.\d+)?)")
 
 
@@ -79,30 +80,6 @@ COLUMNS = tuple(Published.__dataclass_fields__)
 """The columns of a file of published rows, in order; `derived` is `yes` or empty, `minus` is joined by blanks."""
 
 
-class TableNotes(pydantic.BaseModel):
-    """What is known of one table: its title, what a reader must know, which figures to draw, and where it is drawn from
-    those of other tables, their suites, and which of their entries and protocols (all where none is named)."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    title: str = ""
-    notes: list[str] = []
-    figures: list[str] = []
-    suites: list[str] = []
-    entries: list[str] = []
-    protocols: list[str] = []
-
-
-class Notes(pydantic.BaseModel):
-    """What is known of a paper; `notes` hold for all its tables."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    title: str
-    notes: list[str] = []
-    tables: dict[str, TableNotes] = {}
-
-
 @dataclass(frozen=True)
 class Section:
     """A table or figure of a paper.
@@ -152,6 +129,15 @@ class Paper:
         """All that is printed."""
         return tuple(row for section in self.sections for row in section.rows)
 
+    @cached_property
+    def faults(self) -> dict[str, Fault]:
+        """Mark -> known fault: `F1`, `F2`, in the order of the file."""
+        return {f"F{number}": fault for number, fault in enumerate(self.notes.faults, start=1)}
+
+    def faults_of(self, row: Published) -> dict[str, Fault]:
+        """Those among the faults that concern a row."""
+        return {mark: fault for mark, fault in self.faults.items() if any(_holds(c, row) for c in fault.rows)}
+
 
 def published_folder() -> Path:
     """The files that come with the package: those of a checkout, or their copy in an installed package."""
@@ -177,7 +163,7 @@ def read_paper(name: str, folder: Path | None = None) -> Paper:
     known = papers(folder)
     if name not in known:
         raise UnknownName("paper", name, known)
-    notes = _read_notes(known[name])
+    notes = read_notes(known[name])
     found: dict[str, tuple[str, tuple[Published, ...]]] = {}  # stem -> table, rows
     for path in folder.glob(f"{name}_*.csv"):
         match = _STEM.fullmatch(path.stem)
@@ -185,11 +171,11 @@ def read_paper(name: str, folder: Path | None = None) -> Paper:
             rows = read_rows(path)
             found[match["table"]] = rows[0].table, rows
     suites: dict[str, list[str]] = {}
-    for suite, table in _claims(name).items():
+    for suite, table in _tables(name).items():
         suites.setdefault(table, []).append(suite)
     stems = {table: stem for stem, (table, _) in found.items()}
-    for table, claiming in suites.items():
-        stems.setdefault(table, claiming[0].rpartition("/")[2])
+    for table, measuring in suites.items():
+        stems.setdefault(table, measuring[0].rpartition("/")[2])
     for table, known_of in notes.tables.items():
         if known_of.suites:
             suites[table] = known_of.suites
@@ -206,7 +192,32 @@ def read_paper(name: str, folder: Path | None = None) -> Paper:
         )
         for table, stem in stems.items()
     )
-    return Paper(name, folder, notes, tuple(sorted(sections, key=lambda section: _order(section.stem))))
+    paper = Paper(name, folder, notes, tuple(sorted(sections, key=lambda section: _order(section.stem))))
+    for fault in notes.faults:
+        for concerned in fault.rows:
+            _check(concerned, paper, known[name], fault.id)
+    return paper
+
+
+def _holds(concerned: Concerned, row: Published) -> bool:
+    wanted = [(getattr(concerned, f"{kind}s"), getattr(row, kind)) for kind in _KEYS]
+    return concerned.table == row.table and all(not named or value in named for named, value in wanted)
+
+
+def _check(concerned: Concerned, paper: Paper, path: Path, fault: str) -> None:
+    """Raise `UnknownName` where something named is in no row of the table, `InvalidFile` where no row has it all."""
+    where = f"{path}: fault {fault}"
+    if concerned.table not in {section.table for section in paper.sections}:
+        raise UnknownName("table", concerned.table, [section.table for section in paper.sections], where)
+    rows = [row for row in paper.rows if row.table == concerned.table]
+    for kind in _KEYS:
+        known = {getattr(row, kind) for row in rows}
+        for name in getattr(concerned, f"{kind}s"):
+            if name not in known:
+                raise UnknownName(f"{kind} in table {concerned.table}", name, known, where)
+    if not any(_holds(concerned, row) for row in rows):
+        problem = f"fault {fault}: no row of table {concerned.table} has one each of what it names"
+        raise InvalidFile(path, problem, REMEDY)
 
 
 def read_rows(path: Path) -> tuple[Published, ...]:
@@ -220,16 +231,16 @@ def read_rows(path: Path) -> tuple[Published, ...]:
         with path.open(encoding="utf-8", newline="") as file:
             lines = list(csv.reader(file, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidFile(path, f"cannot be read as CSV ({error})", _REMEDY) from None
+        raise InvalidFile(path, f"cannot be read as CSV ({error})", REMEDY) from None
     if not lines or tuple(lines[0]) != COLUMNS:
-        raise InvalidFile(path, f"its columns are not {','.join(COLUMNS)}", _REMEDY)
+        raise InvalidFile(path, f"its columns are not {','.join(COLUMNS)}", REMEDY)
     rows = []
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(COLUMNS):
-            raise InvalidFile(path, f"row {number} has {len(line)} cells and not {len(COLUMNS)}", _REMEDY)
+            raise InvalidFile(path, f"row {number} has {len(line)} cells and not {len(COLUMNS)}", REMEDY)
         values: dict[str, Any] = dict(zip(COLUMNS, line, strict=True))
         if problem := _problem(values, path):
-            raise InvalidFile(path, f"row {number} {problem}", f"Correct the row. {_REMEDY}")
+            raise InvalidFile(path, f"row {number} {problem}", f"Correct the row. {REMEDY}")
         if values["protocol"]:
             registry.find_protocol(values["protocol"], f"{path}: row {number}")
         rows.append(Published(**values | {"derived": bool(values["derived"]), "minus": tuple(values["minus"].split())}))
@@ -259,28 +270,17 @@ def _problem(row: Mapping[str, str], path: Path) -> str:
     return next((problem for problem, holds in problems.items() if holds), "")
 
 
-def _read_notes(path: Path) -> Notes:
-    try:
-        return Notes.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidFile(path, f"is not readable YAML ({' '.join(str(error).split())})", _REMEDY) from None
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise InvalidFile(path, f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}", _REMEDY) from None
-
-
-def _claims(paper: str) -> dict[str, str]:
+def _tables(paper: str) -> dict[str, str]:
     """Suite -> table, of the suites of a paper. Suites are not validated here, which would import every method."""
-    claims = {}
+    found = {}
     for name, path in registry.suites().items():
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             continue  # told by whatever reads the suite itself
         if isinstance(content, dict) and content.get("paper") == paper and content.get("table"):
-            claims[name] = str(content["table"])
-    return claims
+            found[name] = str(content["table"])
+    return found
 
 
 def _order(stem: str) -> tuple[int, int]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from fer_bench.bench.cell import Cell
+from fer_bench.bench.notes import Fault
 from fer_bench.bench.published import Published
 from fer_bench.bench.suite import total_epochs
 from fer_bench.records import Result
 
-Verdict = Literal["reproduced", "below", "above", "not comparable", "missing", "published only", "not published"]
-"""`reproduced`: the published value lies within the 95 % interval of the measured one. `below`, `above`: the measured
+Verdict = Literal["match", "below", "above", "not comparable", "missing", "published only", "not published"]
+"""`match`: the published value lies within the 95 % interval of the measured one. `below`, `above`: the measured
 one is, and the interval leaves the published value out. `published only`: other people's rows, and what is no metric.
 `not published`: measured, and nothing is printed to hold it against."""
 
@@ -58,12 +59,15 @@ class Measured:
         return "; ".join((*self.departures, *self.remarks))
 
 
-def judge(published: Published | None, measured: Measured | None) -> tuple[Verdict, str]:
+def judge(
+    published: Published | None, measured: Measured | None, faults: Mapping[str, Fault] | None = None
+) -> tuple[Verdict, str]:
     """The verdict on a row, and its reason where it needs one.
 
     Args:
         published: None for an entry of a suite of which nothing is printed.
         measured: None for a row that nothing of ours measures.
+        faults: By mark, those of the paper that concern the published value.
     """
     if measured is None:
         return "published only", ""
@@ -71,7 +75,8 @@ def judge(published: Published | None, measured: Measured | None) -> tuple[Verdi
         return "missing", measured.reason
     if published is None or published.number is None:
         return "not published", ""
-    reasons = [*measured.departures, *filter(None, [published.incomparable])]
+    told = [f"{mark}: {fault.incomparable}" for mark, fault in (faults or {}).items() if fault.incomparable]
+    reasons = [*measured.departures, *filter(None, [published.incomparable]), *told]
     # Numbers of synthetic faces may never be held against those of real ones, whatever else is known of them.
     if measured.data != AS_DISTRIBUTED and not measured.departures:
         reasons = [f"data: {measured.data or 'unknown'}", *reasons]
@@ -81,7 +86,7 @@ def judge(published: Published | None, measured: Measured | None) -> tuple[Verdi
         return "not comparable", "; ".join(reasons)
     assert measured.low is not None and measured.high is not None
     if measured.low <= published.number <= measured.high:
-        return "reproduced", ""
+        return "match", ""
     return ("below", "") if measured.high < published.number else ("above", "")
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from fer_bench.bench.evidence import Evidence
 from fer_bench.bench.face_measures import neutral_of, probe
 from fer_bench.bench.figures_of_faces import (
     _COLUMNS,
@@ -24,7 +25,6 @@ from fer_bench.bench.figures_of_faces import (
 from fer_bench.bench.fit import build
 from fer_bench.bench.leaderboard import collect
 from fer_bench.bench.leaderboard_page import to_frame, to_markdown
-from fer_bench.bench.paper import Evidence
 from fer_bench.bench.plan import _open
 from fer_bench.bench.published import read_paper
 from fer_bench.bench.suite import read_suite

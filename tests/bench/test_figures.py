@@ -16,9 +16,9 @@ from PIL import Image
 
 from fer_bench.bench import figures, registry
 from fer_bench.bench.cell import Cell
+from fer_bench.bench.evidence import gather
 from fer_bench.bench.figure_parts import DPI, title
 from fer_bench.bench.figures import KINDS, draw
-from fer_bench.bench.paper import gather
 from fer_bench.bench.published import Paper, Section, papers, published_folder, read_paper
 from fer_bench.bench.stress import Outcome, conditions, predictions_path
 from fer_bench.bench.training_logs import published_log, training_log

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from fer_bench.bench import registry
-from fer_bench.bench.paper import Line, bootstrap_interval, compare, gather
+from fer_bench.bench.evidence import gather
+from fer_bench.bench.notes import Fault
+from fer_bench.bench.paper import Line, bootstrap_interval, compare
 from fer_bench.bench.paper_page import markdown_text, texts
 from fer_bench.bench.published import Published, read_paper
 from fer_bench.bench.statistics import clustered_bootstrap
@@ -48,9 +50,9 @@ def line(found: list[Line], method: str, dataset: str, metric: str = "accuracy (
 @pytest.mark.parametrize(
     ("published", "measured", "verdict", "reason"),
     [
-        (ROW, OURS, "reproduced", ""),
-        (ROW, replace(OURS, low=94.32), "reproduced", ""),
-        (ROW, replace(OURS, high=94.32), "reproduced", ""),
+        (ROW, OURS, "match", ""),
+        (ROW, replace(OURS, low=94.32), "match", ""),
+        (ROW, replace(OURS, high=94.32), "match", ""),
         (ROW, replace(OURS, high=94.31), "below", ""),
         (ROW, replace(OURS, value=96.0, low=94.33, high=97.0), "above", ""),
         (ROW, replace(OURS, data=TWIN), "not comparable", f"data: {TWIN}"),
@@ -70,13 +72,20 @@ def test_a_verdict(published: Published | None, measured: Measured | None, verdi
     assert judge(published, measured) == (verdict, reason)
 
 
+def test_a_value_that_comes_from_a_fault_is_not_held_against_ours() -> None:
+    known = Fault(id="slip", fault="It slips.", evidence="Seen.", instead="Not.", incomparable="a slip")
+    assert judge(ROW, OURS, {"F7": known}) == ("not comparable", "F7: a slip")
+    assert judge(ROW, OURS, {"F7": known.model_copy(update={"incomparable": ""})}) == ("match", "")
+    assert judge(ROW, Measured(), {"F7": known}) == ("missing", "")
+
+
 def test_what_ran_as_the_paper_says_is_held_against_it(faker: Faker) -> None:
     cells = faker.folds("mit/table1", S1, "mit-base", accuracy=0.94, subjects=3, each=8)
     faker.folds("mit/table1", S1, "mit-tiny", accuracy=0.6, subjects=3, each=8)
     faker.folds("mit/table1", S1, "mit-small", accuracy=1.0, subjects=3, each=8)
     found = lines("mit", "I", faker.runs)
     base = line(found, "MiT-Base", "BU-3DFE Subset I")
-    assert base.verdict == "reproduced"
+    assert base.verdict == "match"
     assert base.measured is not None
     right = [cell.result().metrics["accuracy"] for cell in cells]  # type: ignore[union-attr]
     assert base.measured.value == pytest.approx(100 * np.mean(right))
@@ -101,8 +110,7 @@ def test_every_departure_is_named_and_none_is_held_against_the_paper(faker: Fake
         ("MiT-Small", "BU-3DFE Subset I"): 'size "nano", not "small"; other weights (random)',
         ("MiT-Base", "BU-3DFE Subset I"): "accumulate_grad_batches 4, not 1; devices 2, not 1",
         ("MiT-Base", "Bosphorus"): "other weights (random)",
-        ("MiT-Base", "BU-4DFE"): "another scoring unit: the published value is of the last epoch of one run on one "
-        "division and counts images",
+        ("MiT-Base", "BU-4DFE"): "F1: single split, and images are counted where we count sequences",
     }
     for (method, dataset), text in told.items():
         one = line(found, method, dataset)
@@ -110,7 +118,7 @@ def test_every_departure_is_named_and_none_is_held_against_the_paper(faker: Fake
         assert texts(one)["As run"] == text
         assert one.measured is not None and one.measured.value is not None, "the number stands there all the same"
     same = line(found, "MiT-Tiny", "Bosphorus")
-    assert same.verdict in ("reproduced", "above", "below"), "devices and precision are told and change nothing"
+    assert same.verdict in ("match", "above", "below"), "devices and precision are told and change nothing"
     assert texts(same)["As run"] == "devices 2, not 1; precision 16-mixed, not 32-true"
 
 
@@ -245,7 +253,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 def test_the_command_writes_all_tables_and_shows_one(call, faker: Faker, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     code, told, _ = call("mit", "table1", "--out", "boards")
     assert code == 0
-    assert told.rstrip().endswith("wrote boards/papers/mit.md and boards/papers/mit.csv")
+    assert told.rstrip().endswith("wrote boards/papers/mit.md and boards/papers/mit.csv and boards/papers/faults.md")
     assert "Table I: 3D expression recognition" in told
     assert "Table II" not in told
     page, table = tmp_path / "boards/papers/mit.md", tmp_path / "boards/papers/mit.csv"
@@ -260,15 +268,32 @@ def test_the_command_writes_all_tables_and_shows_one(call, faker: Faker, tmp_pat
         records = list(csv.DictReader(file))
     assert [r["published"] for r in records if r["published"]] == [row.value for row in MIT.rows]
     assert {r["verdict"] for r in records} == {"missing", "published only"}
-    assert all(line.count(" | ") == 10 for line in first.splitlines() if line.startswith("| "))
+    tables = first.partition("\n## Table I: ")[2]
+    assert all(line.count(" | ") == 10 for line in tables.splitlines() if line.startswith("| "))
 
     faker.folds("mit/table1", S1, "mit-base", accuracy=0.94, subjects=3, each=8)
     code, told, _ = call("mit", "II", "--out", "boards")
     assert "Table II" in told and "Table I:" not in told
     second = page.read_text()
     assert second != first
-    assert "1 reproduced" in second, "a run of a table that is not shown is in the files too"
-    assert sorted(path.name for path in page.parent.iterdir()) == ["mit.csv", "mit.md"]
+    assert "1 match" in second, "a run of a table that is not shown is in the files too"
+    assert sorted(path.name for path in page.parent.iterdir()) == ["faults.md", "mit.csv", "mit.md"]
+
+
+def test_faults_stand_on_the_values_that_they_concern(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    _, told, _ = call("mit", "II", "--out", "boards")
+    assert "- F1 The accuracies on BU-4DFE are called" in " ".join(told.split())
+    page = (tmp_path / "boards/papers/mit.md").read_text()
+    assert page.index("\n## Claims\n") < page.index("\n## Known faults\n") < page.index("\n## Table I: ")
+    table = page.partition("\n## Table II: ")[2].partition("\n## ")[0]
+    assert table.count("F1 |") == 6 and "\n- F1 The accuracies on BU-4DFE" in table
+    assert "\n- F2 " not in table and "\n- F2 The printed 15, 63" in page.partition("\n## Text: ")[2]
+    with (tmp_path / "boards/papers/mit.csv").open() as file:
+        records = list(csv.DictReader(file))
+    marked = {(r["table"], r["faults"]) for r in records if r["faults"]}
+    assert marked == {("II", "F1 one-run-of-images"), ("III", "F5 no-such-share"), ("III", "F6 gain-of-310")} | {
+        ("text", "F2 parameter-counts")
+    }
 
 
 @pytest.mark.parametrize(

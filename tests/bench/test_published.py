@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from fer_bench.bench import registry
+from fer_bench.bench.faults_page import page
 from fer_bench.bench.published import COLUMNS, Published, papers, published_folder, read_paper, read_rows
 from fer_bench.bench.suite import read_suite
-from fer_bench.errors import InvalidFile, UnknownName
+from fer_bench.errors import FerBenchError, InvalidFile, UnknownName
 from fer_bench.metrics import score
 
 PAPERS = sorted(papers())
@@ -141,9 +143,36 @@ def test_flags_and_notes_are_kept() -> None:
     assert all(row.derived == row.note.startswith("DERIVED") for row in rows)
     wrong = [row.value for row in rows if "PRINTED AVERAGE DOES NOT MATCH" in row.note]
     assert wrong == ["0.8109", "86.83"]
-    images = [row for row in rows if "counts images" in row.incomparable]
-    assert {(row.paper, row.table) for row in images} == {("mit", "II")}
-    assert len(images) == 3
+
+
+def concerned(paper: str, fault: str) -> list[Published]:
+    read = read_paper(paper)
+    (mark,) = [mark for mark, each in read.faults.items() if each.id == fault]
+    return [row for row in read.rows if mark in read.faults_of(row)]
+
+
+def test_faults_concern_the_values_that_they_should() -> None:
+    fused = concerned("ig3d", "broadcast")
+    assert {row.value for row in fused if row.metric.startswith("accuracy")} == {"0.8941", "0.9130", "0.9400", "94.00"}
+    assert len(fused) == 3 * 7 + 1
+    # Every value that the specification of the suites marks so, and no other.
+    assert all(row.note.startswith("The public script gives") for row in fused if row.table == "5")
+    assert [row.value for row in concerned("facet_vlm", "averages-of-table-5")] == ["0.8109", "86.83"]
+    assert {row.table for row in concerned("mit", "one-run-of-images")} == {"II"}
+    assert [row.value for row in concerned("mit", "parameter-counts")] == ["15", "63", "255"]
+    assert [row.value for row in concerned("ig3d", "misprinted-recall")] == ["0.7418"]
+    medians = [row.value for row in concerned("face_disentanglement", "two-medians")]
+    assert medians == ["0.772", "1.467", "0.651", "1.404"]
+    assert all("Edis" in row.metric for row in concerned("face_disentanglement", "another-edis"))
+    assert len(concerned("ig3d", "test-set-selection")) == 176, "every value of its own"
+    assert concerned("facet_vlm", "unequal-equations") == []
+
+
+def test_the_table_of_faults_is_up_to_date() -> None:
+    committed = Path(__file__).parent.parent.parent / "leaderboards" / "papers" / "faults.md"
+    text = page()
+    assert committed.read_text() == text, "run fer-bench paper for any paper"
+    assert all(f"`{fault.id}`" in text for name in PAPERS for fault in read_paper(name).faults.values())
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -252,6 +281,49 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine_notes.yaml").write_text("title: Mine\ntables: {'7': {}}")
     with pytest.raises(UnknownName, match="unknown table '7'"):
         read_paper("mine", tmp_path)
+
+
+FAULT = {"id": "slip", "fault": "It slips.", "evidence": "Seen.", "instead": "Not."}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"rows": [{"table": "2"}]}, r"fault slip: unknown table '2'"),
+        (
+            {"rows": [{"table": "1", "methods": ["Mine", "Their"]}]},
+            r"unknown method in table 1 'Their'; did you mean 'Th",
+        ),
+        ({"rows": [{"table": "1", "metrics": ["f1"]}]}, r"unknown metric in table 1 'f1'"),
+        ({"rows": [{"table": "1", "methods": ["Mine"], "datasets": ["CoMA"]}]}, r"fault slip: no row of table 1 has"),
+        ({"id": "Slip"}, r"faults\.0\.id: string should match"),
+        ({"evidence": ""}, r"faults\.0\.evidence: string should have at least 1"),
+        ({"colour": "red"}, r"faults\.0\.colour: extra inputs"),
+    ],
+)
+def test_a_fault_of_nothing_is_refused(tmp_path: Path, change: dict[str, object], says: str) -> None:
+    theirs = {"method": "Theirs", "dataset": "CoMA", "protocol": "", "entry": "", "measure": ""}
+    write(tmp_path, GOOD, GOOD | theirs)
+    notes = tmp_path / "mine_notes.yaml"
+    notes.write_text(yaml.safe_dump({"title": "Mine", "faults": [FAULT | {"rows": [{"table": "1"}]}]}))
+    paper = read_paper("mine", tmp_path)
+    assert [list(paper.faults_of(row)) for row in paper.rows] == [["F1"], ["F1"]]
+    notes.write_text(yaml.safe_dump({"title": "Mine", "faults": [FAULT | change]}))
+    with pytest.raises(FerBenchError, match=says) as error:
+        read_paper("mine", tmp_path)
+    assert str(error.value).startswith(f"{notes}: ")
+
+
+def test_two_faults_of_one_name_and_deep_files_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    for text, says in (
+        (yaml.safe_dump({"title": "Mine", "faults": [FAULT, FAULT]}), "faults: two faults are named slip"),
+        ("[" * 5000, "is not readable YAML"),
+        ("!!python/object/apply:os.system [ls]", "is not readable YAML"),
+    ):
+        (tmp_path / "mine_notes.yaml").write_text(text)
+        with pytest.raises(InvalidFile, match=says):
+            read_paper("mine", tmp_path)
 
 
 def test_the_folder_ships() -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from fer_bench.bench import commands
-from fer_bench.bench.paper import gather
+from fer_bench.bench.evidence import gather
 from fer_bench.bench.published import read_paper
 from fer_bench.bench.suite import read_suite
 from fer_bench.errors import InvalidPredictions, InvalidSuite
