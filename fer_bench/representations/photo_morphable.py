@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_bench.geometry.crops import Alignment
+from fer_bench.geometry.parameter_source import ParameterSource
 from fer_bench.representations.base import Bound, Extract, Representation
 from fer_bench.representations.image import Image
 from fer_bench.representations.morphable import Morphable
@@ -54,6 +55,10 @@ class PhotoMorphable(Representation):
 
     def bind(self, source: Source, load: Load) -> Bound:
         return Bound(_Both(self.photo, self.parameters.bind(source, load).extract), self.shape)
+
+    def reader(self, source: Source, parameters: ParameterSource) -> Extract:
+        """See `Morphable.reader`."""
+        return _Both(self.photo, self.parameters.reader(source, parameters))
 
     def state(self, source: Source) -> Any:
         return self.parameters.state(source)
