@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fer_bench.cli_data import Workers, stopped
+from fer_bench.errors import UnknownName
 
 models_app = typer.Typer()
 
@@ -56,3 +57,24 @@ def predict(
     except KeyboardInterrupt:
         stopped("nothing was written")
     raise typer.Exit(0 if complete else 1)
+
+
+@models_app.command()
+def export(
+    cell: Annotated[Path, typer.Argument(metavar="CELL", help="The folder of a finished cell.")],
+    format_: Annotated[str, typer.Option("--format", metavar="onnx", help="The format.")] = "onnx",
+    out: Annotated[Path | None, typer.Option("--out", help="The file; by default CELL/network.onnx.")] = None,
+) -> None:
+    """Export a finished cell's network, from its representation to the raw outputs, for any number of samples.
+
+    What was exported is run beside torch, on inputs of the cell where they are still in the cache, and nothing is
+    written where the outputs differ.
+    """
+    if format_ != "onnx":
+        raise UnknownName("format", format_, ("onnx",), "--format")
+    from fer_bench.bench import export as exporting
+
+    try:
+        exporting.run(cell, out)
+    except KeyboardInterrupt:
+        stopped("nothing was written")

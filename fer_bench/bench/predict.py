@@ -27,6 +27,7 @@ from fer_bench.bench.predict_inputs import Input
 from fer_bench.errors import BrokenScan, FerBenchError
 from fer_bench.geometry.morphable import read_table
 from fer_bench.geometry.parameter_source import ParameterSource
+from fer_bench.geometry.scan import Scan
 from fer_bench.metrics.disentanglement import vertex_distance
 from fer_bench.processes import map_processes
 from fer_bench.records import OUTPUT, Batch
@@ -193,6 +194,7 @@ class _Stream(IterableDataset[Batch]):
     ) -> None:
         self.inputs, self.extracts, self.workers = inputs, extracts, min(workers, -(-len(inputs) // _WORTH))
         self.many = finished.representation.many
+        self.textured = "texture" in getattr(finished.representation, "channels", ())
         self.size = divided(finished.method.batch_size, finished.cell)
         self.keeps = finished.protocol.task == "disentanglement"
         self.problems: list[tuple[Path, str]] = []
@@ -212,7 +214,7 @@ class _Stream(IterableDataset[Batch]):
 
     def _extracted(self) -> Iterator[tuple[int, NDArray[Any]]]:
         """Number and rows of the inputs that can be extracted."""
-        work = _Work(tuple(self.inputs), tuple(self.extracts))
+        work = _Work(tuple(self.inputs), tuple(self.extracts), self.textured)
         for start in range(0, len(self.inputs), _BLOCK):
             block = range(start, min(start + _BLOCK, len(self.inputs)))
             for number, found in zip(block, map_processes(work, block, self.workers), strict=True):
@@ -236,6 +238,7 @@ class _Work:
 
     inputs: tuple[Input, ...]
     extracts: tuple[tuple[Extract, int] | str, ...]
+    textured: bool
 
     def __call__(self, number: int) -> NDArray[Any] | str:
         one, how = self.inputs[number], self.extracts[number]
@@ -243,7 +246,13 @@ class _Work:
             return how
         extract, place = how
         try:
-            return extract(place, one.load(one.root, one.files))[0]
+            sample = one.load(one.root, one.files)
+            if self.textured and isinstance(sample, Scan) and sample.texture is None:
+                return (
+                    "it has no texture, and the network was trained on scans in colour; beside it is neither an image "
+                    "of its name nor the one that it names, or it has no texture coordinates"
+                )
+            return extract(place, sample)[0]
         except BrokenScan as error:  # whose remedy is for a file of a dataset
             return error.problem if error.path.name == one.given.name else f"{error.path.name} {error.problem}"
         except FerBenchError as error:

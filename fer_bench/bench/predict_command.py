@@ -57,7 +57,8 @@ def run(
     problems = problems + found.problems
     for path, problem in problems:
         _say(f"{path}: {problem.rstrip('.')}.")
-    for note in [*_notes(finished), *notes_on(inputs, finished.kind, finished.cell)]:
+    failed = {path for path, _ in problems}
+    for note in [*_notes(finished), *notes_on([one for one in inputs if one.given not in failed], finished.cell)]:
         _say(f"note: {note}")
     if as_json:
         print(json.dumps(_content(finished, found, problems), indent=2))

@@ -198,7 +198,7 @@ def _read_still(files: tuple[Path, ...]) -> Photo:
     return Photo(files[0], aligned=False)
 
 
-def notes_on(inputs: Sequence[Input], kind: str, cell: Cell) -> list[str]:
+def notes_on(inputs: Sequence[Input], cell: Cell) -> list[str]:
     """What a user should know of how inputs were taken that are no samples of the cell's dataset; sentences."""
     said = []
     others = [one for one in inputs if one.load in (_load_scan, _load_scans)]

@@ -30,6 +30,10 @@ class SparseMap(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, vertices, channels = x.shape
         values = self.values.to(x.dtype)
+        if torch.compiler.is_exporting():  # ONNX has no sparse matrices
+            rows, seen = self.places
+            place = rows[None, :, None].expand(batch, -1, channels)
+            return x.new_zeros(batch, self.shape[0], channels).scatter_add(1, place, x[:, seen] * values[:, None])
         matrix = torch.sparse_coo_tensor(self.places, values, self.shape, is_coalesced=True, check_invariants=False)
         columns = x.transpose(0, 1).reshape(vertices, -1)
         return torch.sparse.mm(matrix, columns).view(self.shape[0], batch, channels).transpose(0, 1)

@@ -172,7 +172,8 @@ def test_what_fails_is_told_and_the_others_go_on(views: Cell, tmp_path: Path) ->
     mine = tmp_path / "mine"
     good = copied(files, mine)
     (mine / "broken.wrl").write_bytes(good[0].read_bytes()[:300])
-    shutil.copy(good[0], mine / "bare.wrl")  # its texture has another name, and no file has the one it names
+    for suffix in (".wrl", ".bnd"):  # its texture has another name, and no file has the one it names
+        shutil.copy(good[0].with_suffix(suffix), mine / f"bare{suffix}")
     (mine / "notes.txt").write_text("no scan")
     (mine / "empty").mkdir()
     (mine / "pixels.wrl").write_bytes(good[0].read_bytes())
@@ -184,8 +185,8 @@ def test_what_fails_is_told_and_the_others_go_on(views: Cell, tmp_path: Path) ->
     lines = [line for line in result.output.splitlines() if line.startswith(str(mine))]
     said = {Path(path).name: sentence for path, _, sentence in (line.partition(": ") for line in lines)}
     assert said.keys() == set(odd) and len(lines) == len(odd)
-    assert said["broken.wrl"].startswith("the file is cut off") or "cut off" in said["broken.wrl"]
-    assert said["bare.wrl"].startswith("the scan has no texture")
+    assert "cut off" in said["broken.wrl"] or "ends" in said["broken.wrl"]
+    assert said["bare.wrl"].startswith("it has no texture, and the network was trained on scans in colour; beside it")
     assert said["notes.txt"] == "its name is not a scan's (.bnt, .obj, .ply, .wrl)."
     assert said["gone.wrl"] == "there is no such file or folder."
     assert said["empty"] == "the folder holds no scan (.bnt, .obj, .ply, .wrl)."
