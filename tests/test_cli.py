@@ -61,6 +61,8 @@ def test_help_is_light_and_names_every_command() -> None:
         "leaderboard",
         "paper",
         "evaluate",
+        "predict",
+        "export",
         "check",
         "twin",
         "prepare",

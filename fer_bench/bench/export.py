@@ -77,7 +77,7 @@ class Network(nn.Module):
         super().__init__()
         method.settle()
         self.method = method.eval()
-        with torch.inference_mode():
+        with torch.no_grad():
             self.names = tuple(name for name in self._predict(sample) if name != "features")
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:

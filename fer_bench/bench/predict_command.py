@@ -51,7 +51,9 @@ def run(
     if table is not None and not given:
         inputs, problems = rows_of(table), []
     else:
-        inputs, problems = find_inputs(given, finished.kind, finished.cell, sequence, pixels=not alone)
+        inputs, problems = find_inputs(
+            list(dict.fromkeys(given)), finished.kind, finished.cell, sequence, pixels=not alone
+        )
     with _aside.status(f"predicting {len(inputs)} inputs ..."):
         found = predict(finished, inputs, table, workers)
     problems = problems + found.problems
