@@ -24,8 +24,9 @@ class SparseMap(nn.Module):
             torch.stack([rows, columns]), values.float(), shape, check_invariants=True
         ).coalesce()
         self.shape = shape
-        self.register_buffer("places", matrix.indices(), persistent=False)
-        self.register_buffer("values", matrix.values(), persistent=False)
+        # Copies, for what is a view of a sparse tensor cannot be exported.
+        self.register_buffer("places", matrix.indices().clone(), persistent=False)
+        self.register_buffer("values", matrix.values().clone(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, vertices, channels = x.shape
