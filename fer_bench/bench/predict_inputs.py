@@ -206,8 +206,8 @@ def notes_on(inputs: Sequence[Input], cell: Cell) -> list[str]:
     if bare and all("landmarks" in registry.load_dataset(part.dataset).modalities for part in cell.parts):
         # The two alignments do not put a face in exactly the same place.
         said.append(
-            f"{bare} of {len(inputs)} inputs have no landmarks ({', '.join(LANDMARKS)}) beside them and were "
-            "aligned by their surface, while the network was trained on scans with landmarks."
+            f"{bare} of {len(inputs)} inputs were aligned by their surface, for no landmarks ({', '.join(LANDMARKS)}) "
+            "are beside them; the network was trained on scans with landmarks."
         )
     whole = sum(one.load is _load_photo for one in inputs)
     if whole:
