@@ -12,6 +12,7 @@ import typer
 
 from fer_bench import __version__
 from fer_bench.cli_data import Launcher, Profile, Root, check_launcher, data_app, stopped
+from fer_bench.cli_models import models_app
 from fer_bench.cli_papers import RUNS, Runs, claims, paper
 from fer_bench.errors import FerBenchError, UnknownName
 
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.command()(paper)
 app.command()(claims)
+app.add_typer(models_app)
 
 SuiteName = Annotated[str, typer.Argument(help="A suite's name (fer-bench list suites) or the path of a YAML file.")]
 Set = Annotated[

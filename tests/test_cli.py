@@ -62,6 +62,8 @@ def test_help_is_light_and_names_every_command() -> None:
         "paper",
         "claims",
         "evaluate",
+        "predict",
+        "export",
         "check",
         "twin",
         "prepare",

@@ -6,7 +6,6 @@ import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from fer_bench.data.base import FaceDataModule
@@ -19,6 +18,7 @@ from fer_bench.geometry.files import REMEDY
 from fer_bench.geometry.images import read_image
 from fer_bench.geometry.landmark_lists import named_landmarks, read_lm3
 from fer_bench.geometry.scan import Scan
+from fer_bench.geometry.scan_files import photographed
 from fer_bench.records import make_index
 
 _SUBJECTS = [f"bs{number:03d}" for number in range(105)]
@@ -114,11 +114,7 @@ class Bosphorus(FaceDataModule):
         if "png" not in path:
             return Scan(vertices, triangles, landmarks=landmarks)
         photograph = read_image(path["png"])
-        height, width = photograph.shape[:2]
-        # The grid counts pixels from 1 and divides by the size, so a pixel's number is at its far edge; a texture
-        # coordinate of ours is at its middle.
-        uv += np.array([-0.5 / width, 0.5 / height], dtype=np.float32)
-        return Scan(vertices, triangles, uv, triangles, photograph, landmarks)
+        return Scan(vertices, triangles, photographed(uv, photograph), triangles, photograph, landmarks)
 
 
 def _compare(tree: Tree, index: pd.DataFrame, scans: dict[str, dict[str, str]]) -> None:

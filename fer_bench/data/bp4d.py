@@ -23,13 +23,12 @@ from fer_bench.geometry.files import REMEDY
 from fer_bench.geometry.images import read_image
 from fer_bench.geometry.obj import read_obj
 from fer_bench.geometry.scan import Scan
+from fer_bench.geometry.scan_files import millimetres_a_unit
 from fer_bench.geometry.vrml import read_vrml
 from fer_bench.records import make_index
 
 _SUBJECTS = [f"{sex}{n:03d}" for sex, count in (("F", 23), ("M", 18)) for n in range(1, count + 1)]
 _FOLDER = re.compile(r"(?:^|/)([FM]\d{3})/(T\d{1,2})$", re.IGNORECASE | re.ASCII)
-# Heights of what scanners keep of a head, in the file's unit, and that unit in millimetres; no two ranges overlap.
-_UNITS = ((80.0, 600.0, 1.0), (8.0, 60.0, 10.0), (0.08, 0.6, 1000.0))
 
 # What only BP4D+ has, and two folders that together show it, for either alone might be a folder of BP4D.
 _PLUS = re.compile(
@@ -144,12 +143,8 @@ def read_frame(files: tuple[Path, ...]) -> Scan:
 
 def _in_millimetres(vertices: NDArray[np.float32]) -> NDArray[np.float32]:
     """A head whose file is in centimetres or metres gives itself away by its height; what fits none stays as it is."""
-    low, high = np.percentile(vertices[:, 1].astype(np.float64), [1, 99])
-    for least, most, scale in _UNITS:
-        if least <= high - low < most:
-            with np.errstate(over="ignore"):  # the caller looks
-                return vertices * np.float32(scale)
-    return vertices
+    with np.errstate(over="ignore"):  # the caller looks
+        return vertices * np.float32(millimetres_a_unit(vertices))
 
 
 @dataclass

@@ -109,6 +109,10 @@ class Method(L.LightningModule, ABC):
         """Take from the training fold what training needs beyond batches; called before the first step of every
         attempt, and never before a prediction. All that a method without epochs learns, it learns here."""
 
+    def settle(self) -> None:
+        """Compute what no input changes, once and for all; called before the network is exported, for what cannot be
+        exported otherwise."""
+
     def enter(self, stage: Stage) -> None:
         """Begin a stage; what it does not train is frozen here, before its optimiser is made."""
         self.stage = stage

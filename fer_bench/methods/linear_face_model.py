@@ -66,6 +66,7 @@ class LinearFaceModel(Method):
                 f"linear_face_model: {given}; give 0 epochs, one component or more, and no negative noise."
             )
         self.latent, self.noise = latent, noise
+        self.settled: Tensor | None = None
 
     def attach(self, shape: tuple[int, ...], shared: Callable[[str], NDArray[Any]]) -> None:
         size = 3 * shape[0]
@@ -97,9 +98,8 @@ class LinearFaceModel(Method):
 
     def predict(self, x: Tensor) -> dict[str, Tensor]:
         scaled = self._scaled()
-        precision = scaled @ scaled.T + self.noise**2 * torch.eye(len(scaled), device=x.device)
-        # Where a component is not there, or nothing holds it, it is 0.
-        code = (x - self.mean_face).flatten(1) @ scaled.T @ torch.linalg.pinv(precision, hermitian=True)
+        inverse = self._inverse(scaled) if self.settled is None else self.settled
+        code = (x - self.mean_face).flatten(1) @ scaled.T @ inverse
         own, other = code.split(self.latent, dim=1)
         return {
             "reconstruction": self.compose(own, other),
@@ -107,6 +107,15 @@ class LinearFaceModel(Method):
             "identity_code": own,
             "expression_code": other,
         }
+
+    def settle(self) -> None:
+        self.settled = self._inverse(self._scaled())
+
+    def _inverse(self, scaled: Tensor) -> Tensor:
+        """(L, L) of the components; where one is not there, or nothing holds it, its code is 0."""
+        precision = scaled @ scaled.T + self.noise**2 * torch.eye(len(scaled), device=scaled.device)
+        inverse: Tensor = torch.linalg.pinv(precision, hermitian=True)
+        return inverse
 
     def compose(self, identity_code: Tensor, expression_code: Tensor) -> Tensor:
         offsets = torch.cat([identity_code, expression_code], dim=1) @ self._scaled()

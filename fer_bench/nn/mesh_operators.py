@@ -24,12 +24,17 @@ class SparseMap(nn.Module):
             torch.stack([rows, columns]), values.float(), shape, check_invariants=True
         ).coalesce()
         self.shape = shape
-        self.register_buffer("places", matrix.indices(), persistent=False)
-        self.register_buffer("values", matrix.values(), persistent=False)
+        # Copies, for what is a view of a sparse tensor cannot be exported.
+        self.register_buffer("places", matrix.indices().clone(), persistent=False)
+        self.register_buffer("values", matrix.values().clone(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, vertices, channels = x.shape
         values = self.values.to(x.dtype)
+        if torch.compiler.is_exporting():  # ONNX has no sparse matrices
+            rows, seen = self.places
+            place = rows[None, :, None].expand(batch, -1, channels)
+            return x.new_zeros(batch, self.shape[0], channels).scatter_add(1, place, x[:, seen] * values[:, None])
         matrix = torch.sparse_coo_tensor(self.places, values, self.shape, is_coalesced=True, check_invariants=False)
         columns = x.transpose(0, 1).reshape(vertices, -1)
         return torch.sparse.mm(matrix, columns).view(self.shape[0], batch, channels).transpose(0, 1)

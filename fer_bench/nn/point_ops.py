@@ -42,6 +42,10 @@ def farthest_point_sample(xyz: Tensor, count: int) -> Tensor:
     if not 1 <= count <= N:
         raise ValueError(f"{count} points cannot be chosen from clouds of {N}")
     xyz = xyz.detach().to(_dtype(xyz))
+    if torch.compiler.is_exporting():
+        from fer_bench.nn import point_export
+
+        return point_export.farthest(xyz.double(), count)
     if _on_cpu(xyz):
         return torch.from_numpy(point_kernels.farthest(xyz.cpu().contiguous().numpy(), count)).to(xyz.device)
     if _importable("triton"):
@@ -89,6 +93,10 @@ def ball_query(radius: float, k: int, xyz: Tensor, centres: Tensor) -> Tensor:
     _check(xyz, centres)
     if k < 1:
         raise ValueError(f"a ball of {k} points is asked for; ask for 1 or more")
+    if torch.compiler.is_exporting():
+        from fer_bench.nn import point_export
+
+        return point_export.within(radius, k, xyz.detach().double(), centres.detach().double())
     if _on_cpu(xyz):
         found = point_kernels.within(radius, k, _axes(xyz), _axes(centres))
         if found is None:

@@ -32,8 +32,9 @@ def pooled(x: Tensor, layer: nn.Conv1d, norm: nn.BatchNorm1d | None = None) -> T
     with torch.no_grad():
         # Normalisation turns the order of a channel round where its weight is negative.
         toward = weight if norm is None else weight * norm.weight.sign()[:, None]
-        # One sample at a time stays in a CPU's cache; a GPU takes all at once.
-        parts = x.split(len(x) if x.is_cuda else 1)
+        # One sample at a time stays in a CPU's cache; a GPU takes all at once, and an exported network does not know
+        # how many there will be.
+        parts = (x,) if x.is_cuda or torch.compiler.is_exporting() else x.split(1)
         winner = torch.cat([(toward @ part.mT).argmax(2) for part in parts])
     largest = x.gather(1, winner[:, :, None].expand(-1, -1, x.shape[2]))
     y = (largest * weight).sum(2) + bias

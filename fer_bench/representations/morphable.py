@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fer_bench.errors import InvalidSuite
 from fer_bench.geometry.morphable import VECTORS, parts_of
 from fer_bench.geometry.parameter_source import ParameterSource, find_parameters
-from fer_bench.representations.base import Bound, Representation
+from fer_bench.representations.base import Bound, Extract, Representation
 from fer_bench.representations.source import Load, Source, file_state
 
 
@@ -42,7 +42,11 @@ class Morphable(Representation):
         raise TypeError("parameters are not in the photograph; bind finds them for a whole dataset")
 
     def bind(self, source: Source, load: Load) -> Bound:
-        return Bound(_Read(self._found(source), source.ids, _images(source)), self.shape)
+        return Bound(self.reader(source, self._found(source)), self.shape)
+
+    def reader(self, source: Source, parameters: ParameterSource) -> Extract:
+        """What reads the samples' vectors from a place that is known already."""
+        return _Read(parameters, source.ids, _images(source))
 
     def state(self, source: Source) -> Any:
         found = self._found(source)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_bench.geometry.crops import Alignment
+from fer_bench.geometry.parameter_source import ParameterSource
 from fer_bench.representations.base import Bound, Extract, Representation
 from fer_bench.representations.image import Image
 from fer_bench.representations.morphable import Morphable
@@ -55,6 +56,10 @@ class PhotoMorphable(Representation):
     def bind(self, source: Source, load: Load) -> Bound:
         return Bound(_Both(self.photo, self.parameters.bind(source, load).extract), self.shape)
 
+    def reader(self, source: Source, parameters: ParameterSource) -> Extract:
+        """See `Morphable.reader`."""
+        return _Both(self.photo, self.parameters.reader(source, parameters))
+
     def state(self, source: Source) -> Any:
         return self.parameters.state(source)
 
@@ -69,8 +74,11 @@ class PhotoMorphable(Representation):
         width = max(above.shape[1], below.shape[1])
         return np.vstack([np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0))) for part in (above, below)])
 
-    def unpack(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Photographs (B, 3, size, size) uint8 and vectors (B, P) float32, of rows (B, bytes)."""
+    def unpack(self, rows: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Photographs (B, 3, size, size) uint8 and vectors (B, P) float32, of rows (B, bytes); what is taken apart
+        already, as where an exported network gets them, stays so."""
+        if isinstance(rows, tuple):
+            return rows
         photos, vectors = rows.split([int(np.prod(self.photo.shape)), 4 * self.parameters.shape[0]], dim=1)
         return photos.reshape(-1, *self.photo.shape), vectors.contiguous().view(torch.float32)
 
