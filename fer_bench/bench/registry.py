@@ -136,7 +136,7 @@ def load_representation(text: str) -> Representation:
     try:
         built: Representation = chosen(**values)
     except TypeError:  # a word where a number belongs
-        raise InvalidSuite(f"--representation {text}: a value is of the wrong kind; see the README.") from None
+        raise InvalidSuite(f"--representation {text}: a value is of the wrong kind; see docs/data.md.") from None
     return built
 
 

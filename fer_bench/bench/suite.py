@@ -78,6 +78,7 @@ class Suite(pydantic.BaseModel):
         repeats: Of protocols that divide their samples anew several times, how many of the divisions to run.
         seeds: Training seeds.
         trainer: Differences from the trainer's defaults.
+        loggers: Trackers that are told of every training besides its TensorBoard and CSV logs.
     """
 
     model_config = _STRICT
@@ -94,6 +95,7 @@ class Suite(pydantic.BaseModel):
     repeats: pydantic.PositiveInt = 1
     seeds: list[pydantic.NonNegativeInt] = pydantic.Field(default=[0], min_length=1)
     trainer: TrainerOptions = TrainerOptions()
+    loggers: list[Literal["mlflow", "wandb"]] = []
 
     @property
     def entries(self) -> list[str]:
@@ -212,7 +214,7 @@ def _resolve(suite: Suite, where: str, arguments: bool) -> Suite:
                 raise InvalidSuite(f"{where}: folds: {name} has folds 0 to {protocol.num_folds - 1}, not {fold}.")
     if suite.reference is not None and suite.reference not in suite.entries:
         raise UnknownName("method entry", suite.reference, suite.entries, f"{where}: reference")
-    for key in ("protocols", "folds", "seeds"):
+    for key in ("protocols", "folds", "seeds", "loggers"):
         values = getattr(suite, key) or []
         if len(set(values)) != len(values):
             raise InvalidSuite(f"{where}: {key}: every one may be named once.")
