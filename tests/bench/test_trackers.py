@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -70,8 +70,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[tuple[Any, 
 
 
 @pytest.fixture
-def tracked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setenv("FER_BENCH_METHODS", str(OWN))
+def tracked(bench: Bench, see_methods: Callable[[Path], None]) -> Bench:
+    see_methods(OWN)
     bench.file.write_text(
         "protocols: [bu3dfe-s1-cv10@1]\nmethods:\n  trial: {method: trial, epochs: 3}\nfolds: [0]\n"
         "trainer: {accelerator: cpu}\n"
