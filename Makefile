@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export FER_BENCH_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help install benchmark data leaderboards test test-all test-slurm lint format lock perf clean
+.PHONY: help install benchmark data docs leaderboards test test-all test-slurm lint format lock perf clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ perf: install ## Time what the suite does often against named peers, and write l
 	$(BIN)/python benchmarks/perf_methods.py
 	$(BIN)/python benchmarks/perf_points.py
 	$(BIN)/python benchmarks/perf_runner.py
+
+docs: install ## Write docs/ anew: the pages of methods, datasets and protocols, and the README's picture
+	$(BIN)/fer-bench cards --out docs --picture leaderboards/quickstart.csv
 
 clean: ## Delete the environment, the twins, the cache and the runs
 	rm -rf $(VENV) data/twins .cache runs

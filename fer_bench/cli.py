@@ -250,6 +250,24 @@ def unpack(
 
 
 @app.command()
+def cards(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("docs"),
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Also draw this leaderboard (a CSV file) to leaderboard.png.")
+    ] = None,
+) -> None:
+    """Write the pages of methods, datasets and protocols, from their docstrings, signatures and records."""
+    from fer_bench.bench import cards as pages
+
+    if picture is not None:
+        from fer_bench.bench.interval_plot import draw
+
+        draw(picture, out / "leaderboard.png")
+    written = pages.write(out)
+    print(f"wrote {len(written)} pages; begin with {out / 'index.md'}")
+
+
+@app.command()
 def evaluate(
     predictions: Annotated[list[Path], typer.Argument(help="Prediction files, csv or parquet.")],
     task: Annotated[str | None, typer.Option("--task", help="classification, multilabel or valence_arousal.")] = None,

@@ -65,7 +65,7 @@ def twin(
     face_model: Annotated[
         Path | None,
         typer.Option(
-            "--face-model", help="The ICT face model as .npz (see the README); by default the procedural face."
+            "--face-model", help="The ICT face model as .npz (see docs/data.md); by default the procedural face."
         ),
     ] = None,
     layout: Annotated[

@@ -56,6 +56,7 @@ class Cell:
         weights: What the method starts from, see `Method.weights`.
         unsound: Why its numbers may not be compared, see `Method.unsound`.
         folder: Where the cell lives.
+        loggers: Trackers of its training; they decide nothing, and are no part of what it is.
     """
 
     suite: str
@@ -74,6 +75,7 @@ class Cell:
     weights: str
     unsound: str
     folder: Path = field(compare=False)
+    loggers: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def id(self) -> str:
@@ -85,7 +87,7 @@ class Cell:
         mine, theirs = (json.loads(json.dumps(asdict(cell), default=str)) for cell in (self, other))
         names = []
         for key, value in mine.items():
-            if key == "folder":
+            if key in ("folder", "loggers"):
                 continue
             if key == "parts":
                 if [part["dataset"] for part in value] != [part["dataset"] for part in theirs[key]]:
@@ -109,7 +111,8 @@ class Cell:
         content = read_json(folder / "cell.json")
         try:
             parts = tuple(Part(**part) for part in content.pop("parts"))
-            return cls(**content, parts=parts, folder=folder)
+            loggers = tuple(content.pop("loggers", ()))
+            return cls(**content, parts=parts, folder=folder, loggers=loggers)
         except (KeyError, TypeError):
             raise InvalidFile(
                 folder / "cell.json", "was written by another version", "Run the suite with --overwrite."

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
 from fer_bench.bench import registry
 from fer_bench.bench.notes import read_notes
 from fer_bench.bench.published import papers, read_paper
@@ -31,6 +36,26 @@ def listing(kind: str, name: str | None = None) -> str:
     return "\n".join(f"{entry:<{width}}  {line}" for entry, line in entries.items()) or f"no {kind}"
 
 
+class Argument(NamedTuple):
+    """An argument of a method, as a suite may set it."""
+
+    name: str
+    type: str
+    default: Any
+
+
+def arguments(method: str) -> list[Argument]:
+    """A method's arguments, in order."""
+    from fer_bench.bench.suite import arguments_model
+
+    model = arguments_model(registry.load_method(method))
+    return [Argument(name, _spell(f.annotation), f.default) for name, f in model.model_fields.items()]
+
+
+def _spell(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+
+
 def _methods() -> dict[str, str]:
     return {name: registry.card("methods", name).partition("\n")[0] for name in registry.methods()}
 
@@ -40,18 +65,29 @@ def _datasets() -> dict[str, str]:
 
 
 def _protocols() -> dict[str, str]:
-    return {
-        name: f"{p.task.replace('_', ' and ')} of {p.expected:,} {_plural(p.unit)}"
+    return {name: summary(p) for name, p in PROTOCOLS.items()}
+
+
+def summary(p: Protocol) -> str:
+    """A protocol in a line: task, samples, classes, folds, datasets."""
+    return (
+        f"{p.task.replace('_', ' and ')} of {p.expected:,} {plural(p.unit)}"
         + (f", {len(p.classes)} classes" if p.classes else "")
         + f", {p.num_folds} fold{'s' if p.num_folds > 1 else ''}, on {' and '.join(p.datasets)}"
-        for name, p in PROTOCOLS.items()
-    }
+    )
 
 
 def _suites() -> dict[str, str]:
-    from fer_bench.bench.suite import read_title
+    return {name: _title(path) for name, path in registry.suites().items()}
 
-    return {name: read_title(path) for name, path in registry.suites().items()}
+
+def _title(path: Path) -> str:
+    """A suite's title, or what is wrong with the file: a list must not break with a suite."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return str(content.get("title") or "")
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
+        return "(not a readable suite)"
 
 
 def _papers() -> dict[str, str]:
@@ -64,9 +100,8 @@ def _faults() -> dict[str, str]:
 
 def _details(kind: str, name: str) -> str:
     if kind == "methods":
-        from fer_bench.bench.suite import argument_lines
-
-        return registry.card("methods", name) + "\n\nArguments:\n" + "\n".join(argument_lines(name))
+        lines = [f"  {a.name}: {a.type} = {a.default!r}" for a in arguments(name)]
+        return registry.card("methods", name) + "\n\nArguments:\n" + "\n".join(lines)
     if kind == "datasets":
         return f"{registry.card('data', name)}\n\n{_around(name)}"
     if kind == "suites":
@@ -113,22 +148,25 @@ def _around(dataset: str) -> str:
 
 
 def _protocol(p: Protocol) -> str:
-    lines = [f"{p.id}: {_protocols()[p.id]}"]
-    lines.append(f"samples: {p.expected:,} {_plural(p.unit)} of a complete copy take part")
+    lines = [f"{p.id}: {summary(p)}"]
+    lines.append(f"samples: {p.expected:,} {plural(p.unit)} of a complete copy take part")
     if p.outputs:
         lines.append(f"{'classes' if p.classes else 'outputs'}: {', '.join(p.outputs)}")
     if p.tested:
         lines.append(f"tested on: {', '.join(p.tested)} alone")
-    kind = "subject-independent" if p.subject_independent else "not subject-independent"
-    repeats = f", {p.num_folds // p.repeats} at a time in {p.repeats} new divisions" if p.repeats > 1 else ""
-    lines.append(
-        f"folds: {p.num_folds}{repeats}, {kind}, a function of the index alone; validation comes out of training"
-    )
+    lines.append(f"folds: {folds(p)}, a function of the index alone; validation comes out of training")
     lines.append(f"source: {p.source}")
     if p.uncertain:
         lines.append(f"uncertain: {p.uncertain}")
     return "\n".join(lines)
 
 
-def _plural(noun: str) -> str:
+def folds(p: Protocol) -> str:
+    """How many folds, in how many divisions, and whether subjects are kept apart."""
+    repeats = f", {p.num_folds // p.repeats} at a time in {p.repeats} new divisions" if p.repeats > 1 else ""
+    return f"{p.num_folds}{repeats}, {'' if p.subject_independent else 'not '}subject-independent"
+
+
+def plural(noun: str) -> str:
+    """`scans` of `scan`, `meshes` of `mesh`."""
     return f"{noun}es" if noun.endswith(("s", "sh")) else f"{noun}s"

@@ -18,6 +18,7 @@ from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.suite import resolve_arguments
 from fer_bench.bench.together import ShareBatches, together
+from fer_bench.bench.trackers import trackers
 from fer_bench.data.fold import FoldDataModule
 from fer_bench.errors import InvalidFile
 from fer_bench.methods.base import Method
@@ -107,6 +108,7 @@ def _train(
             TensorBoardLogger(logs, name="", version="tensorboard"),
             # A continued run writes a file of its own: the logger would empty the one that is there.
             CSVLogger(logs, name="csv", version=f"attempt{attempt}"),
+            *trackers(cell, place),
         ],
         callbacks=[
             ReseedEachEpoch(cell.seed, past),

@@ -18,6 +18,7 @@ from fer_bench.bench.cell import DERIVED, Cell, Part
 from fer_bench.bench.fused import fused_cells
 from fer_bench.bench.saved import saved_cell
 from fer_bench.bench.suite import Suite, TrainerOptions, resolve_arguments
+from fer_bench.bench.trackers import require
 from fer_bench.data.base import FaceDataModule
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite, WeightsNotFound
@@ -76,14 +77,17 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
     Args:
         name: The suite's name, and its folder below `runs`.
         only: `key=value` filters on protocol, entry, fold and seed; values of one key are alternatives.
-        fetch: Fetch the weights that methods start from; what cannot be had is skipped.
+        fetch: Fetch the weights that methods start from, and skip what cannot be had; see that trackers are installed.
 
     Raises:
+        FerBenchError: with `fetch`, the package of a tracker is not installed.
         DatasetNotFound: none of its datasets is there.
         InvalidSuite: a filter names no cell.
         ProtocolError: a dataset that is there cannot be divided as a protocol asks.
     """
     chosen = _parse_filters(only)
+    if fetch:
+        require(suite.loggers)
     cells: list[Cell] = []
     needs: dict[str, dict[str, Representation]] = {}  # dataset -> cache folder -> representation
     skipped: dict[tuple[str, str], str] = {}
@@ -154,6 +158,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
                     weights=described.weights,
                     unsound=described.unsound,
                     folder=runs / name / protocol_id / entry / f"fold{fold:02d}" / f"seed{seed}",
+                    loggers=tuple(suite.loggers),
                 )
                 for fold in suite.folds_of(protocol)
                 for seed in suite.seeds

@@ -79,6 +79,17 @@ def card(package: str, name: str) -> str:
     return inspect.cleandoc(_docstrings(package)[name])
 
 
+def headline(package: str, name: str) -> str:
+    """The first line of the file of a method or dataset: what it is, and whose."""
+    source = _sources(package)[name].read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+
+
+def ships(method: str) -> bool:
+    """Whether a method comes with the package, and not from the folder that FER_BENCH_METHODS names."""
+    return _sources("methods")[method].parent == Path(__file__).parent.parent / "methods"
+
+
 def recipe_epochs(method: str) -> int:
     """Length of the training that a method's own recipe asks for, all stages together: the default of `epochs` in its
     constructor, read from its source, so that a table of results needs no torch."""
@@ -125,7 +136,7 @@ def load_representation(text: str) -> Representation:
     try:
         built: Representation = chosen(**values)
     except TypeError:  # a word where a number belongs
-        raise InvalidSuite(f"--representation {text}: a value is of the wrong kind; see the README.") from None
+        raise InvalidSuite(f"--representation {text}: a value is of the wrong kind; see docs/data.md.") from None
     return built
 
 

@@ -175,7 +175,7 @@ def _beside(cell: Cell) -> Iterator[Cell]:
     except OSError as error:
         raise FerBenchError(f"{cell.folder.parent}: no folder can be made there ({error.strerror}).") from None
     try:
-        again = replace(cell, folder=folder)
+        again = replace(cell, folder=folder, loggers=())
         again.write()
         again.report("planned", divided=cell.status().divided)  # of the batch that it was trained with
         yield again

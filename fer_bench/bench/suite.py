@@ -78,6 +78,7 @@ class Suite(pydantic.BaseModel):
         repeats: Of protocols that divide their samples anew several times, how many of the divisions to run.
         seeds: Training seeds.
         trainer: Differences from the trainer's defaults.
+        loggers: Trackers that are told of every training besides its TensorBoard and CSV logs.
     """
 
     model_config = _STRICT
@@ -94,6 +95,7 @@ class Suite(pydantic.BaseModel):
     repeats: pydantic.PositiveInt = 1
     seeds: list[pydantic.NonNegativeInt] = pydantic.Field(default=[0], min_length=1)
     trainer: TrainerOptions = TrainerOptions()
+    loggers: list[Literal["mlflow", "wandb"]] = []
 
     @property
     def entries(self) -> list[str]:
@@ -167,7 +169,7 @@ def resolve_arguments(entry: str, options: dict[str, Any], where: str) -> tuple[
     name = options.pop("method", None)
     if not isinstance(name, str):
         raise InvalidSuite(f"{where}: needs `method:`, one of {', '.join(registry.methods())}.")
-    model = _arguments_model(registry.load_method(name, where))
+    model = arguments_model(registry.load_method(name, where))
     for key in options:
         if key not in model.model_fields:
             raise UnknownName(f"argument of {name}", str(key), model.model_fields, where)
@@ -184,7 +186,7 @@ def total_epochs(arguments: dict[str, Any]) -> int:
 
 
 @cache
-def _arguments_model(method: type[Method]) -> type[pydantic.BaseModel]:
+def arguments_model(method: type[Method]) -> type[pydantic.BaseModel]:
     """A method's constructor as a model: its signature is its configuration."""
     constructor = method.__init__
     hints = get_type_hints(constructor)
@@ -212,7 +214,7 @@ def _resolve(suite: Suite, where: str, arguments: bool) -> Suite:
                 raise InvalidSuite(f"{where}: folds: {name} has folds 0 to {protocol.num_folds - 1}, not {fold}.")
     if suite.reference is not None and suite.reference not in suite.entries:
         raise UnknownName("method entry", suite.reference, suite.entries, f"{where}: reference")
-    for key in ("protocols", "folds", "seeds"):
+    for key in ("protocols", "folds", "seeds", "loggers"):
         values = getattr(suite, key) or []
         if len(set(values)) != len(values):
             raise InvalidSuite(f"{where}: {key}: every one may be named once.")
@@ -284,7 +286,7 @@ def _apply(setting: str, content: dict[str, Any], path: Path) -> None:
         content[key] = value
     else:
         takers = {
-            str(entry): _arguments_model(registry.load_method(options["method"], f"{path}: {entry}")).model_fields
+            str(entry): arguments_model(registry.load_method(options["method"], f"{path}: {entry}")).model_fields
             for entry, options in methods.items()
             if isinstance(options, dict) and isinstance(options.get("method"), str)
         }
@@ -329,22 +331,3 @@ class UniqueKeyLoader(yaml.SafeLoader):
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
         return super().construct_mapping(node, deep)
-
-
-def argument_lines(method: str) -> list[str]:
-    """A method's arguments as a suite may set them, a line each: name, type, default."""
-    model = _arguments_model(registry.load_method(method))
-    return [f"  {name}: {_spell(f.annotation)} = {f.default!r}" for name, f in model.model_fields.items()]
-
-
-def read_title(path: Path) -> str:
-    """A suite's title, or what is wrong with the file; for lists, which a broken suite must not break."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return str(content.get("title") or "")
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
-        return "(not a readable suite)"
-
-
-def _spell(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")

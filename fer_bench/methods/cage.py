@@ -37,6 +37,9 @@ class CAGE(Method):
     `cosine_steps` is None. The code keeps the epoch of the lowest loss on the test split; here the validation part of
     the training split chooses, by concordance.
 
+    Cite: Wagner, Mätzler, Vossberg, Schneider, Pavlitska, Zöllner, "CAGE: Circumplex affect guided expression
+    inference", CVPR Workshops 2024.
+
     Args:
         target: Valence and arousal.
         size: `tiny` is MaxViT-T, 30,412,744 parameters with ten outputs and 30,408,648 with two; `nano` is ours, for

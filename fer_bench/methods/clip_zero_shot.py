@@ -27,6 +27,8 @@ class ClipZeroShot(Method):
 
     Embeddings of unit length are averaged over the views, and over the prompts of a class.
 
+    Cite: Radford et al., "Learning transferable visual models from natural language supervision", ICML 2021.
+
     Args:
         target: The expressions.
         size: `base` is CLIP ViT-B/16; `nano` is ours and has no weights, so that it can only guess.

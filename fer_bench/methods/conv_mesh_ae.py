@@ -32,6 +32,8 @@ class ConvMeshAE(Method):
     epoch; 30,059 parameters on CoMA's 5,023 vertices. Vertices are normalised one by one, as the original does. Neutral
     faces are those of the training fold; a subject without one is left out of the loss. The last epoch is scored.
 
+    Cite: Ranjan, Bolkart, Sanyal, Black, "Generating 3D faces using convolutional mesh autoencoders", ECCV 2018.
+
     Args:
         target: Of disentanglement.
         latent: Length of the code: 8 on CoMA, 80 on BU-3DFE, 128 on FaceScape, to match both codes of the paper's.

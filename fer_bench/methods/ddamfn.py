@@ -30,6 +30,9 @@ class DDAMFN(Method):
     the best epoch on the test set; here validation chooses. Its users reach 90 to 91 % on RAF-DB with it, not the
     printed 92.34 %, and much less with photographs that were aligned otherwise.
 
+    Cite: Zhang, Zhang, Zhang, Wang, Song, "A dual-direction attention mixed feature network for facial expression
+    recognition", Electronics 12(17), 2023.
+
     Args:
         target: The expressions.
         heads: Attention maps. Ig3D's intermediate fusion has one.

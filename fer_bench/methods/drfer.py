@@ -46,6 +46,9 @@ class DrFER(Method):
     of length 1 in the triplet loss, and that clouds are augmented on their way in and never as a target. The Chamfer
     distance is the sum of both mean squared distances.
 
+    Cite: Li, Yang, Huang, "DrFER: Learning disentangled representations for 3D facial expression recognition",
+    arXiv:2403.08318, 2024.
+
     Args:
         target: The expressions.
         size: Of the encoders: `ssg` as published, `msg` with several scales, `nano` for CPUs and quick trials (ours).

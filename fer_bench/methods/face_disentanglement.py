@@ -57,6 +57,8 @@ class FaceDisentanglement(Method):
     remembers them beside the faces, which is what it then uses in the test. Identities vary less than faces, and every
     face is rebuilt worse than it was in training. The code does so; `statistics: faces` does not.
 
+    Cite: Gu et al., "Adversarial 3D face disentanglement of identity and expression", IEEE FG 2023.
+
     Args:
         target: Of disentanglement.
         latent: Lengths of the codes of identity and of expression: 4 on CoMA, 40 on BU-3DFE, 64 on FaceScape.

@@ -48,6 +48,9 @@ class FacetVLM(Method):
     embedding of a single view (here the mean of that view's rows after the cross-view attention): those defaults are
     ours. It renders views at 30 degrees, where MiT takes 20.
 
+    Cite: Behzad, "Facial emotion learning with text-guided multiview fusion via vision-language model for 3D/4D facial
+    expression recognition", arXiv:2507.01673, 2025.
+
     Args:
         target: Expressions, or micro-expressions of which several can hold at once: each is then present or absent for
             itself, by the sign of its scaled cosine plus a learned bias.

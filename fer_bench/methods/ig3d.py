@@ -35,6 +35,9 @@ class Ig3D(Method):
     parameters where it chooses the epoch; here that is done in training alone. For valence and arousal its optimiser
     holds the image network only, so that what joins both stays as it was drawn; `fusion_trained: false` does that.
 
+    Cite: Dong, Wang, Setlur, Govindaraju, Nwogu, "Ig3D: Integrating 3D face representations in facial expression
+    inference", ECCV Workshops 2024.
+
     Args:
         target: The expressions, or valence and arousal.
         vector: Which parameters, see `Morphable`.

@@ -29,6 +29,8 @@ class LinearFaceModel(Method):
     parameter that is trained, and is fitted in closed form. Identity has at most as many components as there are
     training subjects but one.
 
+    Cite: Blanz, Vetter, "A morphable model for the synthesis of 3D faces", SIGGRAPH 1999.
+
     Args:
         target: Of disentanglement.
         latent: Components of identity and of expression, as many as the network that it is held against has.

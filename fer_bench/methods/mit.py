@@ -42,6 +42,9 @@ class MiT(Method):
     A view of a sequence is its dynamic image. The papers do not say how many images a sequence gives; by default it is
     one, of all frames.
 
+    Cite: Behzad, Li, Zhao, "Disentangling 3D/4D facial affect recognition with faster multi-view transformer", IEEE
+    Signal Processing Letters 28, 2021.
+
     Args:
         target: The expressions.
         size: Of each view's network; `nano` is not the paper's but ours, for CPUs.

@@ -33,6 +33,9 @@ class MorphableMLP(Method):
     the former, and nothing for valence and arousal; the paper trains 100 epochs and stops early, by the test set, and
     so does the code choose its epoch; here validation does. The paper is followed.
 
+    Cite: Dong, Wang, Setlur, Govindaraju, Nwogu, "Ig3D: Integrating 3D face representations in facial expression
+    inference", ECCV Workshops 2024.
+
     Args:
         target: The expressions, or valence and arousal.
         vector: Which parameters, see `Morphable`; of the four, 13,312,010, 12,947,466, 13,361,162 and 13,350,922

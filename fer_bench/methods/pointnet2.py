@@ -28,6 +28,9 @@ class PointNet2(Method):
     (yanx27/Pointnet_Pointnet2_pytorch), so what the paper leaves out is taken from there: both ranges, the dropout of
     the classifier, 200 epochs, the weight decay, and the rate's decay by 0.7 every 20 epochs.
 
+    Cite: Qi, Yi, Su, Guibas, "PointNet++: Deep hierarchical feature learning on point sets in a metric space", NeurIPS
+    2017; as the baseline of DrFER (arXiv:2403.08318), Tables I and II.
+
     Args:
         target: The expressions.
         size: `ssg` is the published network; `msg` has multi-scale grouping; `nano` is ours, for CPUs and quick trials.

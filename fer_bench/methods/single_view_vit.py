@@ -25,6 +25,9 @@ class SingleViewViT(Method):
     A baseline of ours: the tower, the weights, the views and the recipe of `facet_vlm`, without other views, attention
     and texts.
 
+    Cite: Radford et al., "Learning transferable visual models from natural language supervision", ICML 2021, for the
+    tower and its weights; the baseline itself is ours.
+
     Args:
         target: Expressions, or micro-expressions of which several can hold at once.
         size: `base` is CLIP ViT-B/16; `nano` is ours, for CPUs.

@@ -235,3 +235,15 @@ def bench(tmp_path: Path, bu3dfe_root: Path, shared_cache: Path, monkeypatch: py
     _open.cache_clear()
     yield Bench(tmp_path, bu3dfe_root.parent)
     _open.cache_clear()
+
+
+@pytest.fixture
+def see_methods(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+    """Call it with a folder: its methods count like those that ship, in this process and for one test."""
+
+    def see(folder: Path) -> None:
+        monkeypatch.setenv("FER_BENCH_METHODS", str(folder))
+        registry._docstrings.cache_clear()
+
+    yield see
+    registry._docstrings.cache_clear()

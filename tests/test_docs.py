@@ -1,0 +1,164 @@
+"""The README and the guides: what they show runs, what they name is there, and pages that are made are not stale."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from fer_bench import __version__
+from fer_bench.bench import cards
+from fer_bench.bench.markdown import anchor
+from fer_bench.cli import app
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+BY_HAND = [page for page in PAGES if cards.MADE not in page.read_text(encoding="utf-8").partition("\n")[0]]
+COMING = frozenset({"predict", "export", "claims", "protocol"})
+"""Commands that are named already; they are held to what is written of them as soon as they are there."""
+
+
+def blocks(page: Path, kind: str) -> list[str]:
+    """The code blocks of a page, of a language; the empty one for commands."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [code for language, code in found if language == kind]
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """(page, line) of every `fer-bench` in a block of commands."""
+    for page in BY_HAND:
+        for block in blocks(page, ""):
+            for line in block.replace("\\\n", " ").splitlines():
+                if "fer-bench " in line:
+                    yield page.name, line[line.index("fer-bench ") :]
+
+
+COMMANDS = sorted(set(commands()))
+
+
+def found(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that words begin with, and the words after it; None for one that is coming."""
+    command: Any = typer.main.get_command(app)
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        name, *words = words
+        if name in COMING and name not in command.commands:
+            return None, words
+        assert name in command.commands, f"there is no command {name}"
+        command = command.commands[name]
+    return command, words
+
+
+def test_made_pages_are_not_stale() -> None:
+    made = dict(cards.made(ROOT / "docs"))
+    there = {
+        page.relative_to(ROOT / "docs").as_posix(): page.read_text(encoding="utf-8")
+        for page in PAGES
+        if page not in BY_HAND
+    }
+    assert there.keys() == made.keys(), "make docs"
+    for name, content in made.items():
+        assert there[name] == content, f"docs/{name} is stale: make docs"
+
+
+def test_there_are_commands_to_look_at() -> None:
+    assert len(COMMANDS) > 20
+    assert found(["data", "check", "bu3dfe", "--root", "x"])[1] == ["bu3dfe", "--root", "x"]
+    with pytest.raises(AssertionError, match="no command chek"):
+        found(["data", "chek"])
+    assert len(BY_HAND) >= 6
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS)
+def test_a_command_that_is_shown_parses(page: str, line: str) -> None:
+    command, words = found(shlex.split(line, comments=True)[1:])
+    if command is not None:
+        with command.make_context(line, words):
+            pass
+
+
+@pytest.mark.parametrize("page", BY_HAND, ids=lambda page: page.name)
+def test_a_command_that_is_mentioned_exists(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for code in re.findall(r"`(fer-bench [^`]+)`", text):
+        command, words = found([word.strip("`,") for word in code.split()[1:]])
+        options = {option for p in command.params for option in p.opts} if command is not None else set()
+        for word in words:
+            assert command is None or not word.startswith("-") or word in options, f"{code}: no {word}"
+
+
+def test_make_targets_that_are_named_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    coming = {"paper-mit", "leaderboards"}
+    named = {name for page in BY_HAND for name in re.findall(r"`make ([a-z-]+)", page.read_text(encoding="utf-8"))}
+    assert len(named) > 3
+    assert not {n for n in named - coming if not re.search(rf"^{n}:", makefile, re.MULTILINE)}
+
+
+def headings(page: Path) -> set[str]:
+    return {anchor(line.lstrip("# ")) for line in page.read_text(encoding="utf-8").splitlines() if line[:1] == "#"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        name, _, place = target.partition("#")
+        assert ":" not in name, "an address is no part of a page"
+        file = (page.parent / name).resolve() if name else page
+        assert file.is_file(), target
+        if place and file.suffix == ".md":
+            assert place in headings(file), target
+
+
+def test_the_dataset_of_the_guide_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "cache"))
+    reader, questions = blocks(ROOT / "docs" / "extending.md", "python")
+    root = tmp_path / "studio"
+    for number in range(1, 11):
+        folder = root / f"S{number:02d}"
+        folder.mkdir(parents=True)
+        for label in ("anger", "disgust", "fear", "happy", "sad", "surprise"):
+            (folder / f"{label}.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+        (folder / "notes.txt").write_text("")
+    module = types.ModuleType("fer_bench.data.studio")
+    module.__file__ = str(tmp_path / "studio.py")
+    Path(module.__file__).write_text(reader)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(reader, module.__file__, "exec"), module.__dict__)
+    index = module.Studio.index(root)
+    assert len(index) == 60
+    assert module.Studio.load(root, index["files"][0]).vertices.shape == (3, 3)
+    asked: dict[str, object] = {}
+    exec(questions, asked)
+    (protocol,) = asked["PROTOCOLS"]  # type: ignore[misc]
+    folds = protocol.folds(index)
+    assert len(folds) == 10
+    assert sorted(i for fold in folds for i in fold.test) == index["id"].tolist()
+
+
+def test_the_citation_file_is_of_this_version() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= cited.keys()
+    assert cited["version"] == __version__
+    assert cited["license"] == "Apache-2.0"
+
+
+def test_cards_are_written_from_the_command_line(tmp_path: Path) -> None:
+    wrong = subprocess.run(
+        [sys.executable, "-m", "fer_bench", "cards", "--out", str(tmp_path), "--picture", str(README)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert wrong.returncode == 2
+    assert "README.md: " in wrong.stderr
+    assert not list(tmp_path.iterdir())
