@@ -208,10 +208,13 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
 
 def grouped(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
     """(protocol, its digest, data) -> rows: results are ranked together only if they answer the same question on the
-    same data."""
+    same data. Rows without any result, which come last, stand below the first of their protocol."""
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.protocol, row.protocol_digest, row.provenance), []).append(row)
+        key = (row.protocol, row.protocol_digest, row.provenance)
+        if not row.protocol_digest:
+            key = next((known for known in groups if known[0] == row.protocol), key)
+        groups.setdefault(key, []).append(row)
     return groups
 
 
