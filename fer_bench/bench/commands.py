@@ -122,7 +122,10 @@ def run(
             highlight=False,
         )
     complete = states["done"] == total
-    return stress_commands.run(plan, members, rows, out, options) and complete if stress else complete
+    if stress:
+        complete = stress_commands.run(plan, members, rows, out, options) and complete
+        formats.write(name, suite, rows, runs, out)  # the HTML page shows what came of it
+    return complete
 
 
 def _train(plan: Plan, folder: Path, options: RunOptions) -> None:

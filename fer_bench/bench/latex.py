@@ -16,8 +16,8 @@ from fer_bench.bench.suite import Suite
 from fer_bench.bench.units import unit
 from fer_bench.records import atomic_write
 
-_PREAMBLE = r"""% Compiles as it is, with pdflatex. To take all tables into a paper, load docmute, booktabs and graphicx and
-% \input this file there; or copy a table, which needs booktabs and graphicx.
+_PREAMBLE = r"""% Compiles as it is, with pdflatex. To take all tables into a paper, load docmute, booktabs and graphicx
+% and \input this file there; or copy a table, which needs booktabs and graphicx.
 \documentclass[10pt]{article}
 \usepackage[T1]{fontenc}
 \IfFileExists{lmodern.sty}{\usepackage{lmodern}}{} % without it, T1's fonts are bitmaps
