@@ -10,7 +10,8 @@ from pathlib import Path
 
 from fer_bench.bench import registry
 from fer_bench.bench.leaderboard import Row
-from fer_bench.bench.leaderboard_page import ESTIMATORS, EXPLAINED, beside, grouped, header, notes, texts
+from fer_bench.bench.leaderboard_page import ESTIMATORS, EXPLAINED, beside, grouped, notes
+from fer_bench.bench.report.pairs import lettered
 from fer_bench.bench.statistics import HEADLINE
 from fer_bench.bench.suite import Suite
 from fer_bench.bench.units import unit
@@ -95,7 +96,7 @@ def to_latex(name: str, suite: Suite, rows: list[Row]) -> str:
     page.write(_PREAMBLE)
     for number, ((protocol, digest, data), members) in enumerate(grouped(rows).items()):
         page.write("\\clearpage\n" if number else "")
-        heads = header(members, suite.reference)
+        heads, lines, _ = lettered(members, suite.reference)
         told = [f"{suite.title or name}: {protocol}."]
         told += [f"Protocol digest {digest}, data {data}."] if digest else []
         if which := suite.shortened(registry.find_protocol(protocol)):
@@ -103,7 +104,7 @@ def to_latex(name: str, suite: Suite, rows: list[Row]) -> str:
         if "twin" in data:
             told.append("Synthetic faces: these numbers compare methods with one another, not with published ones.")
         page.write(f"\\begin{{table}}[htbp]\n\\centering\n\\caption{{{escape(' '.join(told))}}}\n")
-        _table(page, heads, [texts(row, heads) for row in members])
+        _table(page, heads, lines)
         if second := beside(members):
             page.write("\n\\medskip\n\n")
             _table(page, second[0], second[1:])

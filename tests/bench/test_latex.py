@@ -37,7 +37,8 @@ def rows() -> list[Row]:
             epochs=(3, 3), recipe_epochs=200, fit_minutes=1.0, unsound=NASTY, **shared),  # type: ignore[arg-type]
         Row(PROTOCOLS[0], "third", "mit", 3, Counter(failed=3), NASTY),
         Row(PROTOCOLS[1], "faces", "morphable_mlp", 1, Counter(done=1),
-            metrics={"neutral_mean": 1.5, "identity_mean": 2}, n=9, epochs=(1, 1), recipe_epochs=1, fit_minutes=1.0, **shared),  # type: ignore[arg-type]
+            metrics={"neutral_mean": 1.5, "identity_mean": 2}, n=9, epochs=(1, 1), recipe_epochs=1, fit_minutes=1.0,
+            **shared),  # type: ignore[arg-type]
     ]  # fmt: skip
 
 

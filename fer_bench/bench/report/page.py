@@ -21,12 +21,12 @@ from jinja2.utils import htmlsafe_json_dumps
 from fer_bench import __version__
 from fer_bench.bench import registry
 from fer_bench.bench.leaderboard import Row
-from fer_bench.bench.leaderboard_page import ESTIMATORS, EXPLAINED, SHOWN, beside, grouped, header, notes, texts
+from fer_bench.bench.leaderboard_page import ESTIMATORS, EXPLAINED, SHOWN, beside, grouped, notes
 from fer_bench.bench.report.cells import Cells
 from fer_bench.bench.report.classes import class_figures
 from fer_bench.bench.report.curves import training_curves
 from fer_bench.bench.report.mistakes import Mistakes
-from fer_bench.bench.report.pairs import compared
+from fer_bench.bench.report.pairs import lettered
 from fer_bench.bench.report.points import embeddings
 from fer_bench.bench.report.stresses import stress_curves
 from fer_bench.bench.statistics import HEADLINE, LOWER_IS_BETTER
@@ -104,13 +104,7 @@ def _group(suite: Suite, rows: list[Row], first: int, mistakes: Mistakes, logged
     """
     row = rows[0]
     protocol, measured = registry.find_protocol(row.protocol), unit(row.task, HEADLINE[row.task])
-    found, letters = compared(rows)
-    heads = header(rows, suite.reference)
-    lines = [texts(r, heads) for r in rows]
-    if letters:  # beside the headline: who shares a letter cannot be told apart
-        shared = [letters.get((r.protocol, r.entry), "-") for r in rows]
-        lines = [[*line[:2], letter, *line[2:]] for line, letter in zip(lines, shared, strict=True)]
-        heads = [*heads[:2], "Group", *heads[2:]]
+    heads, lines, found = lettered(rows, suite.reference)
     data: dict[str, Any] = {
         "protocol": row.protocol,
         "classes": list(protocol.classes),

@@ -7,8 +7,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from fer_bench.bench.leaderboard import Row
+from fer_bench.bench.leaderboard_page import header, texts
 
 Letters = dict[tuple[str, str], str]
+
+
+def lettered(rows: list[Row], reference: str | None) -> tuple[list[str], list[list[str]], list[dict[str, Any]]]:
+    """Heads and texts of a group's table, as of `leaderboard_page`, with the letters beside the headline where entries
+    can be compared; and the pairs, see `compared`."""
+    heads = header(rows, reference)
+    lines = [texts(row, heads) for row in rows]
+    pairs, letters = compared(rows)
+    if letters:
+        shared = [letters.get((row.protocol, row.entry), "-") for row in rows]
+        lines = [[*line[:2], letter, *line[2:]] for line, letter in zip(lines, shared, strict=True)]
+        heads = [*heads[:2], "Group", *heads[2:]]
+    return heads, lines, pairs
 
 
 def compared(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], Letters]:
