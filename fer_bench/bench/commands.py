@@ -114,7 +114,7 @@ def run(
         console.print(table)
     written = formats.write(name, suite, rows, runs, out)
     states, total = Counter[str](cell.status().state for cell in plan.cells), len(plan.cells)
-    console.print(f"wrote {' and '.join(map(str, written))}", highlight=False)
+    console.print(f"wrote {', '.join(map(str, written))}", highlight=False)
     if states["done"] < total:
         console.print(
             f"{_count(states)}. Reasons: fer-bench status {suite_name}. Again: fer-bench run {suite_name}"
@@ -122,10 +122,7 @@ def run(
             highlight=False,
         )
     complete = states["done"] == total
-    if stress:
-        complete = stress_commands.run(plan, members, rows, out, options) and complete
-        formats.write(name, suite, rows, runs, out)  # the HTML page shows what came of it
-    return complete
+    return stress_commands.run(plan, members, rows, runs, out, options) and complete if stress else complete
 
 
 def _train(plan: Plan, folder: Path, options: RunOptions) -> None:
@@ -193,7 +190,7 @@ def write_leaderboard(suite_name: str, settings: list[str], runs: Path, out: Pat
     for table in display.leaderboard_tables(rows, suite.reference):
         console.print(table)
     written = formats.write(name, suite, rows, runs, out, faces=faces)
-    console.print(f"wrote {' and '.join(map(str, written))}", highlight=False)
+    console.print(f"wrote {', '.join(map(str, written))}", highlight=False)
 
 
 def evaluate(
