@@ -22,7 +22,7 @@ const folds = (group) => {
   const table = html("table", { class: "strip" },
     html("thead", {}, html("tr", {}, html("th", { scope: "col" }, seeds ? "fold.seed" : "fold"), first.map((cell) => html("th", { scope: "col" }, label(cell))))),
     html("tbody", {}, own.map((row) => html("tr", {}, html("th", { scope: "row" }, rows[row].entry), cellsOfRow[row].map(button)))));
-  return [about(`${group.head}${group.unit ? ` (${group.unit})` : ""} of each fold, the deeper the better; a number opens its cell.`), scrolled("Folds", table)];
+  return [about(`${group.head}${group.unit ? ` (${group.unit})` : ""} of each fold, the stronger the colour the better; a number opens its cell.`), scrolled("Folds", table)];
 };
 const dots = (group, own, range) => {
   if (!range) return "";
