@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export FER_BENCH_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help install benchmark data docs leaderboards test test-all test-slurm lint format lock perf clean
+.PHONY: help install benchmark data docs leaderboards test test-all test-slurm test-browser lint format lock perf clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,7 +33,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(VENV) --no-deps -e .
 	@touch $@
 
-benchmark: install data ## Run SUITE on DATA and write leaderboards/SUITE.{csv,md}
+benchmark: install data ## Run SUITE on DATA and write leaderboards/SUITE.{csv,md,tex,html}
 	$(BIN)/fer-bench run $(SUITE) --data $(DATA) $(RUN_FLAGS)
 
 # Only the embedded default is made here; a folder that was named is taken as it is.
@@ -57,6 +57,9 @@ test-all: install ## Run all tests, the slow and machine-bound ones too
 test-slurm: install ## Start a Slurm of two nodes here (as root, with Debian's slurm-wlm and munge), and run the tests on it
 	@folder=$$(mktemp -d) && trap 'tests/slurm/cluster stop "$$folder"; rm -rf "$$folder"' EXIT && \
 		started=$$(tests/slurm/cluster start "$$folder") && eval "$$started" && $(BIN)/python -m pytest tests/slurm
+
+test-browser: install ## Test the HTML report in Chromium (Debian's chromium), and compile the LaTeX where there is one
+	FER_BENCH_TEST_BROWSER=chromium $(BIN)/python -m pytest tests/bench/report tests/bench/test_latex.py
 
 lint: install ## Check style and types
 	$(BIN)/ruff check fer_bench tests benchmarks

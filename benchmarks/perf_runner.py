@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -180,6 +182,26 @@ def many(folder: Path, repeats: int) -> Iterator[Row]:
         mine = fer_bench(name, file, "--runs", runs, *options)
         other = read(name == "leaderboard")
         yield Row(f"fer-bench {name} {told}", "ms", 1000 * mine, "reading their files one by one", 1000 * other)
+    page = folder / "boards" / "many.html"
+    yield Row(f"the HTML page {told}: size", "MB", page.stat().st_size / 1e6)
+    if shutil.which("chromium") and importlib.util.find_spec("playwright"):
+        yield Row(f"the HTML page {told}: until its tables sort, in Chromium", "ms", sortable(page))
+
+
+def sortable(page: Path, rounds: int = 5) -> float:
+    """Median of `performance.now()` when a page's script is done, milliseconds since it began to load."""
+    from playwright.sync_api import sync_playwright
+
+    times = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for _ in range(rounds):
+            tab = browser.new_page()
+            tab.goto(page.absolute().as_uri())
+            times.append(float(tab.evaluate("document.documentElement.dataset.ready")))
+            tab.close()
+        browser.close()
+    return float(np.median(times))
 
 
 def starting(rounds: int = 20) -> Iterator[Row]:

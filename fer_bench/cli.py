@@ -215,11 +215,15 @@ def leaderboard(
     settings: Set = None,
     runs: Runs = RUNS,
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("leaderboards"),
+    faces: Annotated[
+        bool,
+        typer.Option("--faces", help="Show the most wrong scans in the HTML page also where they are of real people."),
+    ] = False,
 ) -> None:
-    """Write a suite's leaderboard from the results that are there."""
+    """Write a suite's leaderboard from the results that are there: as .csv, .md, .tex and .html."""
     from fer_bench.bench import commands
 
-    commands.write_leaderboard(suite, settings or [], runs, out)
+    commands.write_leaderboard(suite, settings or [], runs, out, faces)
 
 
 @app.command()

@@ -76,7 +76,7 @@ def run(
     name, suite = load_suite(suite_name, settings, data)
     profile = slurm.prepared(options.profile) if options.launcher == "slurm" else None
     with console.status("reading the suite and the data ..."):
-        from fer_bench.bench import display, leaderboard, leaderboard_page
+        from fer_bench.bench import display, formats, leaderboard
         from fer_bench.bench.cache_commands import extract
         from fer_bench.bench.launch import PRELOAD, derived, launch, refuse_other_settings
         from fer_bench.bench.plan import make_plan
@@ -116,9 +116,9 @@ def run(
     rows = leaderboard.collect(name, suite, runs, plan.skipped)
     for table in display.leaderboard_tables(rows, suite.reference):
         console.print(table)
-    written = leaderboard_page.write(name, suite, rows, out)
+    written = formats.write(name, suite, rows, runs, out)
     states, total = Counter[str](cell.status().state for cell in plan.cells), len(plan.cells)
-    console.print(f"wrote {' and '.join(map(str, written))}", highlight=False)
+    console.print(f"wrote {', '.join(map(str, written))}", highlight=False)
     if states["done"] < total:
         console.print(
             f"{_count(states)}. Reasons: fer-bench status {suite_name}. Again: fer-bench run {suite_name}"
@@ -126,7 +126,7 @@ def run(
             highlight=False,
         )
     complete = states["done"] == total
-    return stress_commands.run(plan, members, rows, out, options) and complete if stress else complete
+    return stress_commands.run(plan, members, rows, runs, out, options) and complete if stress else complete
 
 
 def _train(plan: Plan, folder: Path, options: RunOptions) -> None:
@@ -192,15 +192,16 @@ def show_status(suite_name: str, settings: list[str], runs: Path) -> str:
     return "\n".join([f"{name}: {_count(states)}", *lines, *([old] if old else [])])
 
 
-def write_leaderboard(suite_name: str, settings: list[str], runs: Path, out: Path) -> None:
+def write_leaderboard(suite_name: str, settings: list[str], runs: Path, out: Path, faces: bool = False) -> None:
     """Write and show a suite's leaderboard from the results that are there."""
-    from fer_bench.bench import display, leaderboard, leaderboard_page
+    from fer_bench.bench import display, formats, leaderboard
 
     name, suite = load_suite(suite_name, settings, arguments=False)
     rows = leaderboard.collect(name, suite, runs)
     for table in display.leaderboard_tables(rows, suite.reference):
         console.print(table)
-    console.print(f"wrote {' and '.join(map(str, leaderboard_page.write(name, suite, rows, out)))}", highlight=False)
+    written = formats.write(name, suite, rows, runs, out, faces=faces)
+    console.print(f"wrote {', '.join(map(str, written))}", highlight=False)
 
 
 def evaluate(

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.evidence import Evidence
 from fer_bench.bench.figure_parts import COLOURS, Key, axes_of, legend, saved_array, title
 from fer_bench.bench.published import Paper, Section
+from fer_bench.bench.report.points import tsne
 from fer_bench.bench.stress_board import curves
 from fer_bench.geometry.stress import Rotation
 from fer_bench.records import OUTPUT
@@ -43,7 +43,7 @@ def embedding(figure: Figure, paper: Paper, section: Section, evidence: Mapping[
             ax.set_facecolor("0.85")
             continue
         table = pd.read_parquet(cell.folder / "predictions.parquet")
-        places = _tsne(cell)
+        places = tsne(saved_array(cell, "features"))
         classes = [name.removeprefix(OUTPUT) for name in table if name.startswith(OUTPUT)]
         for number, name in enumerate(classes):
             own = (table["label"] == name).to_numpy()
@@ -99,13 +99,3 @@ def _turned(own: Evidence) -> dict[tuple[str, float], tuple[float, float, float]
 
 def _features(cell: Cell) -> Path:
     return cell.folder / "features.npy"
-
-
-def _tsne(cell: Cell) -> NDArray[np.float32]:
-    """Places (n, 2) of a cell's features (n, F)."""
-    from sklearn.manifold import TSNE
-
-    features = saved_array(cell, "features")
-    reduced = TSNE(perplexity=min(30, (len(features) - 1) / 3), random_state=0)
-    places: NDArray[np.float32] = reduced.fit_transform(features)
-    return places

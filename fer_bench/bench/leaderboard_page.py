@@ -182,11 +182,7 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
             f"\nAgainst {suite.reference}: the difference of the first column on the same samples, in {units}, with "
             "the interval of a bootstrap that draws the same subjects for both.\n"
         )
-    # Results are ranked together only if they answer the same question on the same data.
-    groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.protocol, row.protocol_digest, row.provenance), []).append(row)
-    for (protocol, digest, data), members in groups.items():
+    for (protocol, digest, data), members in grouped(rows).items():
         page.write(f"\n## {protocol}\n\n")
         if digest:
             page.write(f"Protocol digest `{digest}`. Data: {data}. ")
@@ -199,42 +195,56 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
         page.write(f"\n\n| {' | '.join(map(markdown_text, heads))} |\n|{'|'.join(sides)}|\n")
         for row in members:
             page.write(f"| {' | '.join(markdown_text(text) for text in texts(row, heads))} |\n")
-        if beside := _beside(members):
-            page.write(f"\n{beside}")
-        for note in (note for row in members for note in _notes(row)):
-            page.write(f"\n- {note}")
+        if second := beside(members):
+            heads, *lines = second
+            page.write("\n")
+            for line in [heads, ["---", *["---:"] * (len(heads) - 1)], *lines]:
+                page.write(f"| {' | '.join(map(markdown_text, line))} |\n")
+        for note in (note for row in members for note in notes(row)):
+            page.write(f"\n- {markdown_text(note)}")
         page.write("\n\nInput: " + "; ".join(f"{row.entry} {row.representation or '-'}" for row in members) + "\n")
     return page.getvalue()
 
 
-def _notes(row: Row) -> list[str]:
+def grouped(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
+    """(protocol, its digest, data) -> rows: results are ranked together only if they answer the same question on the
+    same data. Rows without any result, which come last, stand below the first of their protocol."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        key = (row.protocol, row.protocol_digest, row.provenance)
+        if not row.protocol_digest:
+            key = next((known for known in groups if known[0] == row.protocol), key)
+        groups.setdefault(key, []).append(row)
+    return groups
+
+
+def notes(row: Row) -> list[str]:
     """What has to be known of a row besides its numbers."""
-    notes = []
+    found = []
     weights = [result.weight for _, result in row.finished if result.weight is not None]
     if weights:
         told = ", ".join(f"{weight:.2f}" for weight in dict.fromkeys(weights))
-        notes.append(f"{row.entry} gives the first of the two that it fuses a weight of {told}.")
+        found.append(f"{row.entry} gives the first of the two that it fuses a weight of {told}.")
     if halved := sum(result.divided > 1 for _, result in row.finished):
-        notes.append(
+        found.append(
             f"{row.entry}: memory ran out in {halved} of {row.cells} cells, which were trained with half the batch and "
             "the gradients of two added up; what looks at a batch as a whole saw half as many samples."
         )
     if row.unsound:
-        notes.append(f"{row.entry} is unsound: {markdown_text(row.unsound)}.")
+        found.append(f"{row.entry} is unsound: {row.unsound}.")
     if row.reason:
-        notes.append(f"{row.entry}: {markdown_text(row.reason)}")
-    return notes
+        found.append(f"{row.entry}: {row.reason}")
+    return found
 
 
-def _beside(rows: list[Row]) -> str:
-    """The second table of a protocol, of what `BESIDE` names and any row has; empty where there is none."""
+def beside(rows: list[Row]) -> list[list[str]]:
+    """The second table of a protocol, of what `BESIDE` names and any row has, the heads first; empty where there is
+    none."""
     named = {k: v for k, v in BESIDE.get(rows[0].task, {}).items() if any(k in row.metrics for row in rows)}
     if not named:
-        return ""
+        return []
     values = [[number(row.metrics.get(name), unit(row.task, name)) for name in named] for row in rows]
-    lines = [["Entry", *named.values()], ["---", *["---:"] * len(named)]]
-    lines += [[row.entry, *each] for row, each in zip(rows, values, strict=True)]
-    return "".join(f"| {' | '.join(map(markdown_text, line))} |\n" for line in lines)
+    return [["Entry", *named.values()], *([row.entry, *each] for row, each in zip(rows, values, strict=True))]
 
 
 def markdown_text(text: str) -> str:

@@ -10,22 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.fit import build, load_checkpoint
 from fer_bench.bench.plan import Need, Plan
 from fer_bench.bench.score import measure_file, predict, versions, write_predictions
-from fer_bench.errors import FerBenchError, InvalidFile, InvalidSuite, UnknownName
+from fer_bench.bench.stress_results import FOLDER, Outcome, outcome
+from fer_bench.errors import FerBenchError, InvalidSuite, UnknownName
 from fer_bench.geometry.stress import DECK, Stress
 from fer_bench.records import read_json, write_json
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import CacheEntry
 from fer_bench.representations.joined import left_out
-from fer_bench.representations.stressed import Stressed, refusal, stressed_digest
-
-FOLDER = "stress"
+from fer_bench.representations.stressed import Stressed, refusal
 
 
 def chosen_members(texts: Iterable[str]) -> list[str]:
@@ -40,49 +39,6 @@ def chosen_members(texts: Iterable[str]) -> list[str]:
 def conditions(member: str) -> list[Stress]:
     """All conditions of a member, mildest first."""
     return [stress for severity in DECK[member].severities for stress in severity.conditions]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The score of one cell under one condition; `<condition>.json`.
-
-    Attributes:
-        condition: Its name.
-        stress: See `Stress.record`.
-        representation_digest: What the network saw, see `Stressed`.
-        protocol_digest: What was asked.
-        n: Test samples that were predicted.
-        broken: Test samples that were left out, because nothing could be extracted of them under this condition.
-        metrics: As in `Result`.
-    """
-
-    condition: str
-    stress: dict[str, Any]
-    representation_digest: str
-    protocol_digest: str
-    n: int
-    broken: int
-    metrics: dict[str, float]
-    versions: dict[str, str]
-
-
-def outcome(cell: Cell, stress: Stress) -> Outcome | None:
-    """What a condition has come to, if it is there and answers what is asked now."""
-    path = cell.folder / FOLDER / f"{stress.label}.json"
-    if not path.exists() or not predictions_path(cell, stress).exists():
-        return None
-    try:
-        found = Outcome(**read_json(path))
-    except (InvalidFile, TypeError):
-        return None  # damaged, or of another version: it is made again
-    digest = stressed_digest(cell.representation["digest"], stress)
-    asked = (stress.record, digest, cell.protocol_digest)
-    return found if (found.stress, found.representation_digest, found.protocol_digest) == asked else None
-
-
-def predictions_path(cell: Cell, stress: Stress) -> Path:
-    """Where the predictions under a condition are."""
-    return cell.folder / FOLDER / f"{stress.label}.parquet"
 
 
 class Inputs(NamedTuple):

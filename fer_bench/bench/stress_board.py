@@ -14,7 +14,7 @@ import pandas as pd
 from fer_bench.bench import registry
 from fer_bench.bench.leaderboard import Row, arrays, read_table
 from fer_bench.bench.statistics import HEADLINE, Difference, Interval, metric_difference, metric_interval
-from fer_bench.bench.stress import outcome, predictions_path
+from fer_bench.bench.stress_results import outcome, predictions_path
 from fer_bench.geometry.stress import DECK, Stress
 from fer_bench.metrics import score
 

@@ -13,6 +13,7 @@ from fer_bench.bench import display
 from fer_bench.bench.cache_commands import extract
 from fer_bench.bench.commands import RunOptions, console
 from fer_bench.bench.launch import launch
+from fer_bench.bench.report import page
 from fer_bench.bench.slots import make_slots
 from fer_bench.bench.stress import Trial, find_inputs, tested_ids, trials
 from fer_bench.bench.stress_board import curves
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from fer_bench.bench.plan import Plan
 
 
-def run(plan: Plan, members: Sequence[str], rows: Sequence[Row], out: Path, options: RunOptions) -> bool:
-    """Put the cells that are done through members of the deck and write a page each; True when nothing is missing.
+def run(plan: Plan, members: Sequence[str], rows: Sequence[Row], runs: Path, out: Path, options: RunOptions) -> bool:
+    """Put the cells that are done through members of the deck and write a page each, and the HTML page
+    anew; True when nothing is missing.
 
     What is there is kept; what failed is tried again.
 
@@ -47,6 +49,7 @@ def run(plan: Plan, members: Sequence[str], rows: Sequence[Row], out: Path, opti
         found = curves(member, rows, plan.suite.reference, refused)
         written = write(member, plan.name, plan.suite, found, out)
         console.print(f"wrote {' and '.join(map(str, written))}", highlight=False)
+    page.write(plan.name, plan.suite, rows, runs, out)  # which shows what has come of it, too
     return all(cell.status().state == "done" for cell in plan.trained) and not trials(plan.trained, inputs, members)
 
 

@@ -20,7 +20,8 @@ from fer_bench.bench.evidence import gather
 from fer_bench.bench.figure_parts import DPI, title
 from fer_bench.bench.figures import KINDS, draw
 from fer_bench.bench.published import Paper, Section, papers, published_folder, read_paper
-from fer_bench.bench.stress import Outcome, conditions, predictions_path
+from fer_bench.bench.stress import conditions
+from fer_bench.bench.stress_results import Outcome, predictions_path
 from fer_bench.bench.training_logs import published_log, training_log
 from fer_bench.errors import InvalidFile, UnknownName
 from fer_bench.geometry.stress import Rotation

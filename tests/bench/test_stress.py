@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from fer_bench.bench import commands, stress, worker
+from fer_bench.bench import commands, stress, stress_results, worker
 from fer_bench.bench.leaderboard import collect
 from fer_bench.bench.plan import Plan, _open, make_plan
 from fer_bench.bench.stress_board import curves
@@ -81,9 +81,9 @@ def test_every_condition_is_predicted_and_tabulated(bench: Bench) -> None:
         clean = pd.read_parquet(cell.folder / "predictions.parquet")
         assert cell.status().state == "done" and cell.status().stage == "score", "the cell is as it was"
         for one in [*stress.conditions("noise"), *stress.conditions("holes")]:
-            found = stress.outcome(cell, one)
+            found = stress_results.outcome(cell, one)
             assert found is not None and (found.n, found.broken) == (12, 0)
-            table = pd.read_parquet(stress.predictions_path(cell, one))
+            table = pd.read_parquet(stress_results.predictions_path(cell, one))
             assert table.columns.tolist() == clean.columns.tolist()
             pd.testing.assert_frame_equal(table[["id", "subject", "label"]], clean[["id", "subject", "label"]])
             guessed = table.filter(like="output_").to_numpy().argmax(1)
@@ -96,7 +96,7 @@ def test_every_condition_is_predicted_and_tabulated(bench: Bench) -> None:
     assert board["value"].dropna().tolist() == 2 * [0.25, 0.5, 1.0, 2.0, 4.0]
     assert set(board["state"]) == {"done"} and set(board["n"]) == {24}
     one = board[(board["entry"] == "views") & (board["condition"] == "noise-2mm")].iloc[0]
-    own = [stress.outcome(c, Noise(2.0)).metrics["accuracy"] for c in cells if c.entry == "views"]  # type: ignore[union-attr]
+    own = [stress_results.outcome(c, Noise(2.0)).metrics["accuracy"] for c in cells if c.entry == "views"]  # type: ignore[union-attr]
     rest = board[(board["entry"] == "views") & (board["severity"] == 0)].iloc[0]
     other = board[(board["entry"] == "points") & (board["condition"] == "noise-2mm")].iloc[0]
     assert one["accuracy"] == pytest.approx(np.mean(own), abs=1e-6)
@@ -122,7 +122,7 @@ def test_a_second_run_does_nothing(bench: Bench, capsys: pytest.CaptureFixture[s
 
 def test_only_what_is_stale_or_damaged_is_made_again(bench: Bench) -> None:
     cell = bench.plan("entry=points", "fold=0").cells[0]
-    one, two, three, four, _ = (stress.predictions_path(cell, s) for s in stress.conditions("noise"))
+    one, two, three, four, _ = (stress_results.predictions_path(cell, s) for s in stress.conditions("noise"))
     content = {p: p.read_bytes() for p in (one, two, three, four)}
     stale = json.loads(one.with_suffix(".json").read_text())
     stale["stress"]["version"] -= 1
@@ -138,7 +138,7 @@ def test_only_what_is_stale_or_damaged_is_made_again(bench: Bench) -> None:
 
 def test_a_failure_leaves_the_cell_done_and_is_tried_again(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     cell = bench.plan("entry=points", "fold=1").cells[0]
-    lost = stress.predictions_path(cell, Noise(1.0))
+    lost = stress_results.predictions_path(cell, Noise(1.0))
     lost.unlink()
     best = cell.checkpoints / "best.ckpt"
     whole = best.read_bytes()
@@ -220,9 +220,9 @@ def test_samples_left_out_of_a_condition_are_counted(bench: Bench) -> None:
     prepare(Path(os.environ["FER_BENCH_CACHE"]), need.source, need.representations, load, skip_broken=True)
     staged = trial.ready(need)
     assert worker.work(staged, "stress", 1) == 0, staged.status()
-    found = stress.outcome(cell, stress.conditions("decimation")[0])
+    found = stress_results.outcome(cell, stress.conditions("decimation")[0])
     assert found is not None and (found.n, found.broken) == (11, 1)
-    table = pd.read_parquet(stress.predictions_path(cell, stress.conditions("decimation")[0]))
+    table = pd.read_parquet(stress_results.predictions_path(cell, stress.conditions("decimation")[0]))
     assert unlucky not in set(table["id"])
     suite = read_suite(bench.file, ["folds=[0]"])
     curve = next(c for c in curves("decimation", collect("mine", suite, bench.runs), None) if c.row.entry == "points")
@@ -237,4 +237,4 @@ def test_predictions_that_are_not_the_folds_are_refused(bench: Bench) -> None:
     need = trial.needs([*other, *stress.tested_ids(trial)[1:]])
     prepare(Path(os.environ["FER_BENCH_CACHE"]), need.source, need.representations, need.dataset.load)
     assert worker.work(trial.ready(need), "stress", 1) == worker.FAILED
-    assert stress.outcome(trial.cell, stress.conditions("decimation")[0]) is None
+    assert stress_results.outcome(trial.cell, stress.conditions("decimation")[0]) is None

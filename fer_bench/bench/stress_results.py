@@ -1,0 +1,58 @@
+"""What the stage `stress` of a cell has come to, as it stands in the cell's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fer_bench.bench.cell import Cell
+from fer_bench.errors import InvalidFile
+from fer_bench.geometry.stress import Stress
+from fer_bench.records import read_json
+from fer_bench.representations.stressed import stressed_digest
+
+FOLDER = "stress"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The score of one cell under one condition; `<condition>.json`.
+
+    Attributes:
+        condition: Its name.
+        stress: See `Stress.record`.
+        representation_digest: What the network saw, see `Stressed`.
+        protocol_digest: What was asked.
+        n: Test samples that were predicted.
+        broken: Test samples that were left out, because nothing could be extracted of them under this condition.
+        metrics: As in `Result`.
+    """
+
+    condition: str
+    stress: dict[str, Any]
+    representation_digest: str
+    protocol_digest: str
+    n: int
+    broken: int
+    metrics: dict[str, float]
+    versions: dict[str, str]
+
+
+def outcome(cell: Cell, stress: Stress) -> Outcome | None:
+    """What a condition has come to, if it is there and answers what is asked now."""
+    path = cell.folder / FOLDER / f"{stress.label}.json"
+    if not path.exists() or not predictions_path(cell, stress).exists():
+        return None
+    try:
+        found = Outcome(**read_json(path))
+    except (InvalidFile, TypeError):
+        return None  # damaged, or of another version: it is made again
+    digest = stressed_digest(cell.representation["digest"], stress)
+    asked = (stress.record, digest, cell.protocol_digest)
+    return found if (found.stress, found.representation_digest, found.protocol_digest) == asked else None
+
+
+def predictions_path(cell: Cell, stress: Stress) -> Path:
+    """Where the predictions under a condition are."""
+    return cell.folder / FOLDER / f"{stress.label}.parquet"
