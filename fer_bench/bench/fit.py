@@ -1,4 +1,4 @@
-"""Training one cell. It never sees a test label: the datamodule hands out training and validation samples only."""
+"""Training one cell. It never sees a test label: the datamodule forgets the test samples before the method sees it."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def fit(cell: Cell) -> None:
     next one starts: no stage but the last is judged by the validation metric.
     """
     data, method = build(cell)
+    data.withhold()
     if not cell.begun:
         method.initialise()
     method.observe(data.training_set())

@@ -25,6 +25,7 @@ def probe(cell: Cell) -> None:
     """Write `probe.json`. Nothing is kept of the training."""
     begun = time.monotonic()
     data, method = build(cell)
+    data.withhold()
     method.observe(data.training_set())
     built = time.monotonic() - begun
     training = validation = 0.0  # of all epochs; of a batch
