@@ -12,6 +12,7 @@ import typer
 
 from fer_bench import __version__
 from fer_bench.cli_data import Launcher, Profile, Root, check_launcher, data_app, stopped
+from fer_bench.cli_protocol import protocol_app
 from fer_bench.errors import FerBenchError, UnknownName
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
+app.add_typer(protocol_app, name="protocol")
 
 SuiteName = Annotated[str, typer.Argument(help="A suite's name (fer-bench list suites) or the path of a YAML file.")]
 Set = Annotated[
