@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from fer_bench.bench.selection import default_selection
 from fer_bench.errors import InvalidFile
+from fer_bench.protocols import PROTOCOLS
 from fer_bench.records import Result, read_json, write_json
 
 State = Literal["planned", "running", "interrupted", "done", "failed", "oom", "timeout", "skipped"]
@@ -56,6 +58,7 @@ class Cell:
         weights: What the method starts from, see `Method.weights`.
         unsound: Why its numbers may not be compared, see `Method.unsound`.
         folder: Where the cell lives.
+        selection: Which epoch is scored, a rule of `fer_bench.bench.selection`; of a fusion those of what it fuses.
     """
 
     suite: str
@@ -74,6 +77,7 @@ class Cell:
     weights: str
     unsound: str
     folder: Path = field(compare=False)
+    selection: str = "validation"
 
     @property
     def id(self) -> str:
@@ -109,6 +113,8 @@ class Cell:
         content = read_json(folder / "cell.json")
         try:
             parts = tuple(Part(**part) for part in content.pop("parts"))
+            if "selection" not in content and (protocol := PROTOCOLS.get(content["protocol"])):  # of before the choice
+                content["selection"] = "" if content["method"] == SAVED else default_selection(protocol.task)
             return cls(**content, parts=parts, folder=folder)
         except (KeyError, TypeError):
             raise InvalidFile(
@@ -122,8 +128,13 @@ class Cell:
 
     @property
     def checkpoints(self) -> Path:
-        """`best.ckpt` by the validation metric, and `last.ckpt` to go on from."""
+        """`best.ckpt`, which is scored, and `last.ckpt` to go on from."""
         return self.folder / "checkpoints"
+
+    @property
+    def kept(self) -> Path:
+        """Of `best_on_test` the weights of every epoch of the last stage, `0000.ckpt` and on, until they are scored."""
+        return self.checkpoints / "epochs"
 
     @property
     def begun(self) -> bool:
@@ -206,7 +217,8 @@ def _without_status(folder: Path) -> Status:
 
 
 def _begun(folder: Path) -> bool:
-    return any((folder / "checkpoints").rglob("*.ckpt"))
+    # Others are written before these: training does not go on from them.
+    return any(path.name in ("last.ckpt", "end.ckpt") for path in (folder / "checkpoints").rglob("*.ckpt"))
 
 
 def _locked(folder: Path) -> bool:

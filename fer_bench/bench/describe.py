@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import yaml
+
 from fer_bench.bench import registry
 from fer_bench.bench.published import papers, read_paper
 from fer_bench.errors import UnknownName
@@ -47,9 +51,16 @@ def _protocols() -> dict[str, str]:
 
 
 def _suites() -> dict[str, str]:
-    from fer_bench.bench.suite import read_title
+    return {name: _title(path) for name, path in registry.suites().items()}
 
-    return {name: read_title(path) for name, path in registry.suites().items()}
+
+def _title(path: Path) -> str:
+    """A suite's title, or what is wrong with the file; for lists, which a broken suite must not break."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return str(content.get("title") or "")
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
+        return "(not a readable suite)"
 
 
 def _papers() -> dict[str, str]:

@@ -148,7 +148,8 @@ def _evidence(rows: Mapping[str, Row], entry: str, name: str, suite: Suite) -> E
     seen = _asked(method, cells[0].arguments, evidence.protocol, cells[0].representation["name"])[0]
     weights = _asked(method, arguments, evidence.protocol, cells[0].representation["name"])[1]
     trainer = suite.trainer_of(row.entry).model_dump()
-    apart, told = departures(cells, results, arguments, trainer, seen, weights)
+    selection = suite.selection_of(entry, evidence.protocol)
+    apart, told = departures(cells, results, arguments, trainer, seen, weights, selection)
     if short := suite.shortened(evidence.protocol):
         # One division of all subjects asks what a hundred ask; some of its folds do not.
         apart, told = ((*apart, short), told) if suite.folds else (apart, (*told, short))
@@ -221,6 +222,11 @@ def measure(own: Evidence, others: Sequence[Evidence], name: str, scale: float =
     apart = tuple(dict.fromkeys(text for each in everything for text in each.departures))
     told = tuple(dict.fromkeys(text for each in everything for text in each.remarks))
     data = " and ".join(dict.fromkeys(cell.provenance for each in everything for cell in each.cells))
+    questions = dict.fromkeys(each.row.protocol_digest for each in everything if each.complete)
+    if len(questions) > 1:
+        other = f"fer-bench protocol diff {' '.join([*questions][:2])}"
+        state = f"answers another question than what it is compared with: {other}"
+        return Measured(state=state, data=data, departures=apart, remarks=told)
     tables = [each.row.pooled for each in everything if each.row.pooled is not None]
     if len(tables) < len(everything):
         waiting = next(each for each in everything if not each.complete)

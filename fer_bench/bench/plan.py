@@ -16,7 +16,9 @@ import torch
 from fer_bench.bench import registry
 from fer_bench.bench.cell import DERIVED, Cell, Part
 from fer_bench.bench.fused import fused_cells
+from fer_bench.bench.questions import Questions
 from fer_bench.bench.saved import saved_cell
+from fer_bench.bench.selection import default_selection, faults
 from fer_bench.bench.suite import Suite, TrainerOptions, resolve_arguments
 from fer_bench.data.base import FaceDataModule
 from fer_bench.data.layouts import find_root
@@ -24,6 +26,7 @@ from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite, Weigh
 from fer_bench.methods.base import Method
 from fer_bench.protocols import PROTOCOLS, Protocol
 from fer_bench.protocols.base import join
+from fer_bench.protocols.question import Question
 from fer_bench.records import Target
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import CacheEntry, default_cache, entry_path
@@ -52,6 +55,7 @@ class Plan:
         cells: What runs, in order of protocol, entry, fold and seed.
         needs: What the cells read, one a dataset.
         skipped: (protocol, entry) -> why nothing of it can run.
+        questions: Digest -> what the cells are asked.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Plan:
     cells: list[Cell]
     needs: list[Need]
     skipped: dict[tuple[str, str], str]
+    questions: dict[str, Question]
 
     @property
     def trained(self) -> list[Cell]:
@@ -88,6 +93,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
     needs: dict[str, dict[str, Representation]] = {}  # dataset -> cache folder -> representation
     skipped: dict[tuple[str, str], str] = {}
     absent: list[DatasetNotFound] = []
+    questions = Questions()
     # What is left out by name is neither looked for nor fetched.
     asked = {key: [v for v in values if v in chosen.get(key, {v})] for key, values in _names(suite).items()}
     fused = {entry: fusion for entry, fusion in suite.fusions.items() if entry in asked["entry"]}
@@ -128,7 +134,8 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
                 needs.setdefault(dataset, {})[str(cached.path)] = representation
             # Samples found broken when an entry was made leave the folds, and so the digest.
             provenance = " and ".join(dict.fromkeys(copy.source.provenance for copy in copies))
-            digest = protocol.digest(index, provenance, left_out(entries))
+            digest = questions.ask(protocol, index, provenance, frozenset(left_out(entries)))
+            selection = suite.selection_of(entry, protocol) if described.trains else default_selection(protocol.task)
             cells += [
                 Cell(
                     suite=name,
@@ -152,8 +159,9 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
                     },
                     parameters=described.parameters,
                     weights=described.weights,
-                    unsound=described.unsound,
+                    unsound=faults(described.unsound, selection),
                     folder=runs / name / protocol_id / entry / f"fold{fold:02d}" / f"seed{seed}",
+                    selection=selection,
                 )
                 for fold in suite.folds_of(protocol)
                 for seed in suite.seeds
@@ -172,7 +180,14 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
     used = {part.cache for cell in kept if cell.method not in DERIVED for part in cell.parts}
     wanted = {name: tuple(r for path, r in each.items() if path in used) for name, each in needs.items()}
     opened = {name: _open(name) for name, representations in wanted.items() if representations}
-    return Plan(name, suite, kept, [Need(o.dataset, o.source, wanted[n]) for n, o in opened.items()], skipped)
+    return Plan(
+        name,
+        suite,
+        kept,
+        [Need(o.dataset, o.source, wanted[n]) for n, o in opened.items()],
+        skipped,
+        questions.asked,
+    )
 
 
 class Unsuitable(FerBenchError):
@@ -186,12 +201,14 @@ class Description(NamedTuple):
         representation: What it sees, with nothing left open.
         parameters: Trainable ones; None where the data decide.
         weights, unsound: See `Method`.
+        trains: Whether it has epochs to choose from.
     """
 
     representation: Representation
     parameters: int | None
     weights: str
     unsound: str
+    trains: bool
 
 
 @lru_cache(256)
@@ -240,7 +257,7 @@ def describe(
         except WeightsNotFound as error:
             raise Unsuitable(str(error).removesuffix(".")) from None
     parameters = None if built.shaped_by_data else built.num_parameters
-    return Description(representation, parameters, built.weights, built.unsound)
+    return Description(representation, parameters, built.weights, built.unsound, built.epochs > 0)
 
 
 @dataclass(frozen=True)
