@@ -9,7 +9,7 @@ import typer
 
 protocol_app = typer.Typer(help="Compare what protocols ask.", no_args_is_help=True, rich_markup_mode=None)
 
-Side = Annotated[str, typer.Argument(help="A folder with cells, a protocol's id, or the digest of a question.")]
+_WHAT = "A folder with cells, a protocol's id, or the digest of a question."
 
 
 @protocol_app.callback()
@@ -19,8 +19,8 @@ def protocol() -> None:
 
 @protocol_app.command()
 def diff(
-    a: Side,
-    b: Side,
+    a: Annotated[str, typer.Argument(metavar="A", help=_WHAT)],
+    b: Annotated[str, typer.Argument(metavar="B", help="The same.")],
     runs: Annotated[
         Path, typer.Option("--runs", envvar="FER_BENCH_RUNS", help="Folder of all runs, in which digests are sought.")
     ] = Path("runs"),

@@ -59,17 +59,27 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "open_fold", less)
 
 
+Data = Callable[[str], Path]
+PEOPLE = {"affectnet": 2, "bu4dfe": 4, "bp4d": 2}
+
+
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, bu3dfe_root: Path) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory, bu3dfe_root: Path) -> Data:
+    """Protocol -> a folder that holds what it asks for, made where it is not there yet."""
     folder = tmp_path_factory.mktemp("firewall")
-    for name, subjects in (("affectnet", 2), ("bu4dfe", 4), ("bp4d", 2)):
-        registry.load_twin(name)(folder / name, subjects=subjects)
     (folder / "bu3dfe").symlink_to(bu3dfe_root)
-    return folder
+
+    def of(protocol: str) -> Path:
+        for name in registry.find_protocol(protocol).datasets:
+            if not (folder / name).exists():
+                registry.load_twin(name)(folder / name, subjects=PEOPLE[name])
+        return folder
+
+    return of
 
 
-def cell_of(bench: Bench, data: Path, entry: str, monkeypatch: pytest.MonkeyPatch) -> Cell:
-    monkeypatch.setenv("FER_BENCH_DATA", str(data))
+def cell_of(bench: Bench, data: Data, entry: str, monkeypatch: pytest.MonkeyPatch) -> Cell:
+    monkeypatch.setenv("FER_BENCH_DATA", str(data(SUITES[entry])))
     _open.cache_clear()
     line = ENTRIES[ENTRIES.index(f"  {entry}:") :].partition("}")[0] + "}"
     bench.file.write_text(
@@ -96,7 +106,7 @@ def trained(cell: Cell) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("entry", SUITES)
 def test_training_never_reads_a_test_label(
-    bench: Bench, data: Path, entry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, data: Data, entry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = cell_of(bench, data, entry, monkeypatch)
     assert worker.work(cell, "fit", 1) == 0, cell.status()
@@ -130,7 +140,7 @@ def asks_who_it_is(method: Method, training: TrainingSet, test: tuple[str, ...])
 
 @pytest.mark.parametrize("peek", [reads_in_observe, asks_the_training_set, asks_who_it_is])
 def test_a_method_that_observes_a_test_sample_fails(
-    bench: Bench, data: Path, peek: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+    bench: Bench, data: Data, peek: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = cell_of(bench, data, "views", monkeypatch)
     test = fit.open_fold(cell, 8).fold.test
@@ -157,7 +167,7 @@ def as_training_samples(data: FoldDataModule, test: tuple[str, ...]) -> object:
 @pytest.mark.parametrize("peek", [in_the_index, in_batches, as_training_samples])
 @pytest.mark.parametrize("stage", ["fit", "probe"])
 def test_a_step_that_asks_for_a_test_label_fails(
-    bench: Bench, data: Path, peek: Callable[..., object], stage: str, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, data: Data, peek: Callable[..., object], stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = cell_of(bench, data, "views", monkeypatch)
     method = registry.load_method(cell.method)
@@ -175,7 +185,7 @@ def test_a_step_that_asks_for_a_test_label_fails(
 
 
 def test_what_is_predicted_comes_without_labels_and_can_be_asked_for_after_withholding(
-    bench: Bench, data: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = fit.open_fold(cell_of(bench, data, "staged", monkeypatch), 8)
     module.withhold()

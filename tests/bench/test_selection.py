@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from fer_bench.bench import fit, registry, worker
 from fer_bench.bench import score as scoring
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.leaderboard import arrays
+from fer_bench.bench.plan_commands import show_plan
 from fer_bench.bench.selection import CHOSEN_ON_TEST
 from fer_bench.bench.suite import read_suite
 from fer_bench.errors import FerBenchError, InvalidSuite, UnknownName
@@ -39,10 +41,12 @@ trainer: {{accelerator: cpu}}
 
 
 @pytest.fixture
-def rules(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def rules(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setenv("FER_BENCH_METHODS", str(Path(__file__).parent / "own_methods"))
+    registry._docstrings.cache_clear()  # which methods there are
     bench.file.write_text(SUITE)
-    return bench
+    yield bench
+    registry._docstrings.cache_clear()
 
 
 def cell_of(bench: Bench, entry: str) -> Cell:
@@ -145,6 +149,22 @@ def test_a_fit_that_was_interrupted_has_kept_every_epoch(rules: Bench, monkeypat
         pd.testing.assert_frame_equal(table_of(cell, name), table_of(whole, name), check_exact=True)
 
 
+def test_a_fit_that_left_nothing_to_go_on_from_begins_anew(rules: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = cell_of(rules, "by-test")
+
+    def stop(*_: object) -> None:
+        raise RuntimeError("stopped here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit.ReportProgress, "on_train_epoch_end", stop)  # before Lightning has saved anything
+        assert worker.work(cell, "fit", 1) == worker.FAILED
+    assert list(cell.kept.iterdir()) and not (cell.checkpoints / "last.ckpt").exists()
+    begun: list[str] = []
+    monkeypatch.setattr(registry.load_method("trial"), "initialise", lambda _: begun.append("anew"))
+    assert worker.work(cell, "fit", 1) == 0
+    assert begun == ["anew"], "or published weights would not be loaded"
+
+
 def test_a_missing_epoch_is_not_passed_over(rules: Bench) -> None:
     cell = cell_of(rules, "by-test")
     assert worker.work(cell, "fit", 1) == 0
@@ -202,6 +222,20 @@ def test_what_cannot_be_chosen_is_refused_in_a_sentence(tmp_path: Path) -> None:
     )
     with pytest.raises(InvalidSuite, match="coma-identity@1 asks for meshes, of which there is no validation metric"):
         read_suite(path)
+
+
+def test_a_plan_tells_the_disk_that_kept_epochs_take(bench: Bench) -> None:
+    network = "{method: pointnet2, size: nano, points: 128, epochs: 7}"
+    bench.file.write_text(f"protocols: [bu3dfe-s1-cv10@1]\nmethods:\n  plain: {network}\n  peeked: {network}\n")
+    settings = ["peeked.selection=best_on_test"]
+    lines = show_plan(str(bench.file), settings, [], bench.runs, None, probed=False).splitlines()
+    (line,) = (line for line in lines if line.startswith("disk"))
+    method = registry.load_method("pointnet2")(PROTOCOLS["bu3dfe-s1-cv10@1"].target, size="nano", points=128)
+    torch.save({"state_dict": method.state_dict(), "epoch": 0}, bench.file.with_name("0000.ckpt"))
+    each = sum(value.numel() * value.element_size() for value in method.state_dict().values()) / 2**20
+    assert each == pytest.approx(bench.file.with_name("0000.ckpt").stat().st_size / 2**20, rel=0.05)
+    told = f"7 epochs of {each:,.1f} MiB a cell, {7 * each:,.0f} MiB until it is scored"
+    assert each > 0.1 and line == f"disk      bu3dfe-s1-cv10@1  peeked: {told}"
 
 
 def test_what_does_not_train_has_no_epoch_to_choose(bench: Bench) -> None:
