@@ -16,15 +16,16 @@ from fer_bench.bench.statistics import HEADLINE, Difference, metric_difference
 
 def optimism(row: Row) -> Difference | None:
     """The headline metric as scored, minus that of the honestly chosen epochs, with its paired interval over subjects;
-    None for a row whose epochs were not chosen on the test samples, or that is not complete."""
+    None for a row whose epochs were not chosen on the test samples, or that is not complete, as a fusion or cells that
+    were handed on without their honest predictions."""
     if row.selection != "best_on_test" or row.pooled is None:
         return None
-    results = [result for _, result in row.finished]
-    if any(result.honest_epoch is None for result in results):  # a fusion of such rows
+    files = [cell.folder / "honest.parquet" for cell, _ in row.finished]
+    if not all(file.exists() for file in files):
         return None
     protocol = registry.find_protocol(row.protocol)
-    lengths = [result.n for result in results]
-    honest = read_tables([cell.folder / "honest.parquet" for cell, _ in row.finished], lengths)
+    lengths = [result.n for _, result in row.finished]
+    honest = read_tables(files, lengths)
     honest["seed"] = np.repeat([cell.seed for cell, _ in row.finished], lengths)
     mine, theirs = (table.sort_values(["id", "seed"], ignore_index=True) for table in (row.pooled, honest))
     outputs, truth = arrays(protocol, mine)

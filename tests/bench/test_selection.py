@@ -233,7 +233,7 @@ def test_a_plan_tells_the_disk_that_kept_epochs_take(bench: Bench) -> None:
     method = registry.load_method("pointnet2")(PROTOCOLS["bu3dfe-s1-cv10@1"].target, size="nano", points=128)
     torch.save({"state_dict": method.state_dict(), "epoch": 0}, bench.file.with_name("0000.ckpt"))
     each = sum(value.numel() * value.element_size() for value in method.state_dict().values()) / 2**20
-    assert each == pytest.approx(bench.file.with_name("0000.ckpt").stat().st_size / 2**20, rel=0.05)
+    assert each == pytest.approx(bench.file.with_name("0000.ckpt").stat().st_size / 2**20, rel=0.1)
     told = f"7 epochs of {each:,.1f} MiB a cell, {7 * each:,.0f} MiB until it is scored"
     assert each > 0.1 and line == f"disk      bu3dfe-s1-cv10@1  peeked: {told}"
 
