@@ -14,6 +14,7 @@ from fer_bench import __version__
 from fer_bench.cli_data import Launcher, Profile, Root, check_launcher, data_app, stopped
 from fer_bench.cli_models import models_app
 from fer_bench.cli_papers import RUNS, Runs, claims, paper
+from fer_bench.cli_protocol import protocol_app
 from fer_bench.errors import FerBenchError, UnknownName
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app.add_typer(data_app, name="data")
 app.command()(paper)
 app.command()(claims)
 app.add_typer(models_app)
+app.add_typer(protocol_app, name="protocol")
 
 SuiteName = Annotated[str, typer.Argument(help="A suite's name (fer-bench list suites) or the path of a YAML file.")]
 Set = Annotated[

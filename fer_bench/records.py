@@ -141,6 +141,7 @@ class Result:
         epoch_seconds: Median wall time of an epoch, see `Status`; None untrained.
         weight: Of the first of two models whose scores are fused; None of others.
         divided: Batches were so many times smaller than asked for, see `Status`.
+        honest_epoch: Where `selected_epoch` was chosen on the test samples, the one that would have been without them.
     """
 
     metrics: dict[str, float]
@@ -157,6 +158,7 @@ class Result:
     weight: float | None = None
     divided: int = 1
     versions: dict[str, str] = field(default_factory=dict)
+    honest_epoch: int | None = None
 
     def write(self, path: Path) -> None:
         """Write as JSON, atomically."""

@@ -110,6 +110,8 @@ def test_a_misspelt_paper_needs_no_torch() -> None:
         (["data", "prepare", "bu3dfe", "--representation", "view"], "unknown representation 'view'; did you mean"),
         (["data", "prepare", "bu3dfe", "--representation", "points:count=abc"], "a value is of the wrong kind"),
         (["data", "twin", "coma", "--out", "x", "--preview", "y.txt"], "y.txt: is not the name of an image"),
+        (["protocol", "diff", "bu3dfe-s1", "bu3dfe-s1-cv10@1"], "unknown protocol 'bu3dfe-s1'; did you mean"),
+        (["protocol", "diff", "runs/no", "bu3dfe-s1"], "runs/no: there is no such folder; give a cell's, a protocol's"),
         (["data", "check", "bu3dfe", "--root", __file__], "is a file; --root takes the folder"),
     ],
 )

@@ -27,6 +27,7 @@ FLOORS = {
     "cli": 5,
     "cli_data": 5,
     "cli_models": 5,
+    "cli_protocol": 5,
     "__main__": 6,
 }
 # On one floor, these may not know each other; everything else on a floor is one folder's own business.

@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from fer_bench.bench.selection import default_selection
 from fer_bench.errors import InvalidFile
+from fer_bench.protocols import PROTOCOLS
 from fer_bench.records import Result, read_json, write_json
 
 State = Literal["planned", "running", "interrupted", "done", "failed", "oom", "timeout", "skipped"]
@@ -57,6 +59,7 @@ class Cell:
         unsound: Why its numbers may not be compared, see `Method.unsound`.
         folder: Where the cell lives.
         loggers: Trackers of its training; they decide nothing, and are no part of what it is.
+        selection: Which epoch is scored, a rule of `fer_bench.bench.selection`; of a fusion those of what it fuses.
     """
 
     suite: str
@@ -76,6 +79,7 @@ class Cell:
     unsound: str
     folder: Path = field(compare=False)
     loggers: tuple[str, ...] = field(default=(), compare=False)
+    selection: str = "validation"
 
     @property
     def id(self) -> str:
@@ -112,6 +116,8 @@ class Cell:
         try:
             parts = tuple(Part(**part) for part in content.pop("parts"))
             loggers = tuple(content.pop("loggers", ()))
+            if "selection" not in content and (protocol := PROTOCOLS.get(content["protocol"])):  # of before the choice
+                content["selection"] = "" if content["method"] == SAVED else default_selection(protocol.task)
             return cls(**content, parts=parts, folder=folder, loggers=loggers)
         except (KeyError, TypeError):
             raise InvalidFile(
@@ -125,8 +131,13 @@ class Cell:
 
     @property
     def checkpoints(self) -> Path:
-        """`best.ckpt` by the validation metric, and `last.ckpt` to go on from."""
+        """`best.ckpt`, which is scored, and `last.ckpt` to go on from."""
         return self.folder / "checkpoints"
+
+    @property
+    def kept(self) -> Path:
+        """Of `best_on_test` the weights of every epoch of the last stage, `0000.ckpt` and on, until they are scored."""
+        return self.checkpoints / "epochs"
 
     @property
     def begun(self) -> bool:
@@ -209,7 +220,8 @@ def _without_status(folder: Path) -> Status:
 
 
 def _begun(folder: Path) -> bool:
-    return any((folder / "checkpoints").rglob("*.ckpt"))
+    # Others are written before these: training does not go on from them.
+    return any(path.name in ("last.ckpt", "end.ckpt") for path in (folder / "checkpoints").rglob("*.ckpt"))
 
 
 def _locked(folder: Path) -> bool:

@@ -76,7 +76,7 @@ def run(
     name, suite = load_suite(suite_name, settings, data)
     profile = slurm.prepared(options.profile) if options.launcher == "slurm" else None
     with console.status("reading the suite and the data ..."):
-        from fer_bench.bench import display, formats, leaderboard
+        from fer_bench.bench import display, formats, leaderboard, questions
         from fer_bench.bench.cache_commands import extract
         from fer_bench.bench.launch import PRELOAD, derived, launch, refuse_other_settings
         from fer_bench.bench.plan import make_plan
@@ -101,6 +101,7 @@ def run(
             slurm.extract_shards(console, need, profile)
         extract(need, available_cores(), options.skip_broken)
     plan = make_plan(name, suite, runs, only, fetch=True)  # what turned out broken is known only now
+    questions.keep(plan.cells, plan.questions)
     if profile is None:
         _train(plan, runs / name, options)
     elif not slurm.run_cells(console, plan, runs / name, profile, options):

@@ -212,11 +212,17 @@ def reported(console: Console, description: str) -> Iterator[Report]:
 
 
 def leaderboard_tables(rows: list[Row], reference: str | None = None) -> Iterator[Table]:
-    """One table a protocol, with the columns that fit a terminal; the files have them all."""
-    for protocol in dict.fromkeys(row.protocol for row in rows):
-        members = [row for row in rows if row.protocol == protocol]
+    """One table a protocol, or one a question where its rows answer several, with the columns that fit a terminal; the
+    files have them all."""
+    questions = {row.question for row in rows if row.protocol_digest}
+    several = {protocol for protocol, *_ in questions if sum(asked[0] == protocol for asked in questions) > 1}
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.question if row.protocol in several else (row.protocol,), []).append(row)
+    for (protocol, *question), members in groups.items():
         data = next((row.provenance for row in members if row.provenance), "")
-        table = Table(title=f"{protocol}  {data}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        title = f"{protocol}  {data}" + (f"  question {question[0]}" if question and question[0] else "")
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         heads = [head for head in header(members, reference) if head not in _LEFT_OUT]
         for head in heads:
             table.add_column(head, justify="left" if head in ("Entry", "State") else "right")

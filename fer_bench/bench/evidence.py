@@ -134,7 +134,8 @@ def _evidence(rows: Mapping[str, Row], entry: str, name: str, suite: Suite) -> E
     seen = _asked(method, cells[0].arguments, evidence.protocol, cells[0].representation["name"])[0]
     weights = _asked(method, arguments, evidence.protocol, cells[0].representation["name"])[1]
     trainer = suite.trainer_of(row.entry).model_dump()
-    apart, told = departures(cells, results, arguments, trainer, seen, weights)
+    selection = suite.selection_of(entry, evidence.protocol)
+    apart, told = departures(cells, results, arguments, trainer, seen, weights, selection)
     if short := suite.shortened(evidence.protocol):
         # One division of all subjects asks what a hundred ask; some of its folds do not.
         apart, told = ((*apart, short), told) if suite.folds else (apart, (*told, short))

@@ -1,4 +1,4 @@
-"""Training one cell. It never sees a test label: the datamodule hands out training and validation samples only."""
+"""Training one cell. It never sees a test label: the datamodule forgets the test samples before the method sees it."""
 
 from __future__ import annotations
 
@@ -53,12 +53,14 @@ def build(cell: Cell) -> tuple[FoldDataModule, Method]:
 
 
 def fit(cell: Cell) -> None:
-    """Train, from the last checkpoint if there is one. Leaves `checkpoints/best.ckpt` and `last.ckpt`.
+    """Train, from the last checkpoint if there is one. Leaves `checkpoints/best.ckpt`, of the epoch that the cell's
+    selection chooses without the test samples, and `last.ckpt`; for `best_on_test` also every epoch, see `Cell.kept`.
 
     Every stage but the last leaves `checkpoints/<stage>/end.ckpt`, the weights after its last epoch, from which the
     next one starts: no stage but the last is judged by the validation metric.
     """
     data, method = build(cell)
+    data.withhold()
     if not cell.begun:
         method.initialise()
     method.observe(data.training_set())
@@ -98,9 +100,13 @@ def _train(
     logs, checkpoints = cell.folder / place, cell.checkpoints / place
     attempt = sum(1 for _ in (logs / "csv").glob("attempt*"))
     # After "best", whose state it holds. Not `save_last`, which saves nothing in an epoch that is not the best.
-    saved = [_checkpoint(checkpoints, "last")]
+    saved: list[Callback] = [_checkpoint(checkpoints, "last")]
     if past + length == total:
-        saved.insert(0, _checkpoint(checkpoints, "best", monitor=method.monitor or None, mode="max"))
+        # Without a monitor each epoch replaces the one before.
+        monitor = None if cell.selection == "last" else method.monitor or None
+        saved.insert(0, _checkpoint(checkpoints, "best", monitor=monitor, mode="max"))
+        if cell.selection == "best_on_test":
+            saved.insert(0, KeepEpochs(cell.kept))
     trainer = make_trainer(
         cell,
         max_epochs=length,
@@ -177,6 +183,19 @@ class ReseedEachEpoch(Callback):
         torch.manual_seed(number)
         np.random.seed(number)
         random.seed(number)
+
+
+class KeepEpochs(Callback):
+    """Keeps the weights of each epoch as `<folder>/<epoch>.ckpt`. An epoch that is in `last.ckpt` is kept: Lightning
+    saves its checkpoints after all other callbacks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_epoch_end(self, trainer: L.Trainer, method: L.LightningModule) -> None:
+        if trainer.is_global_zero:
+            with atomic_write(self.folder / f"{trainer.current_epoch:04d}.ckpt") as file:
+                torch.save({"state_dict": method.state_dict(), "epoch": trainer.current_epoch}, file)
 
 
 class ReportProgress(Callback):

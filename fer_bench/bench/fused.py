@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from fer_bench.bench import registry
-from fer_bench.bench.cell import LATE_FUSION, Cell
+from fer_bench.bench.cell import LATE_FUSION, SAVED, Cell
 from fer_bench.bench.evaluate import Evaluation, Row
-from fer_bench.bench.fusion import choose_weight, first_of_each_batch, fuse, listing_order, parse_rule
+from fer_bench.bench.fusion import Fusion, choose_weight, first_of_each_batch, fuse, listing_order, parse_rule
 from fer_bench.bench.leaderboard import arrays, read_table
 from fer_bench.bench.statistics import HEADLINE, metric_interval
-from fer_bench.bench.suite import Fusion
 from fer_bench.errors import FerBenchError
 from fer_bench.metrics import score as measure
 from fer_bench.protocols import Protocol
@@ -42,8 +41,18 @@ def fused_cells(entry: str, fusion: Fusion, cells: Sequence[Cell]) -> tuple[list
         if absent := [name for name in fusion.of if name not in present]:
             without[protocol] = f"{absent[0]}, which it fuses, is skipped"
             continue
+        if several := _questions([cell for cell in cells if cell.protocol == protocol and cell.entry in fusion.of]):
+            without[protocol] = f"what it fuses answers different questions: {several}"
+            continue
         found += [_cell(entry, fusion, [members[name] for name in fusion.of]) for members in places.values()]
     return found, without
+
+
+def _questions(cells: Sequence[Cell]) -> str:
+    """What tells how the questions of cells differ; empty where they are asked the same. Of somebody's predictions
+    nothing but the samples is known, and these are compared whenever scores are joined."""
+    digests = dict.fromkeys(cell.protocol_digest for cell in cells if cell.method != SAVED)
+    return f"fer-bench protocol diff {' '.join([*digests][:2])}" if len(digests) > 1 else ""
 
 
 def _cell(entry: str, fusion: Fusion, members: Sequence[Cell]) -> Cell:
@@ -63,6 +72,7 @@ def _cell(entry: str, fusion: Fusion, members: Sequence[Cell]) -> Cell:
         weights=" and ".join(dict.fromkeys(member.weights for member in members if member.weights)),
         unsound="; ".join(dict.fromkeys(unsound)),
         folder=first.folder.parents[2] / entry / first.folder.parent.name / first.folder.name,
+        selection=" and ".join(dict.fromkeys(member.selection for member in members)),
     )
 
 
@@ -95,6 +105,7 @@ def score_fused(cell: Cell) -> Result:
         fit_seconds=0.0,
         epoch_seconds=None,
         weight=weight,
+        honest_epoch=None,
     )
     outcome.write(cell.folder / "result.json")
     return outcome
@@ -196,6 +207,8 @@ def compare_fused(folders: Sequence[Path], rule: str, broadcast: int | None = No
     if len({cell.protocol for cell in cells}) > 1:
         both = " and ".join(dict.fromkeys(cell.protocol for cell in cells))
         raise FerBenchError(f"the cells answer different questions: {both}; fuse cells of one protocol.")
+    if several := _questions(cells):
+        raise FerBenchError(f"the cells answer different questions of one protocol; what differs: {several}")
     protocol = registry.find_protocol(cells[0].protocol)
     if protocol.task == "disentanglement":
         raise FerBenchError(f"{protocol.id} asks for meshes, which cannot be fused.")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pydantic
 from numpy.typing import NDArray
 
 from fer_bench.errors import FerBenchError, UnknownName
@@ -20,6 +21,25 @@ Scores = NDArray[np.floating]
 RULES = ("mean", "max", "min", "weighted")
 WEIGHTS = np.linspace(0, 1, 101)
 """Of the first model, from which one is chosen."""
+
+
+class Fusion(pydantic.BaseModel):
+    """Method entries whose scores are fused, see the functions below.
+
+    Attributes:
+        of: Their names.
+        rule: `mean`, `max`, `min`; of two, `weighted:W`, W of the first, or `weighted`, W chosen on validation samples.
+        broadcast: The fault of Ig3D's public scripts, which is unsound: in batches of so many test samples, listed
+            class by class, each gets what the last entry says of the first.
+        shuffled: With `broadcast`, the samples are shuffled, and not listed class by class.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    of: list[str] = pydantic.Field(min_length=2)
+    rule: str = "mean"
+    broadcast: pydantic.PositiveInt | None = None
+    shuffled: bool = False
 
 
 def parse_rule(text: str, files: int, option: str) -> tuple[str, float | None]:

@@ -49,6 +49,7 @@ class Row:
         epochs: Fewest and most epochs trained; `recipe_epochs` is what the method's own recipe asks for.
         weights: What it started from; empty for random weights.
         unsound: Why its numbers may not be compared with others.
+        selection: Which epoch is scored, see `fer_bench.bench.selection`; empty where nothing is done.
         finished: The cells that are done, with their results.
         pooled: Predictions of all folds and seeds.
     """
@@ -74,6 +75,7 @@ class Row:
     fit_minutes: float | None = None
     weights: str = ""
     unsound: str = ""
+    selection: str = ""
     finished: tuple[tuple[Cell, Result], ...] = field(default=(), repr=False, compare=False)
     pooled: pd.DataFrame | None = field(default=None, repr=False, compare=False)
 
@@ -81,6 +83,11 @@ class Row:
     def task(self) -> Task:
         """Of its protocol."""
         return registry.find_protocol(self.protocol).task
+
+    @property
+    def question(self) -> tuple[str, str, str]:
+        """Only rows of one question may be ranked, compared or averaged with one another."""
+        return self.protocol, self.protocol_digest, self.provenance
 
     @property
     def headline(self) -> float | None:
@@ -99,7 +106,8 @@ class Row:
 
 
 def collect(name: str, suite: Suite, runs: Path, skipped: dict[tuple[str, str], str] | None = None) -> list[Row]:
-    """Rows of a suite from what is below `runs`, best first within a protocol, rows without a value last."""
+    """Rows of a suite from what is below `runs`: those that answer one question together, best first, and those without
+    a value last."""
     rows = []
     derived = {**dict.fromkeys(suite.predictions, SAVED), **dict.fromkeys(suite.fusions, LATE_FUSION)}
     for protocol_id in suite.protocols:
@@ -117,10 +125,12 @@ def collect(name: str, suite: Suite, runs: Path, skipped: dict[tuple[str, str], 
         references = {row.protocol: row for row in rows if row.entry == suite.reference}
         rows = [_compared(row, references[row.protocol]) for row in rows]
     order = {protocol: position for position, protocol in enumerate(suite.protocols)}
+    questions = {row.question: position for position, row in reversed([*enumerate(rows)]) if row.protocol_digest}
 
-    def rank(row: Row) -> tuple[int, float, str]:
+    def rank(row: Row) -> tuple[int, int, float, str]:
         better = 1 if row.task in LOWER_IS_BETTER else -1
-        return order[row.protocol], np.inf if row.headline is None else better * row.headline, row.entry
+        value = np.inf if row.headline is None else better * row.headline
+        return order[row.protocol], questions.get(row.question, len(rows)), value, row.entry
 
     return sorted(rows, key=rank)
 
@@ -186,12 +196,17 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
         broken=sum(r.broken for r in results),
         weights=cell.weights,
         unsound=cell.unsound,
+        selection=" and ".join(dict.fromkeys(cell.selection for cell, _ in done)),
         finished=tuple(done),
     )
     questions = {(r.protocol_digest, r.representation_digest) for r in results}
-    if len(done) < len(folders) or len(questions) > 1:
+    mixed = ""
+    if len(questions) > 1:
         mixed = f"its folds were run on {len(questions)} different states of the data; run with --overwrite"
-        return replace(row, reason=row.reason or (mixed if len(questions) > 1 else ""))
+    elif len({cell.selection for cell, _ in done}) > 1:
+        mixed = f"the epochs of its folds were chosen by different rules ({row.selection}); run with --overwrite"
+    if len(done) < len(folders) or mixed:
+        return replace(row, reason=row.reason or mixed)
     protocol = registry.find_protocol(protocol_id)
     pooled = read_tables([cell.folder / "predictions.parquet" for cell, _ in done], [r.n for r in results])
     pooled["seed"] = np.repeat([cell.seed for cell, _ in done], [r.n for r in results])

@@ -10,6 +10,8 @@ import pandas as pd
 
 from fer_bench.bench import registry
 from fer_bench.bench.leaderboard import Row
+from fer_bench.bench.optimism import epochs_told, optimism
+from fer_bench.bench.selection import EXPLAINED as SELECTIONS
 from fer_bench.bench.statistics import HEADLINE
 from fer_bench.bench.suite import Suite
 from fer_bench.bench.units import number, signed, unit, with_interval
@@ -71,15 +73,14 @@ ESTIMATORS = (
 )
 
 EXPLAINED: dict[Task, str] = {
-    "classification": "Percentages. UAR: mean recall over classes. Checkpoints are chosen on validation subjects.",
-    "multilabel": "Percentages. Checkpoints are chosen on validation subjects.",
+    "classification": "Percentages. UAR: mean recall over classes.",
+    "multilabel": "Percentages.",
     "valence_arousal": (
         "Valence and arousal in [-1, 1], pooled into one list of twice as many numbers where neither is named. CCC: "
-        "Lin's concordance, the higher the better; RMSE and MAE: of errors, the lower the better. Checkpoints are "
-        "chosen on validation samples."
+        "Lin's concordance, the higher the better; RMSE and MAE: of errors, the lower the better."
     ),
     "disentanglement": (
-        "Millimetres, the fewer the better; the last epoch is scored. Neutral: mean distance of the vertices of the "
+        "Millimetres, the fewer the better. Neutral: mean distance of the vertices of the "
         "predicted identity from the subject's neutral face (AVDneu); Rebuilt: of the rebuilt face from the scanned "
         "one (Erec), both over meshes. Spread and Scatter: how much the predicted identities of one subject differ "
         "(Edis as the face disentanglement paper and as Jiang et al. define it), the mean over subjects. Identity and "
@@ -95,10 +96,11 @@ def header(rows: list[Row], reference: str | None) -> list[str]:
     shown = SHOWN[rows[0].task]
     first, *others = shown.values()
     against = [f"Against {reference}"] if reference else []
+    peeked = ["Optimism"] if any(row.selection == "best_on_test" for row in rows) else []
     sometimes = [head for name, head in SOMETIMES.items() if any(name in row.metrics for row in rows)]
     return [
-        *("Entry", first, *against, *others, *sometimes, "Fold SD"),
-        *("n", "Subjects", "Epochs", "Weights", "Parameters", "Fit (min)", "State"),
+        *("Entry", first, *peeked, *against, *others, *sometimes, "Fold SD"),
+        *("n", "Subjects", "Epochs", "Selection", "Weights", "Parameters", "Fit (min)", "State"),
     ]
 
 
@@ -119,6 +121,8 @@ def texts(row: Row, heads: list[str]) -> list[str]:
         "n": str(row.n or "-"),
         "Subjects": str(row.interval.n_clusters) if row.interval else "-",
         "Epochs": epochs,
+        "Selection": row.selection or "-",
+        "Optimism": signed(optimism(row), first),
         "Weights": (row.weights or "random") if row.parameters is not None else "-",
         "Parameters": f"{row.parameters:,}" if row.parameters is not None else "-",
         "Fit (min)": f"{row.fit_minutes:.1f}" if row.fit_minutes is not None else "-",
@@ -137,7 +141,7 @@ def to_frame(rows: list[Row]) -> pd.DataFrame:
 def _record(row: Row) -> dict[str, object]:
     headline = HEADLINE[row.task]
     low, high = (row.interval.low, row.interval.high) if row.interval else (None, None)
-    against = row.difference
+    against, gap = row.difference, optimism(row)
     return {
         "protocol": row.protocol,
         "protocol_digest": row.protocol_digest,
@@ -164,7 +168,10 @@ def _record(row: Row) -> dict[str, object]:
         "parameters": row.parameters,
         "representation": row.representation,
         "fit_minutes": round(row.fit_minutes, 2) if row.fit_minutes is not None else None,
-        "selection": "last" if row.task == "disentanglement" else "validation",
+        "selection": row.selection,
+        "optimism": gap.value if gap else None,
+        "optimism_low": gap.interval.low if gap else None,
+        "optimism_high": gap.interval.high if gap else None,
         "unsound": row.unsound,
         "reason": row.reason,
     }
@@ -175,15 +182,22 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
     page = io.StringIO()
     tasks = list(dict.fromkeys(row.task for row in rows))
     explained = [EXPLAINED[task] for task in tasks if task in EXPLAINED]
-    page.write(f"# {suite.title or name}\n\n{' '.join([*explained, ESTIMATORS])}\n")
+    page.write(f"# {suite.title or name}\n\n{' '.join([*explained, *_selections(rows), ESTIMATORS])}\n")
     if suite.reference:
         units = " or ".join(dict.fromkeys(unit(task, HEADLINE[task]).difference for task in tasks))
         page.write(
             f"\nAgainst {suite.reference}: the difference of the first column on the same samples, in {units}, with "
             "the interval of a bootstrap that draws the same subjects for both.\n"
         )
-    for (protocol, digest, data), members in grouped(rows).items():
+    groups = grouped(rows)
+    asked = [protocol for protocol, digest, _ in groups if digest]
+    for (protocol, digest, data), members in groups.items():
         page.write(f"\n## {protocol}\n\n")
+        if digest and asked.count(protocol) > 1:
+            others = [other for named, other, _ in groups if named == protocol and other not in ("", digest)]
+            told = " and ".join(f"`fer-bench protocol diff {digest} {other}`" for other in others)
+            page.write(f"**Rows of this protocol answer different questions, and stand in tables of their own; {told} ")
+            page.write("tells in what they differ.** ")
         if digest:
             page.write(f"Protocol digest `{digest}`. Data: {data}. ")
         if told := suite.shortened(registry.find_protocol(protocol)):
@@ -211,11 +225,23 @@ def grouped(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
     same data. Rows without any result, which come last, stand below the first of their protocol."""
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        key = (row.protocol, row.protocol_digest, row.provenance)
+        key = row.question
         if not row.protocol_digest:
             key = next((known for known in groups if known[0] == row.protocol), key)
         groups.setdefault(key, []).append(row)
     return groups
+
+
+def _selections(rows: list[Row]) -> list[str]:
+    """How the scored epochs were chosen, a sentence or two."""
+    used = [rule for rule in SELECTIONS if any(rule in row.selection.split(" and ") for row in rows)]
+    told = [f"Selection, which epoch is scored: {'; '.join(SELECTIONS[rule] for rule in used)}."] if used else []
+    if "best_on_test" in used:
+        told.append(
+            "Optimism: the first column minus what it is for the same trainings when their epochs are chosen without "
+            "the test samples."
+        )
+    return told
 
 
 def notes(row: Row) -> list[str]:
@@ -229,6 +255,12 @@ def notes(row: Row) -> list[str]:
         found.append(
             f"{row.entry}: memory ran out in {halved} of {row.cells} cells, which were trained with half the batch and "
             "the gradients of two added up; what looks at a batch as a whole saw half as many samples."
+        )
+    if (gap := optimism(row)) is not None:
+        task_unit = unit(row.task, HEADLINE[row.task])
+        found.append(
+            f"{row.entry}: to choose the epochs on the test samples buys {signed(gap, task_unit)} "
+            f"{task_unit.difference}; epochs chosen with and without them: {epochs_told(row)}."
         )
     if row.unsound:
         found.append(f"{row.entry} is unsound: {row.unsound}.")

@@ -134,6 +134,11 @@ def measure(own: Evidence, others: Sequence[Evidence], name: str, scale: float =
     apart = tuple(dict.fromkeys(text for each in everything for text in each.departures))
     told = tuple(dict.fromkeys(text for each in everything for text in each.remarks))
     data = " and ".join(dict.fromkeys(cell.provenance for each in everything for cell in each.cells))
+    questions = dict.fromkeys(each.row.protocol_digest for each in everything if each.complete)
+    if len(questions) > 1:
+        other = f"fer-bench protocol diff {' '.join([*questions][:2])}"
+        state = f"answers another question than what it is compared with: {other}"
+        return Measured(state=state, data=data, departures=apart, remarks=told)
     tables = [each.row.pooled for each in everything if each.row.pooled is not None]
     if len(tables) < len(everything):
         waiting = next(each for each in everything if not each.complete)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy as shallow_copy
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -16,7 +16,9 @@ import torch
 from fer_bench.bench import registry
 from fer_bench.bench.cell import DERIVED, Cell, Part
 from fer_bench.bench.fused import fused_cells
+from fer_bench.bench.questions import Questions
 from fer_bench.bench.saved import saved_cell
+from fer_bench.bench.selection import default_selection, faults
 from fer_bench.bench.suite import Suite, TrainerOptions, resolve_arguments
 from fer_bench.bench.trackers import require
 from fer_bench.data.base import FaceDataModule
@@ -25,6 +27,7 @@ from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite, Weigh
 from fer_bench.methods.base import Method
 from fer_bench.protocols import PROTOCOLS, Protocol
 from fer_bench.protocols.base import join
+from fer_bench.protocols.question import Question
 from fer_bench.records import Target
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import CacheEntry, default_cache, entry_path
@@ -53,6 +56,7 @@ class Plan:
         cells: What runs, in order of protocol, entry, fold and seed.
         needs: What the cells read, one a dataset.
         skipped: (protocol, entry) -> why nothing of it can run.
+        questions: Digest -> what the cells are asked.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Plan:
     cells: list[Cell]
     needs: list[Need]
     skipped: dict[tuple[str, str], str]
+    questions: dict[str, Question]
 
     @property
     def trained(self) -> list[Cell]:
@@ -86,12 +91,12 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
         ProtocolError: a dataset that is there cannot be divided as a protocol asks.
     """
     chosen = _parse_filters(only)
-    if fetch:
-        require(suite.loggers)
+    require(suite.loggers if fetch else [])
     cells: list[Cell] = []
     needs: dict[str, dict[str, Representation]] = {}  # dataset -> cache folder -> representation
     skipped: dict[tuple[str, str], str] = {}
     absent: list[DatasetNotFound] = []
+    questions = Questions()
     # What is left out by name is neither looked for nor fetched.
     asked = {key: [v for v in values if v in chosen.get(key, {v})] for key, values in _names(suite).items()}
     fused = {entry: fusion for entry, fusion in suite.fusions.items() if entry in asked["entry"]}
@@ -132,7 +137,8 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
                 needs.setdefault(dataset, {})[str(cached.path)] = representation
             # Samples found broken when an entry was made leave the folds, and so the digest.
             provenance = " and ".join(dict.fromkeys(copy.source.provenance for copy in copies))
-            digest = protocol.digest(index, provenance, left_out(entries))
+            digest = questions.ask(protocol, index, provenance, frozenset(left_out(entries)))
+            selection = suite.selection_of(entry, protocol) if described.trains else default_selection(protocol.task)
             cells += [
                 Cell(
                     suite=name,
@@ -156,9 +162,10 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
                     },
                     parameters=described.parameters,
                     weights=described.weights,
-                    unsound=described.unsound,
+                    unsound=faults(described.unsound, selection),
                     folder=runs / name / protocol_id / entry / f"fold{fold:02d}" / f"seed{seed}",
                     loggers=tuple(suite.loggers),
+                    selection=selection,
                 )
                 for fold in suite.folds_of(protocol)
                 for seed in suite.seeds
@@ -169,15 +176,26 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
         skipped |= {(p, entry): why for p, why in why_not.items() if p in asked["protocol"]}
     if not cells and skipped:
         raise absent[0] if absent else InvalidSuite(f"{name}: nothing in it can run; {next(iter(skipped.values()))}.")
-    # In order of protocol and entry, as they are tabulated.
-    cells.sort(key=lambda cell: (suite.protocols.index(cell.protocol), suite.entries.index(cell.entry)))
-    kept = [cell for cell in cells if all(str(getattr(cell, key)) in values for key, values in chosen.items())]
+    kept = _kept(cells, suite, chosen)
     if not kept:
         raise InvalidSuite(f"--only {','.join(only)}: no cell of {name} fits; see `fer-bench plan {name}`.")
     used = {part.cache for cell in kept if cell.method not in DERIVED for part in cell.parts}
     wanted = {name: tuple(r for path, r in each.items() if path in used) for name, each in needs.items()}
     opened = {name: _open(name) for name, representations in wanted.items() if representations}
-    return Plan(name, suite, kept, [Need(o.dataset, o.source, wanted[n]) for n, o in opened.items()], skipped)
+    return Plan(
+        name,
+        suite,
+        kept,
+        [Need(o.dataset, o.source, wanted[n]) for n, o in opened.items()],
+        skipped,
+        questions.asked,
+    )
+
+
+def _kept(cells: Sequence[Cell], suite: Suite, chosen: Mapping[str, set[str]]) -> list[Cell]:
+    """What is not left out by name, in order of protocol and entry, as they are tabulated."""
+    kept = [cell for cell in cells if all(str(getattr(cell, key)) in values for key, values in chosen.items())]
+    return sorted(kept, key=lambda cell: (suite.protocols.index(cell.protocol), suite.entries.index(cell.entry)))
 
 
 class Unsuitable(FerBenchError):
@@ -191,12 +209,14 @@ class Description(NamedTuple):
         representation: What it sees, with nothing left open.
         parameters: Trainable ones; None where the data decide.
         weights, unsound: See `Method`.
+        trains: Whether it has epochs to choose from.
     """
 
     representation: Representation
     parameters: int | None
     weights: str
     unsound: str
+    trains: bool
 
 
 @lru_cache(256)
@@ -245,7 +265,7 @@ def describe(
         except WeightsNotFound as error:
             raise Unsuitable(str(error).removesuffix(".")) from None
     parameters = None if built.shaped_by_data else built.num_parameters
-    return Description(representation, parameters, built.weights, built.unsound)
+    return Description(representation, parameters, built.weights, built.unsound, built.epochs > 0)
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from fer_bench.bench import display
+from fer_bench.bench import display, registry
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.commands import console, load_suite
 from fer_bench.bench.forecast import Forecast, key, probe_of
 from fer_bench.bench.launch import launch
-from fer_bench.bench.plan import Plan, make_plan
+from fer_bench.bench.plan import Plan, blueprint, make_plan
 from fer_bench.bench.slots import Slot, make_slots
 from fer_bench.bench.units import duration
 
@@ -45,10 +46,26 @@ def show_plan(
     left = [cell for cell in plan.trained if states[cell.id] != "done"]
     if not left:
         return "\n".join([*lines, "nothing is left to train"])
+    lines += kept_lines(left)
     slots = slots_for(left, jobs)
     if probed:
         probe_entries(left, slots)
     return "\n".join([*lines, *_expected(plan, left, len(slots))])
+
+
+def kept_lines(cells: Sequence[Cell]) -> list[str]:
+    """The disk that the kept epochs of `best_on_test` take, a line an entry."""
+    lines = []
+    for protocol, entry in dict.fromkeys(key(cell) for cell in cells if cell.selection == "best_on_test"):
+        cell = next(cell for cell in cells if key(cell) == (protocol, entry))
+        method = blueprint(cell.method, json.dumps(cell.arguments), registry.find_protocol(protocol).target)
+        (*_, stage) = (stage for stage in method.stages if stage.epochs)
+        epochs = cell.trainer["max_epochs"] or stage.epochs
+        each = sum(value.numel() * value.element_size() for value in method.state_dict().values()) / 2**20
+        # Some layers are made from the data.
+        told = f"{epochs} epochs of {'at least ' if method.shaped_by_data else ''}{each:,.1f} MiB"
+        lines.append(f"disk      {protocol}  {entry}: {told} a cell, {epochs * each:,.0f} MiB until it is scored")
+    return lines
 
 
 def slots_for(cells: Sequence[Cell], jobs: int | None, forecast: Forecast | None = None) -> list[Slot]:

@@ -25,10 +25,11 @@ def probe(cell: Cell) -> None:
     """Write `probe.json`. Nothing is kept of the training."""
     begun = time.monotonic()
     data, method = build(cell)
+    data.withhold()
     method.observe(data.training_set())
     built = time.monotonic() - begun
     training = validation = 0.0  # of all epochs; of a batch
-    validated = 0
+    validated = length = 0
     for stage in (stage for stage in method.stages if stage.epochs):
         method.enter(stage)
         data.batch_size, data.sampling = stage.batch_size, stage.sampling
@@ -51,8 +52,9 @@ def probe(cell: Cell) -> None:
         validation = watch.typical(watch.validated)
         # Processes that train together share the steps of an epoch.
         training += length * (steps * watch.typical(watch.trained) + validated * validation) / cell.processes
-    # The test fold and the validation samples are predicted once more.
-    scored = validation * (validated + len(data.predict_dataloader()))
+    # The test fold and the validation samples are predicted once more; the test fold also by every epoch that was kept.
+    predicted = 1 + (length + 1 if cell.selection == "best_on_test" else 0)
+    scored = validation * (validated + predicted * len(data.predict_dataloader()))
     gpu = torch.cuda.is_available() and cell.trainer["accelerator"] != "cpu"
     told = Probe(
         seconds=round(2 * built + training + scored, 3),  # to train and to score are two processes

@@ -54,6 +54,7 @@ def saved_cell(suite: str, protocol: Protocol, entry: str, file: str | None, run
         weights="",
         unsound="",
         folder=runs / suite / protocol.id / entry / "fold00" / "seed0",
+        selection="",  # nobody says
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from fer_bench.bench.cell import Cell
 from fer_bench.bench.face_measures import measure_faces, save_meshes
 from fer_bench.bench.fit import build, divided, load_checkpoint, make_trainer
 from fer_bench.bench.leaderboard import arrays
+from fer_bench.bench.statistics import HEADLINE, LOWER_IS_BETTER
 from fer_bench.data.fold import FoldDataModule
+from fer_bench.errors import FerBenchError
 from fer_bench.methods.base import Method
 from fer_bench.metrics import score as measure
 from fer_bench.protocols import Protocol
@@ -32,13 +35,28 @@ def score(cell: Cell) -> Result:
     windows of a sequence, the sample's scores are the mean of its items' raw scores; each item counts for itself in
     `items.parquet` and in the metrics `item_*`, which is how MiT's authors scored BU-4DFE.
 
+    Of a cell whose epoch is to be the best on the test samples, `honest.parquet` has the predictions of the epoch that
+    would have been chosen without them. The kept epochs are deleted in the end; `best.ckpt` is then the one chosen.
+
     Raises:
-        InvalidFile: the checkpoint is missing or damaged.
+        InvalidFile: a checkpoint is missing or damaged.
         RuntimeError: the predicted ids are not exactly the fold's test ids.
     """
+    best, honest = cell.checkpoints / "best.ckpt", None
     data, method = build(cell)
     data.batch_size = divided(data.batch_size, cell)
-    checkpoint = load_checkpoint(cell.checkpoints / "best.ckpt")
+    chosen = best
+    if cell.selection == "best_on_test":
+        (*_, stage) = (stage for stage in method.stages if stage.epochs)
+        epochs = [cell.kept / f"{n:04d}.ckpt" for n in range(cell.trainer["max_epochs"] or stage.epochs)]
+        done = cell.result()
+        if done is not None and not all(path.exists() for path in epochs):  # it was stopped after all but tidying up
+            shutil.rmtree(cell.kept, ignore_errors=True)
+            return done
+        honest = load_checkpoint(best)
+        _write(cell.folder / "honest.parquet", _tested(cell, data, method, honest))
+        chosen = _best_on_test(cell, data, method, epochs)
+    checkpoint = load_checkpoint(chosen)
     method.load_state_dict(checkpoint["state_dict"])
     items, found = predict(cell, data, method, data.predict_dataloader())
     meshes = data.protocol.task == "disentanglement"
@@ -78,9 +96,36 @@ def score(cell: Cell) -> Result:
         epoch_seconds=status.epoch_seconds,
         divided=status.divided,
         versions=versions(),
+        honest_epoch=None if honest is None else int(honest["epoch"]),
     )
     result.write(cell.folder / "result.json")
+    if honest is not None:
+        chosen.replace(best)
+        shutil.rmtree(cell.kept)
     return result
+
+
+def _best_on_test(cell: Cell, data: FoldDataModule, method: Method, epochs: list[Path]) -> Path:
+    """Of some checkpoints the one whose predictions of the test samples are the best by the headline metric; the first
+    of those that are."""
+    protocol = data.protocol
+    metric = HEADLINE[protocol.task]
+    values = []
+    for path in epochs:
+        table = _tested(cell, data, method, load_checkpoint(path))
+        metrics = measure(protocol.task, *arrays(protocol, table), protocol.classes, protocol.tested)
+        if metric not in metrics:
+            raise FerBenchError(f"{cell.id}: best_on_test chooses by {metric}, which {cell.method} does not give.")
+        values.append(metrics[metric])
+    return epochs[int(np.argmin(values) if protocol.task in LOWER_IS_BETTER else np.argmax(values))]
+
+
+def _tested(cell: Cell, data: FoldDataModule, method: Method, checkpoint: dict[str, Any]) -> pd.DataFrame:
+    """The predictions of the test samples by the weights of a checkpoint."""
+    method.load_state_dict(checkpoint["state_dict"])
+    items, found = predict(cell, data, method, data.predict_dataloader())
+    outputs = measure_faces(data, items, found) if data.protocol.task == "disentanglement" else found["output"]
+    return _table(data, *_one_each(items, outputs))
 
 
 def predict(
@@ -112,14 +157,21 @@ def _one_each(ids: list[str], outputs: np.ndarray) -> tuple[list[str], np.ndarra
 def write_predictions(path: Path, data: FoldDataModule, ids: list[str], outputs: np.ndarray) -> None:
     """Columns `id`, `subject` (the id where nobody knows it), the truth (`label`, or `valence` and `arousal`) and raw
     scores, one an output, sorted by id."""
+    _write(path, _table(data, ids, outputs))
+
+
+def _table(data: FoldDataModule, ids: list[str], outputs: np.ndarray) -> pd.DataFrame:
     truth = ["valence", "arousal"] if data.protocol.task == "valence_arousal" else ["label"]
     table = pd.DataFrame(outputs, columns=[f"{OUTPUT}{name}" for name in data.protocol.outputs])
     table.insert(0, "id", pd.array(ids, dtype="string"))
     samples = data.samples
     known = samples[["id", "subject", *truth]].assign(subject=samples["subject"].fillna(samples["id"]))
-    table = known.merge(table, on="id", validate="one_to_many")
+    return known.merge(table, on="id", validate="one_to_many").sort_values("id", kind="stable")
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
     with atomic_write(path) as file:
-        table.sort_values("id", kind="stable").to_parquet(file, index=False)
+        table.to_parquet(file, index=False)
 
 
 def measure_file(path: Path, protocol: Protocol) -> dict[str, float]:

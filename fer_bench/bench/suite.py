@@ -13,7 +13,8 @@ import pydantic
 import yaml
 
 from fer_bench.bench import registry
-from fer_bench.bench.fusion import parse_rule
+from fer_bench.bench.fusion import Fusion, parse_rule
+from fer_bench.bench.selection import RULES, Selection, default_selection
 from fer_bench.errors import InvalidSuite, UnknownName
 from fer_bench.protocols import Protocol
 
@@ -42,25 +43,6 @@ class TrainerOptions(pydantic.BaseModel):
     gradient_clip_val: pydantic.PositiveFloat | None = None
 
 
-class Fusion(pydantic.BaseModel):
-    """Method entries whose scores are fused, see `fer_bench.bench.fusion`.
-
-    Attributes:
-        of: Their names.
-        rule: `mean`, `max`, `min`; of two, `weighted:W`, W of the first, or `weighted`, W chosen on validation samples.
-        broadcast: The fault of Ig3D's public scripts, which is unsound: in batches of so many test samples, listed
-            class by class, each gets what the last entry says of the first.
-        shuffled: With `broadcast`, the samples are shuffled, and not listed class by class.
-    """
-
-    model_config = _STRICT
-
-    of: list[str] = pydantic.Field(min_length=2)
-    rule: str = "mean"
-    broadcast: pydantic.PositiveInt | None = None
-    shuffled: bool = False
-
-
 class Suite(pydantic.BaseModel):
     """What to run: every protocol x entry x fold x seed, an entry being a method with its arguments, or a fusion.
 
@@ -68,8 +50,8 @@ class Suite(pydantic.BaseModel):
         title: One line for the table's head.
         paper, table: What the suite reproduces, if anything.
         protocols: Protocol ids.
-        methods: Entry name -> {method: id, any argument of its constructor, and `trainer`, in which it differs from
-            the others}.
+        methods: Entry name -> {method: id, any argument of its constructor, and `trainer` and `selection`, in which it
+            differs from the others}.
         predictions: Entry name -> a file of somebody's predictions, in place of a method; a suite may leave the file to
             `--set predictions.NAME=FILE`.
         fusions: Entry name -> which of these it fuses, and how.
@@ -79,6 +61,7 @@ class Suite(pydantic.BaseModel):
         seeds: Training seeds.
         trainer: Differences from the trainer's defaults.
         loggers: Trackers that are told of every training besides its TensorBoard and CSV logs.
+        selection: Which epoch is scored, see `fer_bench.bench.selection`; by default that of the task.
     """
 
     model_config = _STRICT
@@ -96,6 +79,7 @@ class Suite(pydantic.BaseModel):
     seeds: list[pydantic.NonNegativeInt] = pydantic.Field(default=[0], min_length=1)
     trainer: TrainerOptions = TrainerOptions()
     loggers: list[Literal["mlflow", "wandb"]] = []
+    selection: Selection | None = None
 
     @property
     def entries(self) -> list[str]:
@@ -106,6 +90,11 @@ class Suite(pydantic.BaseModel):
         """The trainer's options of one method entry."""
         own = self.methods.get(entry, {}).get("trainer", {})
         return TrainerOptions.model_validate({**self.trainer.model_dump(), **own})
+
+    def selection_of(self, entry: str, protocol: Protocol) -> Selection:
+        """Which epoch of one method entry is scored."""
+        chosen: Selection | None = self.methods.get(entry, {}).get("selection", self.selection)
+        return chosen or default_selection(protocol.task)
 
     def folds_of(self, protocol: Protocol) -> list[int]:
         """Numbers of the folds of a protocol that the suite runs."""
@@ -165,7 +154,7 @@ def read_suite(path: Path, settings: Sequence[str] = (), arguments: bool = True)
 def resolve_arguments(entry: str, options: dict[str, Any], where: str) -> tuple[str, dict[str, Any]]:
     """(method id, all its arguments with defaults filled in) of one method entry; raises as `read_suite`."""
     where = f"{where}: {entry}"
-    options = {key: value for key, value in options.items() if key != "trainer"}
+    options = {key: value for key, value in options.items() if key not in ("trainer", "selection")}
     name = options.pop("method", None)
     if not isinstance(name, str):
         raise InvalidSuite(f"{where}: needs `method:`, one of {', '.join(registry.methods())}.")
@@ -254,11 +243,18 @@ def _check_method(suite: Suite, entry: str, options: dict[str, Any], where: str)
         suite.trainer_of(entry)
     except pydantic.ValidationError as error:
         raise InvalidSuite(f"{where}: {entry}: trainer: {first_complaint(error)}.") from None
+    if (rule := options.get("selection")) is not None and rule not in RULES:
+        raise UnknownName("selection", str(rule), RULES, f"{where}: {entry}")
     tasks = registry.load_method(name).tasks
-    for protocol_id in suite.protocols:
-        if (asked := registry.find_protocol(protocol_id).task) not in tasks:
+    for protocol in map(registry.find_protocol, suite.protocols):
+        if protocol.task not in tasks:
             made = " and ".join(tasks)
-            raise InvalidSuite(f"{where}: {entry}: {name} is made for {made}, and {protocol_id} asks for {asked}.")
+            raise InvalidSuite(
+                f"{where}: {entry}: {name} is made for {made}, and {protocol.id} asks for {protocol.task}."
+            )
+        if protocol.task == "disentanglement" and suite.selection_of(entry, protocol) == "validation":
+            why = f"{protocol.id} asks for meshes, of which there is no validation metric"
+            raise InvalidSuite(f"{where}: {entry}: selection: {why}; say last, or nothing.")
 
 
 def _apply(setting: str, content: dict[str, Any], path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.notes import Fault
 from fer_bench.bench.published import Published
+from fer_bench.bench.selection import CHOSEN_ON_TEST
 from fer_bench.bench.suite import total_epochs
 from fer_bench.records import Result
 
@@ -97,6 +98,7 @@ def departures(
     trainer: dict[str, Any],
     seen: str,
     weights: str,
+    selection: str,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(in what cells are not the paper's configuration, what else is to be told), each a few words.
 
@@ -106,9 +108,17 @@ def departures(
         trainer: Options of the trainer, likewise.
         seen: Label of the representation that the method asks for, which data that lack views or texture do not give.
         weights: What the suite's entry starts from.
+        selection: Which epoch the suite asks for: `best_on_test` where the paper did that.
     """
     found = [f"synthetic data ({data})" for data in _unique(c.provenance for c in cells) if data != AS_DISTRIBUTED]
-    found += _unique(cell.unsound for cell in cells)
+    faults = _unique(fault for cell in cells for fault in cell.unsound.split("; "))
+    found += [fault for fault in faults if fault != CHOSEN_ON_TEST]
+    told: list[str] = []
+    for rule in _unique(cell.selection for cell in cells) if total_epochs(arguments) else ():
+        if rule != selection:
+            found.append(CHOSEN_ON_TEST if rule == "best_on_test" else f"epoch chosen by {rule}, not {selection}")
+        elif rule == "best_on_test":
+            told.append(f"{CHOSEN_ON_TEST}, as in the paper")
     labels = _unique(cell.representation["label"] for cell in cells)
     found += [f"seen as {label}, not {seen}" for label in labels if label != seen]
     trained, asked = sorted({r.epochs for r in results}), total_epochs(arguments)
@@ -121,7 +131,6 @@ def departures(
             found.append(f"{key} {' and '.join(others)}, not {json.dumps(value)}")
     if others := _unique(cell.weights or "random" for cell in cells if cell.weights != weights):
         found.append(f"other weights ({' and '.join(others)})")
-    told: list[str] = []
     for key in (*_RECIPE, *_TOLD):
         others = _unique(str(c.trainer[key]) for c in cells if c.trainer.get(key, trainer[key]) != trainer[key])
         if others:

@@ -56,6 +56,14 @@ class FoldDataModule(L.LightningDataModule):
         self._truth = dict(zip(samples["id"], protocol.truth(samples), strict=True))
         self._beside = samples.set_index("id")[["label", "valence", "arousal"]]
 
+    def withhold(self) -> None:
+        """Forget all samples but those that train or validate: who they are, and what they show. Called before a method
+        sees the data to be trained; what asks for a label of another sample from then on fails."""
+        kept = {*self.fold.train, *self.fold.val, *self.fold.auxiliary}
+        self.samples = self.samples[self.samples["id"].isin(kept)].reset_index(drop=True)
+        self._beside = self._beside[self._beside.index.isin(kept)]
+        self._truth = {i: truth for i, truth in self._truth.items() if i in kept}
+
     def train_dataloader(self) -> DataLoader[Batch]:
         ids = self.fold.train
         if self.sampling == "rarest":
@@ -77,15 +85,21 @@ class FoldDataModule(L.LightningDataModule):
         return self._in_order(Samples(self.entry, self.fold.test, {"label": nothing}))
 
     def training_set(self) -> TrainingSet:
-        """The training samples and the auxiliary ones, to be read as a whole."""
+        """The training samples and the auxiliary ones, to be read as a whole; no other sample can be read."""
         used = {*self.fold.train, *self.fold.auxiliary}
+
+        def read(ids: Sequence[str]) -> torch.Tensor:
+            if others := [i for i in ids if i not in used]:
+                raise RuntimeError(f"{others[0]} was to be read as a training sample, and is none.")
+            return torch.from_numpy(self.read(ids))
+
         known = self.samples[self.samples["id"].isin(used)]
         return TrainingSet(
             self.fold.train,
             self.fold.auxiliary,
             known.dropna(subset="subject").set_index("id")["subject"].to_dict(),
             known.dropna(subset="label").set_index("id")["label"].to_dict(),
-            lambda ids: torch.from_numpy(self.read(ids)),
+            read,
         )
 
     def read(self, ids: Sequence[str]) -> NDArray[Any]:
@@ -103,6 +117,8 @@ class FoldDataModule(L.LightningDataModule):
 
     def _known(self, ids: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         """What batches tell of samples, see `Batch`."""
+        if others := [i for i in ids if i not in self._truth]:
+            raise RuntimeError(f"the label of {others[0]} was asked for, which neither trains nor validates.")
         known = self._beside.loc[list(ids)]
         number = {name: place for place, name in enumerate(EXPRESSIONS)}
         expression = [number.get(label, -1) for label in known["label"].fillna("")]

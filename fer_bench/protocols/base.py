@@ -15,7 +15,8 @@ import pandas as pd
 
 from fer_bench.errors import ProtocolError
 from fer_bench.metrics.disentanglement import MEASURES
-from fer_bench.records import Fold, Target, Task, digest
+from fer_bench.protocols.question import Question
+from fer_bench.records import Fold, Target, Task
 
 
 @dataclass(frozen=True)
@@ -167,23 +168,14 @@ class Protocol:
 
         return [add(fold) for fold in folds]
 
+    def question(self, index: pd.DataFrame, provenance: str, broken: Collection[str] = ()) -> Question:
+        """What is asked on one copy of the data; raises what `folds` raises."""
+        rows = pd.DataFrame({"id": index["id"], "subject": index["subject"], "truth": self.truth(index)}, dtype=object)
+        return Question.of(self.id, self.classes, provenance, rows, self.folds(index, broken))
+
     def digest(self, index: pd.DataFrame, provenance: str, broken: Collection[str] = ()) -> str:
         """Identity of the question: only results with equal digests are ranked together."""
-        truth = dict(zip(index["id"].tolist(), self.truth(index), strict=True))
-        return digest(
-            {
-                "protocol": self.id,
-                "classes": self.classes,
-                "provenance": provenance,
-                "folds": [
-                    {
-                        part: [(i, truth[i]) for i in getattr(fold, part)]
-                        for part in ("train", "val", "test", "auxiliary")
-                    }
-                    for fold in self.folds(index, broken)
-                ],
-            }
-        )
+        return self.question(index, provenance, broken).digest
 
 
 def names(label: str) -> list[str]:

@@ -26,6 +26,7 @@ from fer_bench.protocols import PROTOCOLS
 from fer_bench.representations.cache import prepare
 from fer_bench.representations.photo_morphable import PhotoMorphable
 from tests.small_methods import MADE_FOR, build, small
+from tests.trap import set_trap
 
 if TYPE_CHECKING:
     from tests.bench.conftest import Bench
@@ -130,6 +131,29 @@ def test_a_cell_gives_the_same_bits_again_also_after_an_interruption(
     assert expected.keys() == found.keys()
     for key, value in expected.items():
         assert value.tobytes() == found[key].tobytes(), key
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "task"), ASKED)
+def test_what_is_trained_does_not_depend_on_the_labels_of_test_samples(
+    every: Bench, name: str, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = cell_of(every, name, task, 8)
+    assert worker.work(cell, "fit", 1) == 0, cell.status()
+    every.runs = every.runs.with_name("trapped")
+    trapped = cell_of(every, name, task, 8)
+    set_trap(monkeypatch, trapped, registry.find_protocol(cell.protocol).folds(_index(cell))[0].test)
+    assert worker.work(trapped, "fit", 1) == 0, trapped.status()
+    before, after = (torch.load(c.checkpoints / "best.ckpt", weights_only=True)["state_dict"] for c in (cell, trapped))
+    assert before.keys() == after.keys()
+    for key, value in before.items():
+        assert value.numpy().tobytes() == after[key].numpy().tobytes(), key
+
+
+def _index(cell: Cell) -> pd.DataFrame:
+    (part,) = cell.parts
+    index: pd.DataFrame = registry.load_dataset(part.dataset).index(Path(part.root))
+    return index
 
 
 @pytest.mark.slow

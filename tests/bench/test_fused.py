@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,10 @@ import pandas as pd
 import pytest
 
 from fer_bench.bench.cell import Cell
-from fer_bench.bench.fused import compare_fused, fused_table, score_fused
-from fer_bench.bench.fusion import choose_weight, first_of_each_batch, fuse
+from fer_bench.bench.fused import compare_fused, fused_cells, fused_table, score_fused
+from fer_bench.bench.fusion import Fusion, choose_weight, first_of_each_batch, fuse
 from fer_bench.bench.plan import _open
+from fer_bench.bench.selection import CHOSEN_ON_TEST, faults
 from fer_bench.bench.suite import read_suite
 from fer_bench.errors import FerBenchError, InvalidSuite, UnknownName
 from fer_bench.protocols import PROTOCOLS
@@ -164,6 +166,13 @@ def test_what_cannot_be_fused_says_why(ran: tuple[Bench, dict[str, Cell]], tmp_p
     table(cells["points"])[1:].to_parquet(short / "predictions.parquet")
     with pytest.raises(FerBenchError, match="not of the same samples: 0 are in the first alone, and 1 in the second"):
         fused_table([short, folders[1]], PROTOCOL, "mean")
+    other = tmp_path / "other"
+    replace(cells["views"], folder=other, protocol_digest="0123456789ab").write()
+    for path in ("result.json", "predictions.parquet"):
+        (other / path).write_bytes((folders[1] / path).read_bytes())
+    told = f"questions of one protocol; what differs: fer-bench protocol diff {cells['points'].protocol_digest} 01"
+    with pytest.raises(FerBenchError, match=told):
+        compare_fused([folders[0], other], "mean")
     (undone,) = (c for c in bench.plan(only=("fold=1", "entry=mean")).cells)
     undone.folder.mkdir(parents=True)
     for member in bench.plan(only=("fold=1", "entry=views,entry=points")).cells:
@@ -171,6 +180,20 @@ def test_what_cannot_be_fused_says_why(ran: tuple[Bench, dict[str, Cell]], tmp_p
         member.write()
     with pytest.raises(FerBenchError, match="views, which it fuses, is not done"):
         score_fused(undone)
+
+
+def test_what_answers_different_questions_is_not_fused(ran: tuple[Bench, dict[str, Cell]]) -> None:
+    _, cells = ran
+    members = [cells["views"], replace(cells["points"], protocol_digest="0123456789ab")]
+    made, without = fused_cells("mean", Fusion(of=["views", "points"]), members)
+    digest = cells["views"].protocol_digest
+    assert not made
+    assert without[PROTOCOL.id] == (
+        f"what it fuses answers different questions: fer-bench protocol diff {digest} 0123456789ab"
+    )
+    peeked = [replace(cells["views"], selection="best_on_test", unsound=faults("", "best_on_test")), cells["points"]]
+    (cell,), _ = fused_cells("mean", Fusion(of=["views", "points"]), peeked)
+    assert (cell.selection, cell.unsound) == ("best_on_test and validation", CHOSEN_ON_TEST)
 
 
 @pytest.mark.parametrize(

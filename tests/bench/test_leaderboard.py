@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,8 +7,11 @@ import pandas as pd
 import pytest
 
 from fer_bench.bench.cell import Cell, Part
+from fer_bench.bench.display import leaderboard_tables
 from fer_bench.bench.leaderboard import Row, collect
 from fer_bench.bench.leaderboard_page import to_frame, to_markdown, write
+from fer_bench.bench.optimism import optimism
+from fer_bench.bench.selection import CHOSEN_ON_TEST
 from fer_bench.bench.suite import Suite
 from fer_bench.metrics import score
 from fer_bench.protocols import PROTOCOLS
@@ -149,3 +153,79 @@ def test_an_unfinished_reference_compares_nothing(tmp_path: Path) -> None:
     written = write("mine", suite(CLASSIFICATION), list(rows.values()), tmp_path / "out")
     assert [path.name for path in written] == ["mine.csv", "mine.md"]
     assert list(rows) == ["other", "ours"], "rows without a value come last"
+
+
+def test_rows_of_different_questions_are_never_ranked_together(tmp_path: Path) -> None:
+    board(tmp_path, CLASSIFICATION, {"ours": 1.0})
+    for fold in (0, 1):
+        write_cell(tmp_path, CLASSIFICATION, "other", fold, 3.0, protocol_digest="d2")
+    asked = suite(CLASSIFICATION)
+    asked.methods["third"] = asked.methods["other"]
+    board(tmp_path / "third", CLASSIFICATION, {"third": 2.0})
+    (tmp_path / "third" / "mine" / CLASSIFICATION / "third").rename(tmp_path / "mine" / CLASSIFICATION / "third")
+    rows = collect("mine", asked, tmp_path)
+    assert [row.entry for row in rows] == ["third", "ours", "other"], "best first within a question, though other leads"
+    page = to_markdown("mine", asked, rows)
+    tables = [
+        [line.split(" | ")[0] for line in part.splitlines() if line.startswith("| ")] for part in page.split("## ")
+    ]
+    assert tables[1:] == [["| Entry", "| third", "| ours"], ["| Entry", "| other"]]
+    assert "stand in tables of their own; `fer-bench protocol diff d d2` tells in what they differ" in page
+    shown = list(leaderboard_tables(rows))
+    assert [table.row_count for table in shown] == [2, 1]
+    assert "question d2" in str(shown[1].title)
+    rows = collect("mine", suite(CLASSIFICATION), tmp_path / "third")
+    assert len(list(leaderboard_tables(rows))) == 1, "what is not done yet stands with the others"
+
+
+def test_folds_of_different_questions_or_rules_are_never_averaged(tmp_path: Path) -> None:
+    rows = board(tmp_path, CLASSIFICATION, {"ours": 1.0})
+    folder = tmp_path / "mine" / CLASSIFICATION / "ours" / "fold01" / "seed0"
+    cell, result = Cell.read(folder), Result.read(folder / "result.json")
+    replace(result, protocol_digest="d2").write(folder / "result.json")
+    (row,) = (row for row in collect("mine", suite(CLASSIFICATION), tmp_path) if row.entry == "ours")
+    assert rows["ours"].headline is not None and row.headline is None and row.pooled is None
+    assert row.reason == "its folds were run on 2 different states of the data; run with --overwrite"
+    result.write(folder / "result.json")
+    replace(cell, selection="last").write()
+    (row,) = (row for row in collect("mine", suite(CLASSIFICATION), tmp_path) if row.entry == "ours")
+    assert row.headline is None and (row.n, row.selection) == (None, "validation and last")
+    assert row.reason.startswith("the epochs of its folds were chosen by different rules (validation and last)")
+
+
+def peek(runs: Path, entry: str, honest: float) -> None:
+    """As if the epochs of an entry had been chosen on the test samples, and honest ones were of this skill."""
+    for fold in (0, 1):
+        folder = runs / "mine" / CLASSIFICATION / entry / f"fold{fold:02d}" / "seed0"
+        replace(Cell.read(folder), selection="best_on_test", unsound=CHOSEN_ON_TEST).write()
+        replace(Result.read(folder / "result.json"), honest_epoch=fold).write(folder / "result.json")
+        other = runs / f"honest{fold}"
+        write_cell(other, CLASSIFICATION, entry, fold, honest)
+        (other / folder.relative_to(runs) / "predictions.parquet").rename(folder / "honest.parquet")
+
+
+def test_the_table_shows_what_it_buys_to_choose_on_the_test_set(tmp_path: Path) -> None:
+    before = board(tmp_path, CLASSIFICATION, {"ours": 1.0, "other": 2.0})
+    peek(tmp_path, "other", honest=1.0)
+    rows = {row.entry: row for row in collect("mine", suite(CLASSIFICATION), tmp_path)}
+    gap = optimism(rows["other"])
+    assert optimism(rows["ours"]) is None and gap is not None
+    # Its honest epochs predict what the other entry predicts.
+    expected = before["other"].difference
+    assert expected is not None and gap == expected and gap.value > 0
+    assert gap.interval.low is not None and gap.interval.low <= gap.value <= (gap.interval.high or 0)
+    page = to_markdown("mine", suite(CLASSIFICATION), list(rows.values()))
+    told = f"{100 * gap.value:+.2f} ["
+    assert "| Entry | Accuracy | Optimism | Against ours |" in page
+    line = next(line for line in page.splitlines() if line.startswith("| other (unsound) |"))
+    assert line.split(" | ")[2].startswith(told) and " | best_on_test | " in line
+    assert f"- other: to choose the epochs on the test samples buys {told}" in page
+    assert "epochs chosen with and without them: 2 for 0, 2 for 1." in page
+    assert "- other is unsound: its epoch was chosen on the test set." in page
+    assert "`validation`, the epoch with the best validation metric" in page and "`last`" not in page
+    frame = to_frame(list(rows.values())).set_index("entry")
+    assert frame["selection"].to_dict() == {"ours": "validation", "other": "best_on_test"}
+    assert frame.loc["other", "optimism"] == pytest.approx(gap.value)
+    assert np.isnan(frame.loc["ours", "optimism"])
+    alone = board(tmp_path / "alone", CLASSIFICATION, {"ours": 1.0, "other": 2.0})
+    assert "Optimism" not in to_markdown("mine", suite(CLASSIFICATION), list(alone.values()))

@@ -17,7 +17,9 @@ from fer_bench.bench.notes import Fault
 from fer_bench.bench.paper import Line, bootstrap_interval, compare
 from fer_bench.bench.paper_page import markdown_text, texts
 from fer_bench.bench.published import Published, read_paper
+from fer_bench.bench.selection import CHOSEN_ON_TEST, faults
 from fer_bench.bench.statistics import clustered_bootstrap
+from fer_bench.bench.suite import Suite
 from fer_bench.bench.verdict import Measured, judge
 from fer_bench.cli import main
 from fer_bench.errors import UnknownName
@@ -122,6 +124,24 @@ def test_every_departure_is_named_and_none_is_held_against_the_paper(faker: Fake
     assert texts(same)["As run"] == "devices 2, not 1; precision 16-mixed, not 32-true"
 
 
+def test_an_epoch_chosen_on_the_test_set_is_comparable_only_where_the_paper_chose_so(
+    faker: Faker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for entry, rule in (("mit-tiny", "best_on_test"), ("mit-small", "last")):
+        for cell in faker.folds("mit/table1", S1, entry, subjects=2, each=6):
+            replace(cell, selection=rule, unsound=faults("", rule)).write()
+    faker.folds("mit/table1", S1, "mit-base", subjects=2, each=6)
+    found = {name: line(lines("mit", "I", faker.runs), name, "BU-3DFE Subset I") for name in ("MiT-Tiny", "MiT-Small")}
+    for one, told in zip(found.values(), (CHOSEN_ON_TEST, "epoch chosen by last, not validation"), strict=True):
+        assert (one.verdict, one.reason, texts(one)["As run"]) == ("not comparable", told, told)
+    monkeypatch.setattr(Suite, "selection_of", lambda *_: "best_on_test")  # a suite of a paper that did the same
+    same = line(lines("mit", "I", faker.runs), "MiT-Tiny", "BU-3DFE Subset I")
+    assert same.verdict in ("reproduced", "above", "below")
+    assert texts(same)["As run"] == f"{CHOSEN_ON_TEST}, as in the paper"
+    honest = line(lines("mit", "I", faker.runs), "MiT-Base", "BU-3DFE Subset I")
+    assert (honest.verdict, honest.reason) == ("not comparable", "epoch chosen by validation, not best_on_test")
+
+
 def test_what_the_data_did_not_show_is_a_departure(faker: Faker) -> None:
     front = "dynamicviews+0-224-texture"
     faker.folds("facet_vlm/table5", "fourdme-multilabel@1", "facet-vlm", subjects=2, each=6, representation=front)
@@ -192,6 +212,20 @@ def test_a_gain_is_paired_by_sample(faker: Faker) -> None:
     assert measured.high - measured.low < 15, "of the difference on the same samples, not of two independent ones"
     assert found.verdict == "not comparable"
     assert found.reason == "the paper names neither the dataset nor the size"
+
+
+def test_a_gain_over_another_question_is_no_gain(faker: Faker) -> None:
+    for entry in ("all-views", "front", "plus-20", "minus-20"):
+        cells = faker.folds("mit/figure4", S2, entry, subjects=3, each=10)
+        for cell in cells if entry == "front" else ():
+            replace(cell, protocol_digest="ffffffffffff").write()
+            result = cell.result()
+            assert result is not None
+            replace(result, protocol_digest="ffffffffffff").write(cell.folder / "result.json")
+    found = line(lines("mit", "Fig. 4", faker.runs), "MiT", "not stated", "gain of multi-view over single views (pp)")
+    assert found.verdict == "missing" and found.measured is not None and found.measured.value is None
+    told = "answers another question than what it is compared with: fer-bench protocol diff 0123456789ab ffffffffffff"
+    assert texts(found)["As run"] == told
 
 
 def test_a_metric_of_one_class_has_the_interval_of_the_slow_way(faker: Faker) -> None:

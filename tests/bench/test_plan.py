@@ -1,5 +1,6 @@
 """What a plan leaves out, and why."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ TEXTURED = frozenset({"mesh", "texture"})
 
 
 @pytest.fixture
-def place(tmp_path: Path, bu3dfe_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, bu3dfe_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where the weights of nobody are, and the data of ten people."""
     monkeypatch.setenv("FER_BENCH_DATA", str(bu3dfe_root.parent))
     monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "cache"))
@@ -34,7 +35,8 @@ def place(tmp_path: Path, bu3dfe_root: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Published, "fetch", absent)
     (tmp_path / "mine.yaml").write_text(SUITE)
     _open.cache_clear()
-    return tmp_path
+    yield tmp_path
+    _open.cache_clear()
 
 
 def test_what_lacks_its_weights_is_skipped_with_the_reason(place: Path) -> None:

@@ -104,6 +104,9 @@ def test_every_condition_is_predicted_and_tabulated(bench: Bench) -> None:
     assert one["against_reference"] == pytest.approx(one["accuracy"] - other["accuracy"], abs=2e-6)
     assert one["accuracy_low"] <= one["accuracy"] <= one["accuracy_high"]
     assert np.isnan(other["against_reference"])
+    rows = collect("mine", read_suite(bench.file), bench.runs)
+    rows = [replace(row, protocol_digest="another") if row.entry == "points" else row for row in rows]
+    assert all(level.against is None for curve in curves("noise", rows, "points") for level in curve.levels)
     page = (bench.out / "mine-stress-noise.md").read_text()
     assert "Accuracy by standard deviation of depth (mm)" in page
     assert "| Entry | as it is | 0.25 | 0.5 | 1 | 2 | 4 | n | State |" in page

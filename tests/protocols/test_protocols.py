@@ -16,6 +16,7 @@ from fer_bench.metrics.disentanglement import MEASURES
 from fer_bench.protocols import PROTOCOLS, Protocol
 from fer_bench.protocols.base import join, names
 from fer_bench.records import Fold, make_index
+from tests.trap import mislabelled
 
 Index = Callable[..., pd.DataFrame]
 ALL = sorted(PROTOCOLS)
@@ -125,6 +126,18 @@ def test_any_part_of_an_index_is_divided_soundly_or_refused_in_a_sentence(
         assert without.train and without.val and without.test
         for part in ("train", "val", "test", "auxiliary"):
             assert tuple(i for i in getattr(whole, part) if i not in gone) == getattr(without, part)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_folds_do_not_depend_on_which_of_the_classes_a_test_sample_shows(name: str, small: Index) -> None:
+    # Whether a sample takes part may depend on its label, and nothing else of a test sample's label may matter.
+    protocol = PROTOCOLS[name]
+    index = few(small, protocol)
+    folds = protocol.folds(index)
+    for number in {0, len(folds) - 1}:
+        lying = mislabelled(index, folds[number].test, protocol)
+        assert not lying.equals(index)
+        assert protocol.folds(lying)[number] == folds[number]
 
 
 @pytest.mark.parametrize("name", ALL)
