@@ -19,7 +19,7 @@ from fer_bench.bench import leaderboard, registry
 from fer_bench.bench.claims import Claim, Comparison, Stressed
 from fer_bench.bench.evidence import Evidence, Reader
 from fer_bench.bench.statistics import Difference, metric_difference, metric_interval
-from fer_bench.bench.stress import outcome, predictions_path
+from fer_bench.bench.stress_results import outcome, predictions_path
 from fer_bench.bench.units import Unit, unit
 from fer_bench.errors import UnknownName
 from fer_bench.geometry.stress import DECK, Rotation, Stress
