@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,10 +21,11 @@ from fer_bench.bench.suite import Suite
 from fer_bench.errors import InvalidFile
 from fer_bench.records import atomic_write
 
-_KEPT = ("status.json", "result.json", "manifest.json", "predictions.parquet", "items.parquet")
+_KEPT = ("status.json", "result.json", "manifest.json", "predictions.parquet", "honest.parquet", "items.parquet")
 _FOLDERS = ("csv/**/metrics.csv", "stress/*.parquet")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9@._+=-]*"
-_MEMBER = re.compile(rf"(?P<cell>({_NAME}/){{3,6}}fold\d\d+/seed\d+)/(?P<file>({_NAME}/){{0,3}}{_NAME})")
+_CELL = re.compile(rf"(?P<cell>({_NAME}/){{3,6}}fold\d\d+/seed\d+)/(?P<file>({_NAME}/){{0,3}}{_NAME})")
+_QUESTION = re.compile(rf"({_NAME}/){{2,5}}question-[0-9a-f]{{12}}\.parquet")
 _LARGEST = 2**30  # bytes of all that a file may unpack to
 _REMEDY = "Make it again with `fer-bench pack`."
 
@@ -47,12 +48,11 @@ def pack(name: str, suite: Suite, runs: Path, path: Path) -> int:
     if not cells:
         return 0
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for folder, cell in cells.items():
-            for member, content in _contents(cell):
-                # Not the time of the file, which says nothing: equal cells are to give equal bytes.
-                info = zipfile.ZipInfo(f"{folder.relative_to(runs).as_posix()}/{member}", (1980, 1, 1, 0, 0, 0))
-                info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-                archive.writestr(info, content)
+        for member, content in _contents(cells.values()):
+            # Not the time of the file, which says nothing: equal cells are to give equal bytes.
+            info = zipfile.ZipInfo(member.relative_to(runs).as_posix(), (1980, 1, 1, 0, 0, 0))
+            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(info, content)
     return len(cells)
 
 
@@ -65,40 +65,46 @@ def unpack(path: Path, runs: Path) -> int:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            parts = [_MEMBER.fullmatch(member.filename) for member in members]
-            if odd := next((m.filename for m, part in zip(members, parts, strict=True) if part is None), None):
+            parts = {member.filename: _CELL.fullmatch(member.filename) for member in members}
+            if odd := next((name for name, part in parts.items() if not part and not _QUESTION.fullmatch(name)), None):
                 raise InvalidFile(path, f"holds {odd!r}, which is no part of a cell", _REMEDY)
             if sum(member.file_size for member in members) > _LARGEST:
                 raise InvalidFile(path, "unpacks to more than 1 GiB", _REMEDY)
             if archive.testzip() is not None:
                 raise InvalidFile(path, f"is damaged at {archive.testzip()}", _REMEDY)
-            cells: dict[Path, dict[str, zipfile.ZipInfo]] = {}
-            for member, part in zip(members, parts, strict=True):
-                if part is not None:
-                    cells.setdefault(runs / part["cell"], {})[part["file"]] = member
+            cells: dict[Path, dict[str, str]] = {}
+            for name, part in parts.items():
+                if part:
+                    cells.setdefault(runs / part["cell"], {})[part["file"]] = name
+                elif not (runs / name).exists():
+                    with atomic_write(runs / name) as file:
+                        file.write(archive.read(name))
             new = {folder: files for folder, files in cells.items() if not folder.exists()}
             for folder, files in new.items():
                 begun = folder.with_name(f".{folder.name}.unpacking")
                 shutil.rmtree(begun, ignore_errors=True)
-                for name, member in files.items():
-                    (begun / name).parent.mkdir(parents=True, exist_ok=True)
-                    (begun / name).write_bytes(archive.read(member))
+                for place, name in files.items():
+                    (begun / place).parent.mkdir(parents=True, exist_ok=True)
+                    (begun / place).write_bytes(archive.read(name))
                 begun.replace(folder)
             return len(new)
     except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
         raise InvalidFile(path, f"cannot be unpacked ({error})", _REMEDY) from None
 
 
-def _contents(cell: Cell) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of what is packed of a cell."""
-    # Where the data and their cache were is nobody's business, and no part of the result's identity.
-    nowhere = replace(cell, parts=tuple(replace(part, root="", cache="") for part in cell.parts))
-    content = asdict(nowhere)
-    del content["folder"]
-    yield "cell.json", json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
-    for name in _KEPT:
-        if (cell.folder / name).exists():
-            yield name, (cell.folder / name).read_bytes()
-    for pattern in _FOLDERS:
-        for path in sorted(cell.folder.glob(pattern)):
-            yield path.relative_to(cell.folder).as_posix(), path.read_bytes()
+def _contents(cells: Collection[Cell]) -> Iterator[tuple[Path, bytes]]:
+    """(path, content) of what is packed: what cells were asked, and of each what it has."""
+    asked = dict.fromkeys(cell.folder.parents[2] / f"question-{cell.protocol_digest}.parquet" for cell in cells)
+    for path in asked:
+        if path.exists():
+            yield path, path.read_bytes()
+    for cell in cells:
+        # Where the data and their cache were is nobody's business, and no part of the result's identity.
+        nowhere = replace(cell, parts=tuple(replace(part, root="", cache="") for part in cell.parts))
+        content = asdict(nowhere)
+        del content["folder"]
+        yield cell.folder / "cell.json", json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
+        kept = [cell.folder / name for name in _KEPT]
+        for path in [*kept, *(path for pattern in _FOLDERS for path in sorted(cell.folder.glob(pattern)))]:
+            if path.exists():
+                yield path, path.read_bytes()

@@ -38,6 +38,7 @@ def runs(faker: Faker) -> Path:
             faker.log(cell, 0, range(3), lambda epoch: 1 / (1 + epoch))
             (cell.folder / "checkpoints").mkdir()
             (cell.folder / "checkpoints" / "best.ckpt").write_bytes(b"weights")
+    (cell.folder.parents[2] / f"question-{cell.protocol_digest}.parquet").write_bytes(b"asked")
     return faker.runs
 
 
@@ -48,6 +49,7 @@ def test_tables_of_what_was_packed_are_the_same(runs: Path, suite: Suite, tmp_pa
     pages = [to_markdown(SUITE, suite, collect(SUITE, suite, place)) for place in (runs, elsewhere)]
     assert pages[0] == pages[1]
     assert "done" in pages[0]
+    assert (elsewhere / SUITE / PROTOCOL / "question-0123456789ab.parquet").read_bytes() == b"asked"
     folder = elsewhere / SUITE / PROTOCOL / "drfer" / "fold01" / "seed0"
     assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == [
         *("cell.json", "metrics.csv", "predictions.parquet", "result.json", "status.json"),
@@ -76,7 +78,7 @@ def test_what_is_not_finished_or_not_ours_stays_out(runs: Path, suite: Suite, tm
     (runs / SUITE / PROTOCOL / "drfer" / "fold00" / "seed0" / "result.json").unlink()
     assert pack(SUITE, suite, runs, tmp_path / "a.zip") == 2
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
-        assert {name.split("/")[3] for name in archive.namelist()} == {"baseline"}
+        assert {name.split("/")[3] for name in archive.namelist()} == {"baseline", "question-0123456789ab.parquet"}
 
 
 def test_nothing_is_written_of_nothing(suite: Suite, tmp_path: Path) -> None:
