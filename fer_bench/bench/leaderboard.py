@@ -25,8 +25,10 @@ from fer_bench.bench.statistics import (
     LOWER_IS_BETTER,
     Difference,
     Interval,
-    metric_difference,
-    metric_interval,
+    Resampled,
+    difference,
+    resample_metric,
+    scale_of,
 )
 from fer_bench.bench.suite import Suite
 from fer_bench.errors import InvalidFile
@@ -51,6 +53,7 @@ class Row:
         unsound: Why its numbers may not be compared with others.
         finished: The cells that are done, with their results.
         pooled: Predictions of all folds and seeds.
+        draws: The headline metric on every draw of subjects: that of rows with the same samples is of the same draws.
     """
 
     protocol: str
@@ -76,6 +79,7 @@ class Row:
     unsound: str = ""
     finished: tuple[tuple[Cell, Result], ...] = field(default=(), repr=False, compare=False)
     pooled: pd.DataFrame | None = field(default=None, repr=False, compare=False)
+    draws: Resampled | None = field(default=None, repr=False, compare=False)
 
     @property
     def task(self) -> Task:
@@ -127,19 +131,22 @@ def collect(name: str, suite: Suite, runs: Path, skipped: dict[tuple[str, str], 
 
 def _compared(row: Row, reference: Row) -> Row:
     """The row with its difference from the reference, where both have answered the same question."""
-    if row.pooled is None or reference.pooled is None or row.entry == reference.entry:
+    if row.draws is None or reference.draws is None or row.entry == reference.entry:
         return row
-    if row.protocol_digest != reference.protocol_digest or len(row.pooled) != len(reference.pooled):
+    if row.protocol_digest != reference.protocol_digest or not same_samples(row, reference):
         return row
-    protocol = registry.find_protocol(row.protocol)
-    mine, theirs = (table.sort_values(["id", "seed"], ignore_index=True) for table in (row.pooled, reference.pooled))
-    if not mine[["id", "seed"]].equals(theirs[["id", "seed"]]):
-        return row
-    outputs, truth = arrays(protocol, mine)
-    other, _ = arrays(protocol, theirs)
-    subjects = mine["subject"].to_numpy(dtype=object)
-    found = metric_difference(protocol.task, HEADLINE[protocol.task], outputs, other, truth, protocol.classes, subjects)
-    return replace(row, difference=found)
+    return replace(row, difference=difference(row.draws, reference.draws))
+
+
+def same_samples(row: Row, other: Row) -> bool:
+    """Whether both are of the same samples and seeds."""
+    if row.pooled is None or other.pooled is None or len(row.pooled) != len(other.pooled):
+        return False
+    key = ["id", "seed", "subject"]
+    if row.pooled[key].equals(other.pooled[key]):  # they are written in order of id
+        return True
+    mine, theirs = (table[key].sort_values(key, ignore_index=True) for table in (row.pooled, other.pooled))
+    return bool(mine.equals(theirs))
 
 
 def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Path], skipped: str) -> Row:
@@ -199,17 +206,20 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
     headline = HEADLINE[protocol.task]
     each = [r.metrics[headline] for r in results if headline in r.metrics]
     metrics = score(protocol.task, outputs, truth, protocol.classes, protocol.tested) | _item_metrics(protocol, done)
+    subjects = pooled["subject"].to_numpy(dtype=object)
+    draws = (
+        resample_metric(protocol.task, headline, outputs, truth, protocol.classes, subjects)
+        if headline in metrics
+        else None
+    )
     return replace(
         row,
         metrics=metrics,
-        interval=metric_interval(
-            protocol.task, headline, outputs, truth, protocol.classes, pooled["subject"].to_numpy(dtype=object)
-        )
-        if headline in metrics
-        else None,
+        interval=draws.interval(scale_of(protocol.task, headline)) if draws else None,
         fold_sd=float(np.std(each, ddof=1)) if len(each) > 1 else None,
         n=int(pooled["id"].nunique()),
         pooled=pooled,
+        draws=draws,
     )
 
 
