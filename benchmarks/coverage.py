@@ -82,7 +82,7 @@ def classification(metric: str, skill: float, balanced: bool, second: float | No
     if second is None:
         return Population(metric, shape, draw, score, scale_of("classification", metric))
     name = f"difference of {metric}"
-    return Population(name, shape, draw, lambda sums: score(sums[:, :36]) - score(sums[:, 36:]), "plain")
+    return Population(name, shape, draw, lambda sums: score(sums[:, :36]) - score(sums[:, 36:]), "difference")
 
 
 def affect() -> Population:
@@ -156,8 +156,8 @@ def coverage(population: Population, truth: float, subjects: int, sets: int, res
     hits, hits_of_percentiles, widths = 0, 0, []
     for number in range(sets):
         who, terms = population.draw(generator, subjects)
-        found = resample_sums(population.statistic, who, terms, resamples, seed=number)
-        interval = found.interval(population.scale)
+        found = resample_sums(population.statistic, who, terms, population.scale, resamples, seed=number)
+        interval = found.interval()
         assert interval.low is not None and interval.high is not None
         low, high = np.quantile(found.draws, [0.025, 0.975])
         hits += interval.low <= truth <= interval.high

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from fer_bench.bench import registry
 from fer_bench.bench.leaderboard import Row, same_samples
+from fer_bench.bench.power import resolved
 from fer_bench.bench.statistics import HEADLINE, Difference, difference
 from fer_bench.protocols import Protocol
 
@@ -40,6 +41,7 @@ class Pair:
         family: How many pairs of that protocol are compared.
         fold_p, fold_p_holm: Of the corrected resampled t-test, the same; None with fewer than two folds.
         folds: How many folds that is of.
+        resolved: The difference that would have been found with 80 % power at 5 %, were these two the only pair.
     """
 
     protocol: str
@@ -52,6 +54,7 @@ class Pair:
     p: float | None
     fold_p: float | None
     folds: int
+    resolved: float | None = None
     family: int = 1
     p_holm: float | None = None
     fold_p_holm: float | None = None
@@ -112,6 +115,7 @@ def _pair(first: Row, second: Row) -> Pair:
         apart.p(),
         resampled_t([mine[fold] - theirs[fold] for fold in folds], test_to_train(protocol)),
         len(folds),
+        resolved(apart.n_clusters, apart.error) if apart.n_clusters > 1 else None,
     )
 
 

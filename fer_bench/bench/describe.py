@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fer_bench.bench import registry
 from fer_bench.bench.published import papers, read_paper
+from fer_bench.bench.units import plural
 from fer_bench.errors import UnknownName
 from fer_bench.protocols import PROTOCOLS, Protocol
 
@@ -39,7 +40,7 @@ def _datasets() -> dict[str, str]:
 
 def _protocols() -> dict[str, str]:
     return {
-        name: f"{p.task.replace('_', ' and ')} of {p.expected:,} {_plural(p.unit)}"
+        name: f"{p.task.replace('_', ' and ')} of {p.expected:,} {plural(p.unit)}"
         + (f", {len(p.classes)} classes" if p.classes else "")
         + f", {p.num_folds} fold{'s' if p.num_folds > 1 else ''}, on {' and '.join(p.datasets)}"
         for name, p in PROTOCOLS.items()
@@ -93,7 +94,7 @@ def _around(dataset: str) -> str:
 
 def _protocol(p: Protocol) -> str:
     lines = [f"{p.id}: {_protocols()[p.id]}"]
-    lines.append(f"samples: {p.expected:,} {_plural(p.unit)} of a complete copy take part")
+    lines.append(f"samples: {p.expected:,} {plural(p.unit)} of a complete copy take part")
     if p.outputs:
         lines.append(f"{'classes' if p.classes else 'outputs'}: {', '.join(p.outputs)}")
     if p.tested:
@@ -107,7 +108,3 @@ def _protocol(p: Protocol) -> str:
     if p.uncertain:
         lines.append(f"uncertain: {p.uncertain}")
     return "\n".join(lines)
-
-
-def _plural(noun: str) -> str:
-    return f"{noun}es" if noun.endswith(("s", "sh")) else f"{noun}s"

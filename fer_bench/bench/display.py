@@ -27,6 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fer_bench.bench.cell import Cell, Status
+from fer_bench.bench.comparison import groups, pairs
 from fer_bench.bench.forecast import Forecast, key, schedule
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.leaderboard_page import header, texts
@@ -213,13 +214,15 @@ def reported(console: Console, description: str) -> Iterator[Report]:
 
 def leaderboard_tables(rows: list[Row], reference: str | None = None) -> Iterator[Table]:
     """One table a protocol, with the columns that fit a terminal; the files have them all."""
+    letters = groups(rows, pairs(rows))
     for protocol in dict.fromkeys(row.protocol for row in rows):
         members = [row for row in rows if row.protocol == protocol]
         data = next((row.provenance for row in members if row.provenance), "")
         table = Table(title=f"{protocol}  {data}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        heads = [head for head in header(members, reference) if head not in _LEFT_OUT]
+        heads = [head for head in header(members, reference, bool(letters)) if head not in _LEFT_OUT]
         for head in heads:
             table.add_column(head, justify="left" if head in ("Entry", "State") else "right")
         for row in members:
-            table.add_row(*(escape(text) for text in texts(row, heads)))
+            group = letters.get((row.protocol, row.entry), "")
+            table.add_row(*(escape(text) for text in texts(row, heads, group)))
         yield table

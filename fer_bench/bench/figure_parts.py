@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.bench.cell import Cell
-from fer_bench.bench.paper import Evidence
-from fer_bench.bench.published import Paper, Section
 from fer_bench.bench.verdict import AS_DISTRIBUTED
 from fer_bench.errors import InvalidFile
 
@@ -22,6 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from fer_bench.bench.cell import Cell
+    from fer_bench.bench.paper import Evidence  # for which torch is imported; a leaderboard's figures need it not
+    from fer_bench.bench.published import Paper, Section
 
 Key = tuple[str, str]  # protocol, entry
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")

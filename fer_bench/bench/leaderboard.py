@@ -28,7 +28,6 @@ from fer_bench.bench.statistics import (
     Resampled,
     difference,
     resample_metric,
-    scale_of,
 )
 from fer_bench.bench.suite import Suite
 from fer_bench.errors import InvalidFile
@@ -215,7 +214,7 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
     return replace(
         row,
         metrics=metrics,
-        interval=draws.interval(scale_of(protocol.task, headline)) if draws else None,
+        interval=draws.interval() if draws else None,
         fold_sd=float(np.std(each, ddof=1)) if len(each) > 1 else None,
         n=int(pooled["id"].nunique()),
         pooled=pooled,

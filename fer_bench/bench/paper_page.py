@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from fer_bench.bench.leaderboard_page import markdown_text
+from fer_bench.bench.markdown import markdown_text
 from fer_bench.bench.paper import Line
 from fer_bench.bench.published import Paper, Section
 from fer_bench.bench.statistics import BRACKETS

@@ -109,7 +109,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
             why = str(error).partition(";")[0].partition(". ")[0]
             skipped |= {(protocol_id, entry): why for entry in asked["entry"]}
             continue
-        index = copies[0].index if len(copies) == 1 else join({copy.source.dataset: copy.index for copy in copies})
+        index = index_of(protocol)
         for entry in trained:
             method, arguments = resolve_arguments(entry, suite.methods[entry], name)
             trainer = suite.trainer_of(entry)
@@ -173,6 +173,12 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
     wanted = {name: tuple(r for path, r in each.items() if path in used) for name, each in needs.items()}
     opened = {name: _open(name) for name, representations in wanted.items() if representations}
     return Plan(name, suite, kept, [Need(o.dataset, o.source, wanted[n]) for n, o in opened.items()], skipped)
+
+
+def index_of(protocol: Protocol) -> pd.DataFrame:
+    """The index of a protocol's datasets; raises `DatasetNotFound`."""
+    copies = [_open(dataset) for dataset in protocol.datasets]
+    return copies[0].index if len(copies) == 1 else join({copy.source.dataset: copy.index for copy in copies})
 
 
 class Unsuitable(FerBenchError):

@@ -12,9 +12,11 @@ from fer_bench.bench.cell import Cell
 from fer_bench.bench.commands import console, load_suite
 from fer_bench.bench.forecast import Forecast, key, probe_of
 from fer_bench.bench.launch import launch
-from fer_bench.bench.plan import Plan, make_plan
+from fer_bench.bench.plan import Plan, index_of, make_plan
+from fer_bench.bench.power import Assumed, told
+from fer_bench.bench.registry import find_protocol
 from fer_bench.bench.slots import Slot, make_slots
-from fer_bench.bench.units import duration
+from fer_bench.bench.units import duration, plural
 
 
 def show_plan(
@@ -38,6 +40,7 @@ def show_plan(
     lines = [f"{name}: {len(plan.cells)} cells"]
     lines += [f"  {states[c.id]:<12} {c.id}  {c.representation['label']}" for c in plan.cells]
     lines += [f"  {'skipped':<12} {name}/{protocol}/{entry}: {why}" for (protocol, entry), why in plan.skipped.items()]
+    lines += [_tested(plan, protocol) for protocol in dict.fromkeys(cell.protocol for cell in plan.trained)]
     for need in plan.needs:
         for representation in need.representations:
             state = "ready" if need.path(representation).exists() else f"to extract from {len(need.source.ids)} samples"
@@ -49,6 +52,19 @@ def show_plan(
     if probed:
         probe_entries(left, slots)
     return "\n".join([*lines, *_expected(plan, left, len(slots))])
+
+
+def _tested(plan: Plan, protocol_id: str) -> str:
+    """What the planned folds of a protocol test, and the smallest difference that they resolve."""
+    protocol = find_protocol(protocol_id)
+    numbers = {cell.fold for cell in plan.cells if cell.protocol == protocol_id}
+    index = index_of(protocol)
+    ids = {i for fold in protocol.folds(index) if fold.number in numbers for i in fold.test}
+    subjects = index.loc[index["id"].isin(ids), "subject"]
+    known = bool(subjects.notna().all())
+    sentence = told(subjects.nunique() if known else len(ids), len(ids), plural(protocol.unit), protocol.task, known)
+    assumed = f" ({Assumed()})" if "resolves" in sentence else ""
+    return f"{protocol_id}: {sentence}{assumed}"
 
 
 def slots_for(cells: Sequence[Cell], jobs: int | None, forecast: Forecast | None = None) -> list[Slot]:

@@ -46,9 +46,9 @@ BRACKETS = (
 )
 """What intervals are, as the heads of pages say it."""
 
-Scale = Literal["share", "correlation", "error", "plain"]
+Scale = Literal["share", "correlation", "error", "difference", "plain"]
 """On which scale an interval is symmetric: `share` in [0, 1], the logit; `correlation` in [-1, 1], Fisher's z; `error`
-above 0, the logarithm; `plain`, as it is: differences, and whatever else has no limit."""
+above 0, the logarithm; `difference` of shares, as it is, and cut off at -1 and 1; `plain`, what has no limit."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Resampled:
     draws: NDArray[np.float64]
     n_clusters: int
     n: int
+    scale: Scale = "plain"
 
     @property
     def error(self) -> float:
@@ -83,10 +84,11 @@ class Resampled:
         clusters, and the difference is paired."""
         if (self.n_clusters, self.n, len(self.draws)) != (other.n_clusters, other.n, len(other.draws)):
             raise ValueError(f"not of the same draws: {self.n_clusters} and {other.n_clusters} clusters")
-        return Resampled(self.value - other.value, self.draws - other.draws, self.n_clusters, self.n)
+        scale: Scale = "difference" if self.scale == "share" else "plain"
+        return Resampled(self.value - other.value, self.draws - other.draws, self.n_clusters, self.n, scale)
 
-    def interval(self, scale: Scale, confidence: float = 0.95) -> Interval:
-        """Student's t interval on a scale.
+    def interval(self, confidence: float = 0.95) -> Interval:
+        """Student's t interval on the statistic's scale.
 
         A share of 0 or 1 shows no variation at all, which does not mean that there is none. If K people in a row answer
         everything rightly, a mean share below (alpha / 2)^(1 / K) is refuted: no more than that share of people can be
@@ -96,16 +98,16 @@ class Resampled:
             raise ValueError(f"confidence must be in (0, 1), not {confidence}")
         if self.n_clusters == 1:
             return Interval(None, None, 1, self.n)
-        if scale == "share" and abs(2 * self.value - 1) >= 1:
+        if self.scale == "share" and abs(2 * self.value - 1) >= 1:
             apart = ((1 - confidence) / 2) ** (1 / self.n_clusters)
             low, high = (apart, 1.0) if self.value > 0.5 else (0.0, 1 - apart)
         else:
-            low, high = _on_scale(self.value, _student(confidence, self.n_clusters) * self.error, scale)
+            low, high = _on_scale(self.value, _student(confidence, self.n_clusters) * self.error, self.scale)
         return Interval(low, high, self.n_clusters, self.n)
 
     def p(self) -> float | None:
-        """Two-sided p of the hypothesis that the statistic is 0, on the plain scale: `interval("plain", 1 - p)` ends at
-        0. None with a single cluster. Where every draw is alike, but not 0, it is that of the sign test."""
+        """Two-sided p of the hypothesis that a difference is 0: `interval(1 - p)` ends there. None with a single
+        cluster. Where every draw is alike, but not 0, it is that of the sign test."""
         if self.n_clusters == 1:
             return None
         if self.value == 0:
@@ -154,11 +156,16 @@ def clustered_bootstrap(
                 yield statistic(*(array[rows] for array in arrays))
 
     draws = np.fromiter(values(), dtype=np.float64)
-    return _resampled(float(statistic(*arrays)), draws, n_clusters, len(codes)).interval(scale, confidence)
+    return _resampled(float(statistic(*arrays)), draws, n_clusters, len(codes), scale).interval(confidence)
 
 
 def resample_sums(
-    statistic: Statistic, clusters: ArrayLike, terms: NDArray[Any], resamples: int = 2000, seed: int = 0
+    statistic: Statistic,
+    clusters: ArrayLike,
+    terms: NDArray[Any],
+    scale: Scale = "plain",
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> Resampled:
     """A statistic of sums over samples, of all of them and of each draw of clusters.
 
@@ -175,7 +182,7 @@ def resample_sums(
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     sums = np.add.reduceat(terms[order].astype(np.float64), starts, axis=0)  # (K, D)
     draws = np.concatenate([statistic(times_drawn(block) @ sums) for block in draws_of(n_clusters, resamples, seed)])
-    return _resampled(float(statistic(sums.sum(0)[None])[0]), draws, n_clusters, len(codes))
+    return _resampled(float(statistic(sums.sum(0)[None])[0]), draws, n_clusters, len(codes), scale)
 
 
 def clustered_bootstrap_of_sums(
@@ -189,7 +196,7 @@ def clustered_bootstrap_of_sums(
 ) -> Interval:
     """Interval of a statistic of sums over samples, as of `resample_sums`: the interval of `clustered_bootstrap`, much
     faster."""
-    return resample_sums(statistic, clusters, terms, resamples, seed).interval(scale, confidence)
+    return resample_sums(statistic, clusters, terms, scale, resamples, seed).interval(confidence)
 
 
 def resample_metric(
@@ -209,7 +216,7 @@ def resample_metric(
         ValueError: As `score` and `clustered_bootstrap`.
     """
     terms, statistic = metric_terms(task, metric, outputs, truth, classes)
-    return resample_sums(statistic, clusters, terms, resamples, seed)
+    return resample_sums(statistic, clusters, terms, scale_of(task, metric), resamples, seed)
 
 
 def metric_interval(
@@ -224,8 +231,7 @@ def metric_interval(
     seed: int = 0,
 ) -> Interval:
     """Interval of one metric, on its scale; arguments and errors are those of `resample_metric`."""
-    found = resample_metric(task, metric, outputs, truth, classes, clusters, resamples, seed)
-    return found.interval(scale_of(task, metric), confidence)
+    return resample_metric(task, metric, outputs, truth, classes, clusters, resamples, seed).interval(confidence)
 
 
 @dataclass(frozen=True)
@@ -262,7 +268,7 @@ def metric_difference(
 def difference(mine: Resampled, theirs: Resampled, confidence: float = 0.95) -> Difference:
     """How far one statistic is above another, of the same draws."""
     apart = mine.minus(theirs)
-    return Difference(apart.value, apart.interval("plain", confidence))
+    return Difference(apart.value, apart.interval(confidence))
 
 
 def scale_of(task: str, metric: str) -> Scale:
@@ -274,10 +280,10 @@ def scale_of(task: str, metric: str) -> Scale:
     return "share"
 
 
-def _resampled(value: float, draws: NDArray[np.float64], n_clusters: int, n: int) -> Resampled:
+def _resampled(value: float, draws: NDArray[np.float64], n_clusters: int, n: int, scale: Scale) -> Resampled:
     if not (np.isfinite(draws).all() and np.isfinite(value)):
         raise ValueError("the statistic is not finite on every resample")
-    return Resampled(value, draws, n_clusters, n)
+    return Resampled(value, draws, n_clusters, n, scale)
 
 
 def _student(confidence: float, n_clusters: int) -> float:
@@ -291,11 +297,13 @@ def _on_scale(value: float, apart: float, scale: Scale) -> tuple[float, float]:
     if apart == 0:
         return value, value
     if scale == "error" and value > 0:
-        return float(value * np.exp(-apart / value)), float(value * np.exp(apart / value))
+        with np.errstate(over="ignore"):  # two subjects may tell nothing of how far up it goes
+            return float(value * np.exp(-apart / value)), float(value * np.exp(apart / value))
     # A share s is a correlation of 2 s - 1: its logit is twice Fisher's z of that.
     z = 2 * value - 1 if scale == "share" else value
     if scale in ("share", "correlation") and abs(z) < 1:
         factor = 2 if scale == "share" else 1
         low, high = np.tanh(np.arctanh(z) + np.array([-1, 1]) * factor * apart / (1 - z * z)).tolist()
         return ((1 + low) / 2, (1 + high) / 2) if scale == "share" else (low, high)
-    return value - apart, value + apart
+    low, high = value - apart, value + apart
+    return (max(low, -1.0), min(high, 1.0)) if scale == "difference" else (low, high)
