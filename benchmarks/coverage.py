@@ -204,6 +204,8 @@ def page(cells: list[tuple[str, ...]], sets: int, resamples: int) -> str:
         "a hundred intervals hold the true value, and in brackets how many percentile intervals of the same draws do;",
         f"the standard error of a cell is {error:.1f}. Bold: outside 93 to 97. {held} of {len(cells)} cells hold.",
         "",
+        *(f"- Too {verdict}: {_where(cells, verdict)}." for verdict in ("narrow", "wide")),
+        "",
         f"Machine: {machine()}.",
         "",
         f"| Metric | People | True value | {' | '.join(f'K = {k}' for k in SUBJECTS)} |",
@@ -216,6 +218,15 @@ def page(cells: list[tuple[str, ...]], sets: int, resamples: int) -> str:
         shown = (f"{c[4]} ({c[5]})" if c[-1] == "holds" else f"**{c[4]}** ({c[5]})" for c in own)
         lines.append(f"| {' | '.join([*key, *shown])} |")
     return "\n".join([*lines, ""])
+
+
+def _where(cells: list[tuple[str, ...]], verdict: str) -> str:
+    """`accuracy (unbalanced, hard) at K = 5, 6`, of all cells of a verdict."""
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        if cell[-1] == verdict:
+            found.setdefault(f"{cell[0]} ({cell[1]})", []).append(cell[3])
+    return "; ".join(f"{what} at K = {', '.join(each)}" for what, each in found.items()) or "nowhere"
 
 
 if __name__ == "__main__":

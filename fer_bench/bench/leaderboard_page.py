@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from urllib.parse import quote
 
 import pandas as pd
 
 from fer_bench.bench import registry
 from fer_bench.bench.classes import classes_frame, classes_section
-from fer_bench.bench.comparison import families, groups, pairs
+from fer_bench.bench.comparison import groups, pairs
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.markdown import markdown_text
 from fer_bench.bench.pairs_page import GROUPS, pairs_frame, pairs_section
 from fer_bench.bench.power import Assumed, told
-from fer_bench.bench.ranks import Ranking, ranking
+from fer_bench.bench.rank_page import draw_ranks, ranks_section
 from fer_bench.bench.statistics import BRACKETS, HEADLINE
 from fer_bench.bench.suite import Suite
 from fer_bench.bench.units import number, plural, signed, unit, with_interval
@@ -223,27 +222,9 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
             page.write(f"\n- {note}")
         page.write("\n\nInput: " + "; ".join(f"{row.entry} {row.representation or '-'}" for row in members) + "\n")
         here = [pair for pair in compared if (pair.protocol, pair.protocol_digest, pair.provenance) == asked]
-        parts = pairs_section(here), _ranks(name, members), classes_section(members)
+        parts = pairs_section(here), ranks_section(name, members), classes_section(members)
         page.writelines(f"\n{part}" for part in parts if part)
     return page.getvalue()
-
-
-def rank_file(name: str, protocol: str) -> str:
-    """Name of the critical-difference diagram of a protocol, beside the page."""
-    return f"{name}-{protocol}-ranks.png"
-
-
-def _ranks(name: str, rows: list[Row]) -> str:
-    """The critical-difference diagram of rows of one question, or why there is none; empty where nothing is compared."""
-    if not (family := families(rows)):
-        return ""
-    found = ranking(family[0])
-    if isinstance(found, str):
-        return f"No critical-difference diagram: {found}.\n"
-    return (
-        f"![Critical differences]({quote(rank_file(name, rows[0].protocol))})\n\nBlocks are test subjects, ranked by the "
-        "mean of their own samples; folds share training samples, and are no blocks.\n"
-    )
 
 
 def _tested(rows: list[Row]) -> str:
@@ -302,20 +283,4 @@ def write(name: str, suite: Suite, rows: list[Row], out: Path) -> list[Path]:
     markdown = out / f"{name}.md"
     with atomic_write(markdown) as file:
         file.write(to_markdown(name, suite, rows).encode())
-    return [written[0], markdown, *written[1:], *_draw(name, suite, rows, out)]
-
-
-def _draw(name: str, suite: Suite, rows: list[Row], out: Path) -> list[Path]:
-    drawn = []
-    for protocol in suite.protocols:
-        path = out / rank_file(name, protocol)
-        family = families([row for row in rows if row.protocol == protocol])
-        found = ranking(family[0]) if family else ""
-        if isinstance(found, Ranking):
-            from fer_bench.bench.rank_figure import draw
-
-            draw(found, path)
-            drawn.append(path)
-        else:
-            path.unlink(missing_ok=True)
-    return drawn
+    return [written[0], markdown, *written[1:], *draw_ranks(name, rows, out)]

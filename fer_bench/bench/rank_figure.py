@@ -29,12 +29,12 @@ def draw(ranking: Ranking, path: Path) -> None:
         axes.text(rank, 0.17, str(rank), ha="center", va="bottom", fontsize=9)
     axes.hlines(0.75, 1, 1 + ranking.critical, color="black", linewidth=1.5)
     axes.text(1 + ranking.critical / 2, 0.8, f"critical difference {ranking.critical:.2f}", ha="center", fontsize=8)
-    for place, (entry, rank) in enumerate(zip(ranking.entries, ranking.ranks, strict=True)):
+    for place, (entry, mean) in enumerate(zip(ranking.entries, ranking.ranks, strict=True)):
         at_left = place < left
         height = bottom - 0.28 * (place if at_left else count - 1 - place)
         side = 1 - 0.12 * (count - 1) if at_left else count + 0.12 * (count - 1)
-        axes.plot([rank, rank, side], [0, height, height], color="0.4", linewidth=0.8)
-        name = f"{entry}  {rank:.2f}" if at_left else f"{rank:.2f}  {entry}"
+        axes.plot([mean, mean, side], [0, height, height], color="0.4", linewidth=0.8)
+        name = f"{entry}  {mean:.2f}" if at_left else f"{mean:.2f}  {entry}"
         axes.text(side, height, f"{name} " if at_left else f" {name}", ha="right" if at_left else "left", va="center")
     for number, (first, last) in enumerate(bars):
         height = -0.2 - 0.16 * number
@@ -47,4 +47,4 @@ def draw(ranking: Ranking, path: Path) -> None:
         fontsize=10,
     )
     with atomic_write(path) as file:
-        figure.savefig(file, dpi=DPI, format="png")
+        figure.savefig(file, dpi=DPI, format="png", bbox_inches="tight")

@@ -103,7 +103,7 @@ def test_rows_of_every_task_are_ranked_and_compared_with_the_reference(tmp_path:
 def test_several_labels_are_ranked_by_f1_and_show_both_kinds(tmp_path: Path) -> None:
     rows = board(tmp_path, SEVERAL, {"ours": 3.0, "other": 0.5})
     page = to_markdown("mine", suite(SEVERAL), list(rows.values()))
-    assert "| Entry | F1 macro | Against ours | F1 two-sided | Accuracy of a class | All right |" in page
+    assert "| Entry | F1 macro | Group | Against ours | F1 two-sided | Accuracy of a class | All right |" in page
     assert rows["ours"].headline == rows["ours"].metrics["f1_macro"]
     assert {"f1_two_sided_positive", "accuracy_negative"} <= set(rows["ours"].metrics)
 
@@ -147,5 +147,5 @@ def test_an_unfinished_reference_compares_nothing(tmp_path: Path) -> None:
     assert rows["ours"].headline is None and rows["ours"].state == "1/2 done, 1 missing"
     assert rows["other"].headline is not None and rows["other"].difference is None
     written = write("mine", suite(CLASSIFICATION), list(rows.values()), tmp_path / "out")
-    assert [path.name for path in written] == ["mine.csv", "mine.md"]
+    assert [path.name for path in written] == ["mine.csv", "mine.md", "mine-classes.csv"]
     assert list(rows) == ["other", "ours"], "rows without a value come last"
