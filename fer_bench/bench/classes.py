@@ -10,11 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.bench import registry
-from fer_bench.bench.leaderboard import Row, arrays
+from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.markdown import markdown_text
-from fer_bench.metrics import class_indices, presence_pairs
-from fer_bench.metrics.classification import PerClass, confusion_matrix, per_class
-from fer_bench.metrics.multilabel import presence_matrices
+from fer_bench.metrics.classification import PerClass, per_class
 
 
 class Classes(NamedTuple):
@@ -34,13 +32,14 @@ class Classes(NamedTuple):
 def classes_of(row: Row) -> Classes | None:
     """None of a row that is not complete, or of a task without classes."""
     protocol = registry.find_protocol(row.protocol)
-    if row.pooled is None or protocol.task not in ("classification", "multilabel"):
+    if row.draws is None or row.draws.sums is None or protocol.task not in ("classification", "multilabel"):
         return None
-    outputs, truth = arrays(protocol, row.pooled)
+    # The sums that the bootstrap draws from are confusion matrices, a subject each.
+    total, c = row.draws.sums.sum(axis=0).astype(np.int64), len(protocol.classes)
     if protocol.task == "classification":
-        counts = confusion_matrix(*class_indices(outputs, truth, protocol.classes), len(protocol.classes))
+        counts = total.reshape(c, c)
         return Classes(protocol.classes, per_class(counts), counts)
-    of_each = per_class(presence_matrices(*presence_pairs(outputs, truth, protocol.classes)))
+    of_each = per_class(total.reshape(c, 2, 2))
     return Classes(protocol.classes, PerClass(*(values[:, 1] for values in of_each)), None)
 
 

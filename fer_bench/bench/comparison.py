@@ -15,11 +15,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from fer_bench.bench import registry
-from fer_bench.bench.leaderboard import Row, same_samples
+from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.power import resolved
 from fer_bench.bench.statistics import HEADLINE, Difference, difference
 from fer_bench.protocols import Protocol
@@ -66,13 +65,12 @@ class Pair:
 
 
 def families(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows that are compared, in their order: complete and sound, of one protocol, digest and data; two or more."""
-    found: dict[tuple[str, str, str], list[Row]] = {}
+    """Rows that are compared, in their order: complete and sound, of one protocol, digest, data and set of
+    samples; two or more."""
+    found: dict[tuple[str, str, str, int | None], list[Row]] = {}
     for row in rows:
         if row.draws is not None and not row.unsound:
-            own = found.setdefault((row.protocol, row.protocol_digest, row.provenance), [])
-            if not own or same_samples(own[0], row):
-                own.append(row)
+            found.setdefault((row.protocol, row.protocol_digest, row.provenance, row.samples), []).append(row)
     return [own for own in found.values() if len(own) > 1]
 
 
@@ -122,8 +120,11 @@ def _pair(first: Row, second: Row) -> Pair:
 def _by_fold(row: Row) -> dict[int, float]:
     """Fold -> headline, the mean over seeds: seeds are no other data."""
     headline = HEADLINE[row.task]
-    values = [(cell.fold, result.metrics[headline]) for cell, result in row.finished if headline in result.metrics]
-    return dict(pd.DataFrame(values, columns=["fold", "value"]).groupby("fold")["value"].mean().items())
+    found: dict[int, list[float]] = {}
+    for cell, result in row.finished:
+        if headline in result.metrics:
+            found.setdefault(cell.fold, []).append(result.metrics[headline])
+    return {fold: sum(values) / len(values) for fold, values in found.items()}
 
 
 def test_to_train(protocol: Protocol) -> float | None:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow.dataset import dataset
+from pyarrow.parquet import ParquetFile
 
 from fer_bench.bench import registry
 from fer_bench.bench.cell import DERIVED, LATE_FUSION, SAVED, Cell
@@ -53,6 +53,7 @@ class Row:
         finished: The cells that are done, with their results.
         pooled: Predictions of all folds and seeds.
         draws: The headline metric on every draw of subjects: that of rows with the same samples is of the same draws.
+        samples: A number that two rows share if and only if they are of the same samples, subjects and seeds.
     """
 
     protocol: str
@@ -79,6 +80,7 @@ class Row:
     finished: tuple[tuple[Cell, Result], ...] = field(default=(), repr=False, compare=False)
     pooled: pd.DataFrame | None = field(default=None, repr=False, compare=False)
     draws: Resampled | None = field(default=None, repr=False, compare=False)
+    samples: int | None = None
 
     @property
     def task(self) -> Task:
@@ -132,20 +134,14 @@ def _compared(row: Row, reference: Row) -> Row:
     """The row with its difference from the reference, where both have answered the same question."""
     if row.draws is None or reference.draws is None or row.entry == reference.entry:
         return row
-    if row.protocol_digest != reference.protocol_digest or not same_samples(row, reference):
+    if (row.protocol_digest, row.samples) != (reference.protocol_digest, reference.samples):
         return row
     return replace(row, difference=difference(row.draws, reference.draws))
 
 
-def same_samples(row: Row, other: Row) -> bool:
-    """Whether both are of the same samples and seeds."""
-    if row.pooled is None or other.pooled is None or len(row.pooled) != len(other.pooled):
-        return False
-    key = ["id", "seed", "subject"]
-    if row.pooled[key].equals(other.pooled[key]):  # they are written in order of id
-        return True
-    mine, theirs = (table[key].sort_values(key, ignore_index=True) for table in (row.pooled, other.pooled))
-    return bool(mine.equals(theirs))
+def _fingerprint(pooled: pd.DataFrame) -> int:
+    """Of samples, subjects and seeds, in whatever order."""
+    return int(pd.util.hash_pandas_object(pooled[["id", "subject", "seed"]], index=False).sum())
 
 
 def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Path], skipped: str) -> Row:
@@ -219,6 +215,7 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
         n=int(pooled["id"].nunique()),
         pooled=pooled,
         draws=draws,
+        samples=_fingerprint(pooled),
     )
 
 
@@ -243,13 +240,13 @@ def arrays(protocol: Protocol, table: pd.DataFrame) -> tuple[NDArray[np.float64]
 def read_tables(paths: list[Path], lengths: list[int]) -> pd.DataFrame:
     """Tables of predictions of so many rows, one below the other; raises `InvalidFile`.
 
-    Arrow reads many small files in a fifth of the time that pandas takes one by one. Whatever it does not like is left
-    to pandas, which tells which file it is.
+    Arrow alone reads many small files in a tenth of the time that pandas takes one by one. Whatever it does not like is
+    left to pandas, which tells which file it is.
     """
     try:
-        table = dataset([str(path) for path in paths], format="parquet").to_table()
-        if table.num_rows == sum(lengths):
-            found: pd.DataFrame = table.to_pandas()
+        read = [ParquetFile(pa.BufferReader(path.read_bytes())).read(use_threads=False) for path in paths]
+        if [table.num_rows for table in read] == lengths:
+            found: pd.DataFrame = pa.concat_tables(read).to_pandas()
             return found.reset_index(drop=True)
     except (OSError, ValueError, pa.ArrowException):
         pass

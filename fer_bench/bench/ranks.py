@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.bench import registry
-from fer_bench.bench.leaderboard import Row, arrays
-from fer_bench.bench.metric_sums import metric_terms
+from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.statistics import HEADLINE, LOWER_IS_BETTER
+from fer_bench.metrics.classification import accuracy
 
 ENTRIES, SUBJECTS = 3, 10
 """The fewest that are ranked: two are a pair, and chi squared needs about ten blocks (Demsar, section 3.2.2)."""
@@ -63,35 +63,40 @@ def ranking(family: Sequence[Row]) -> Ranking | str:
     protocol = registry.find_protocol(family[0].protocol)
     if protocol.task not in ("classification", "disentanglement"):
         return f"one person has no {HEADLINE[protocol.task]} of their own to be ranked by"
-    columns = [subject_means(row) for row in family]
-    if any(set(column) != set(columns[0]) for column in columns):
+    means = np.stack([subject_means(row) for row in family], axis=1)  # (K, k)
+    means = means[~np.isnan(means).all(axis=1)]
+    if np.isnan(means).any():
         return "not every entry has a value for every subject"
-    if len(columns[0]) < SUBJECTS:
-        return f"{len(columns[0])} subjects are tested, and ranks need {SUBJECTS}"
-    people = sorted(columns[0])
-    sign = 1 if protocol.task in LOWER_IS_BETTER else -1
-    values = sign * np.array([[column[who] for column in columns] for who in people])  # (N, k), the lower the better
+    if len(means) < SUBJECTS:
+        return f"{len(means)} subjects are tested, and ranks need {SUBJECTS}"
+    values = means if protocol.task in LOWER_IS_BETTER else -means
     if (values == values[:, :1]).all():
         return "every subject says the same of all entries"
     return rank_test(protocol.id, [row.entry for row in family], values)
 
 
 def rank_test(protocol: str, entries: Sequence[str], values: NDArray[np.float64]) -> Ranking:
-    """Friedman's test and Nemenyi's critical difference of `(N, k)` values, the lower the better."""
-    from scipy import stats
+    """Friedman's test, corrected for ties, and Nemenyi's critical difference of `(N, k)` values, the lower the better;
+    not all of a row may be the same in every row."""
+    from scipy.special import chdtrc
 
     n, k = values.shape
-    # Rounding is no difference: means of the same answers tie.
-    means = stats.rankdata(values.round(12), axis=1).mean(axis=0)
-    friedman = stats.friedmanchisquare(*values.round(12).T)
+    values = values.round(12)  # rounding is no difference
+    below = (values[:, None, :] < values[:, :, None]).sum(axis=2)
+    alike = (values[:, None, :] == values[:, :, None]).sum(axis=2)
+    ranks = below + (alike + 1) / 2  # ties share the mean of their ranks
+    means = ranks.mean(axis=0)
+    # A tie of t adds t^3 - t, which is t^2 - 1 for each of its t.
+    ties = float((alike**2 - 1).sum()) / (n * (k**3 - k))
+    statistic = (12 * n / (k * (k + 1)) * float(((means - (k + 1) / 2) ** 2).sum())) / (1 - ties)
     order = np.argsort(means, kind="stable")
     return Ranking(
         protocol,
         tuple(entries[i] for i in order),
         tuple(float(means[i]) for i in order),
         n,
-        float(friedman.statistic),
-        float(friedman.pvalue),
+        statistic,
+        float(chdtrc(k - 1, statistic)),
         critical_difference(k, n),
     )
 
@@ -99,20 +104,37 @@ def rank_test(protocol: str, entries: Sequence[str], values: NDArray[np.float64]
 def critical_difference(entries: int, blocks: int, level: float = 0.05) -> float:
     """Nemenyi's: q sqrt(k (k + 1) / (6 N)), q the quantile of the studentized range of k and infinitely many degrees of
     freedom over the root of 2."""
-    from scipy import stats
-
-    q = stats.studentized_range.ppf(1 - level, entries, np.inf) / 2**0.5
+    q = range_quantile(1 - level, entries) / 2**0.5
     return float(q * (entries * (entries + 1) / (6 * blocks)) ** 0.5)
 
 
-def subject_means(row: Row) -> dict[str, float]:
-    """Subject -> the headline over their own samples and all seeds; who has no value is not in it."""
-    assert row.pooled is not None
+def range_quantile(probability: float, count: int) -> float:
+    """Quantile of the range of `count` standard normal numbers, whose distribution is
+
+        P(range < q) = count * integral of phi(z) (Phi(z) - Phi(z - q))^(count - 1) dz.
+
+    scipy.stats has it, too, but takes half a second to import, and a leaderboard should not.
+    """
+    from scipy.special import ndtr
+
+    z = np.linspace(-9, 9, 3601)
+    weight = count * np.exp(-(z**2) / 2) / (2 * np.pi) ** 0.5 * (z[1] - z[0])
+    low, high = 0.0, 20.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if float(weight @ (ndtr(z) - ndtr(z - middle)) ** (count - 1)) < probability:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def subject_means(row: Row) -> NDArray[np.float64]:
+    """The headline over each subject's own samples and all seeds, `(K,)`; NaN of who has no value."""
+    assert row.draws is not None and row.draws.sums is not None
     protocol = registry.find_protocol(row.protocol)
-    outputs, truth = arrays(protocol, row.pooled)
-    terms, statistic = metric_terms(protocol.task, HEADLINE[protocol.task], outputs, truth, protocol.classes)
-    people, owner = np.unique(row.pooled["subject"].to_numpy(dtype=str), return_inverse=True)
-    sums = np.zeros((len(people), terms.shape[1]))
-    np.add.at(sums, owner, terms)
-    known = sums.sum(axis=1) > 0 if protocol.task == "classification" else sums[:, 1] > 0
-    return dict(zip(people[known].tolist(), statistic(sums[known]).tolist(), strict=True))
+    sums = row.draws.sums
+    if protocol.task == "classification":
+        return accuracy(sums.reshape(-1, len(protocol.classes), len(protocol.classes)))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(sums[:, 0] / sums[:, 1])

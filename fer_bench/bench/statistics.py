@@ -16,7 +16,7 @@ not. It covers the choice of test subjects, and neither the training seed nor th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -66,13 +66,17 @@ class Interval:
 
 @dataclass(frozen=True)
 class Resampled:
-    """A statistic of all samples, and of every draw of clusters, `draws` `(R,)`."""
+    """A statistic of all samples, and of every draw of clusters, `draws` `(R,)`.
+
+    `sums` are the terms of each cluster, `(K, D)`, in the clusters' sorted order; None of what is no function of sums.
+    """
 
     value: float
     draws: NDArray[np.float64]
     n_clusters: int
     n: int
     scale: Scale = "plain"
+    sums: NDArray[np.float64] | None = None
 
     @property
     def error(self) -> float:
@@ -182,7 +186,8 @@ def resample_sums(
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     sums = np.add.reduceat(terms[order].astype(np.float64), starts, axis=0)  # (K, D)
     draws = np.concatenate([statistic(times_drawn(block) @ sums) for block in draws_of(n_clusters, resamples, seed)])
-    return _resampled(float(statistic(sums.sum(0)[None])[0]), draws, n_clusters, len(codes), scale)
+    value = float(statistic(sums.sum(0)[None])[0])
+    return replace(_resampled(value, draws, n_clusters, len(codes), scale), sums=sums)
 
 
 def clustered_bootstrap_of_sums(
