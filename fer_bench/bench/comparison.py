@@ -78,7 +78,8 @@ def pairs(rows: Sequence[Row]) -> list[Pair]:
     """Every pair of every family of rows, in the order of the rows."""
     found: list[Pair] = []
     for family in families(rows):
-        own = [_pair(*both) for both in combinations(family, 2)]
+        scored = [(row, _by_fold(row)) for row in family]
+        own = [_pair(*first, *second) for first, second in combinations(scored, 2)]
         adjusted = zip(own, holm([pair.p for pair in own]), holm([pair.fold_p for pair in own]), strict=True)
         found += [replace(pair, family=len(own), p_holm=p, fold_p_holm=fold_p) for pair, p, fold_p in adjusted]
     return found
@@ -96,11 +97,10 @@ def groups(rows: Sequence[Row], found: Sequence[Pair]) -> dict[tuple[str, str], 
     return letters
 
 
-def _pair(first: Row, second: Row) -> Pair:
+def _pair(first: Row, mine: dict[int, float], second: Row, theirs: dict[int, float]) -> Pair:
     assert first.draws is not None and second.draws is not None
     protocol = registry.find_protocol(first.protocol)
     apart = first.draws.minus(second.draws)
-    mine, theirs = (_by_fold(row) for row in (first, second))
     folds = sorted(mine.keys() & theirs.keys())
     return Pair(
         first.protocol,

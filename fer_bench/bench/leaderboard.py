@@ -110,11 +110,8 @@ def collect(name: str, suite: Suite, runs: Path, skipped: dict[tuple[str, str], 
     for protocol_id in suite.protocols:
         folds = suite.folds_of(registry.find_protocol(protocol_id))
         for entry in suite.entries:
-            folders = [
-                runs / name / protocol_id / entry / f"fold{fold:02d}" / f"seed{seed}"
-                for fold in folds
-                for seed in suite.seeds
-            ]
+            above = runs / name / protocol_id / entry
+            folders = [above / f"fold{fold:02d}/seed{seed}" for fold in folds for seed in suite.seeds]
             why = (skipped or {}).get((protocol_id, entry), "")
             method = derived.get(entry) or str(suite.methods[entry]["method"])
             rows.append(_row(name, protocol_id, entry, method, folders, why))
