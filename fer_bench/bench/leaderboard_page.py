@@ -220,7 +220,8 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
             page.write(f"\n{beside}")
         for note in (note for row in members for note in _notes(row)):
             page.write(f"\n- {note}")
-        page.write("\n\nInput: " + "; ".join(f"{row.entry} {row.representation or '-'}" for row in members) + "\n")
+        inputs = (markdown_text(f"{row.entry} {row.representation or '-'}") for row in members)
+        page.write(f"\n\nInput: {'; '.join(inputs)}\n")
         here = [pair for pair in compared if (pair.protocol, pair.protocol_digest, pair.provenance) == asked]
         parts = pairs_section(here), ranks_section(name, members), classes_section(members)
         page.writelines(f"\n{part}" for part in parts if part)
@@ -240,19 +241,20 @@ def _tested(rows: list[Row]) -> str:
 def _notes(row: Row) -> list[str]:
     """What has to be known of a row besides its numbers."""
     notes = []
+    entry = markdown_text(row.entry)
     weights = [result.weight for _, result in row.finished if result.weight is not None]
     if weights:
         told = ", ".join(f"{weight:.2f}" for weight in dict.fromkeys(weights))
-        notes.append(f"{row.entry} gives the first of the two that it fuses a weight of {told}.")
+        notes.append(f"{entry} gives the first of the two that it fuses a weight of {told}.")
     if halved := sum(result.divided > 1 for _, result in row.finished):
         notes.append(
-            f"{row.entry}: memory ran out in {halved} of {row.cells} cells, which were trained with half the batch and "
+            f"{entry}: memory ran out in {halved} of {row.cells} cells, which were trained with half the batch and "
             "the gradients of two added up; what looks at a batch as a whole saw half as many samples."
         )
     if row.unsound:
-        notes.append(f"{row.entry} is unsound: {markdown_text(row.unsound)}.")
+        notes.append(f"{entry} is unsound: {markdown_text(row.unsound)}.")
     if row.reason:
-        notes.append(f"{row.entry}: {markdown_text(row.reason)}")
+        notes.append(f"{entry}: {markdown_text(row.reason)}")
     return notes
 
 
