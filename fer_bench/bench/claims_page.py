@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fer_bench.bench.claims_measured import Answer, Answered, Compared
-from fer_bench.bench.leaderboard_page import markdown_text
+from fer_bench.bench.markdown import markdown_text
 from fer_bench.bench.published import Paper
 from fer_bench.bench.units import number, signed
 from fer_bench.records import atomic_write

@@ -6,8 +6,9 @@ import inspect
 import re
 
 from fer_bench.bench import registry
-from fer_bench.bench.describe import folds, plural, summary
+from fer_bench.bench.describe import folds, summary
 from fer_bench.bench.markdown import anchor, table
+from fer_bench.bench.units import plural
 from fer_bench.protocols import PROTOCOLS, Protocol
 
 _PART = re.compile(r"([A-Z][\w ]+): (.*)")

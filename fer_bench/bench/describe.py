@@ -10,6 +10,7 @@ import yaml
 from fer_bench.bench import registry
 from fer_bench.bench.notes import read_notes
 from fer_bench.bench.published import papers, read_paper
+from fer_bench.bench.units import plural
 from fer_bench.errors import UnknownName
 from fer_bench.protocols import PROTOCOLS, Protocol
 
@@ -165,8 +166,3 @@ def folds(p: Protocol) -> str:
     """How many folds, in how many divisions, and whether subjects are kept apart."""
     repeats = f", {p.num_folds // p.repeats} at a time in {p.repeats} new divisions" if p.repeats > 1 else ""
     return f"{p.num_folds}{repeats}, {'' if p.subject_independent else 'not '}subject-independent"
-
-
-def plural(noun: str) -> str:
-    """`scans` of `scan`, `meshes` of `mesh`."""
-    return f"{noun}es" if noun.endswith(("s", "sh")) else f"{noun}s"

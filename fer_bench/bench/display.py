@@ -27,6 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fer_bench.bench.cell import Cell, Status
+from fer_bench.bench.comparison import groups, pairs
 from fer_bench.bench.forecast import Forecast, key, schedule
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.leaderboard_page import header, texts
@@ -214,18 +215,20 @@ def reported(console: Console, description: str) -> Iterator[Report]:
 def leaderboard_tables(rows: list[Row], reference: str | None = None) -> Iterator[Table]:
     """One table a protocol, or one a question where its rows answer several, with the columns that fit a terminal; the
     files have them all."""
+    letters = groups(rows, pairs(rows))
     questions = {row.question for row in rows if row.protocol_digest}
     several = {protocol for protocol, *_ in questions if sum(asked[0] == protocol for asked in questions) > 1}
-    groups: dict[tuple[str, ...], list[Row]] = {}
+    families: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(row.question if row.protocol in several else (row.protocol,), []).append(row)
-    for (protocol, *question), members in groups.items():
+        families.setdefault(row.question if row.protocol in several else (row.protocol,), []).append(row)
+    for (protocol, *question), members in families.items():
         data = next((row.provenance for row in members if row.provenance), "")
         title = f"{protocol}  {data}" + (f"  question {question[0]}" if question and question[0] else "")
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        heads = [head for head in header(members, reference) if head not in _LEFT_OUT]
+        heads = [head for head in header(members, reference, bool(letters)) if head not in _LEFT_OUT]
         for head in heads:
             table.add_column(head, justify="left" if head in ("Entry", "State") else "right")
         for row in members:
-            table.add_row(*(escape(text) for text in texts(row, heads)))
+            group = letters.get((row.protocol, row.entry), "")
+            table.add_row(*(escape(text) for text in texts(row, heads, group)))
         yield table

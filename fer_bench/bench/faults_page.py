@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from fer_bench.bench.leaderboard_page import markdown_text
+from fer_bench.bench.markdown import markdown_text
 from fer_bench.bench.notes import Fault
 from fer_bench.bench.published import Paper, papers, read_paper
 from fer_bench.records import atomic_write

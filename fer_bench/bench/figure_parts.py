@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from fer_bench.bench.cell import Cell
+    from fer_bench.bench.evidence import Evidence  # for which torch is imported; a leaderboard's figures need it not
+    from fer_bench.bench.published import Paper, Section
+
 Key = tuple[str, str]  # protocol, entry
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 DPI = 120

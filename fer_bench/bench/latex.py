@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fer_bench.bench import registry
 from fer_bench.bench.leaderboard import Row
-from fer_bench.bench.leaderboard_page import ESTIMATORS, EXPLAINED, beside, grouped, notes
+from fer_bench.bench.leaderboard_page import ESTIMATORS, EXPLAINED, beside, by_question, notes
 from fer_bench.bench.report.pairs import lettered
 from fer_bench.bench.statistics import HEADLINE
 from fer_bench.bench.suite import Suite
@@ -94,7 +94,7 @@ def to_latex(name: str, suite: Suite, rows: list[Row]) -> str:
     """The leaderboard as a document: a table a protocol, with the columns and texts of the Markdown page."""
     page = io.StringIO()
     page.write(_PREAMBLE)
-    for number, ((protocol, digest, data), members) in enumerate(grouped(rows).items()):
+    for number, ((protocol, digest, data), members) in enumerate(by_question(rows).items()):
         page.write("\\clearpage\n" if number else "")
         heads, lines, _ = lettered(members, suite.reference)
         told = [f"{suite.title or name}: {protocol}."]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import io
-import re
 from pathlib import Path
 
 import pandas as pd
 
 from fer_bench.bench import registry
+from fer_bench.bench.classes import classes_frame, classes_section
+from fer_bench.bench.comparison import groups, pairs
 from fer_bench.bench.leaderboard import Row
+from fer_bench.bench.markdown import markdown_text
 from fer_bench.bench.optimism import epochs_told, optimism
+from fer_bench.bench.pairs_page import GROUPS, pairs_frame, pairs_section
+from fer_bench.bench.power import Assumed, told
+from fer_bench.bench.rank_page import draw_ranks, ranks_section
 from fer_bench.bench.selection import EXPLAINED as SELECTIONS
-from fer_bench.bench.statistics import HEADLINE
+from fer_bench.bench.statistics import BRACKETS, HEADLINE
 from fer_bench.bench.suite import Suite
-from fer_bench.bench.units import number, signed, unit, with_interval
+from fer_bench.bench.units import number, plural, signed, unit, with_interval
 from fer_bench.records import Task, atomic_write
 
 SHOWN = {
@@ -67,13 +72,16 @@ BESIDE: dict[Task, dict[str, str]] = {
 """Metrics in a table of their own, below that of a protocol."""
 
 ESTIMATORS = (
-    "Values are computed on the predictions of all folds pooled; brackets: 95 % percentile bootstrap over subjects "
-    "(2,000 resamples), which covers the choice of test subjects and not the training seed; Fold SD: standard "
-    "deviation of the first column over folds and seeds (ddof 1)."
+    f"Values are computed on the predictions of all folds and seeds pooled, n samples of K subjects; {BRACKETS}, which "
+    "covers the choice of test subjects and not the training seed; Fold SD: standard deviation of the first column "
+    f"over folds and seeds (ddof 1). {GROUPS}"
 )
 
 EXPLAINED: dict[Task, str] = {
-    "classification": "Percentages. UAR: mean recall over classes.",
+    "classification": (
+        "Percentages. UAR: mean recall over classes. A test set resolves a difference that would be found with "
+        f"{Assumed()}."
+    ),
     "multilabel": "Percentages.",
     "valence_arousal": (
         "Valence and arousal in [-1, 1], pooled into one list of twice as many numbers where neither is named. CCC: "
@@ -91,21 +99,21 @@ EXPLAINED: dict[Task, str] = {
 }
 
 
-def header(rows: list[Row], reference: str | None) -> list[str]:
-    """Heads of the columns that rows of one protocol need."""
+def header(rows: list[Row], reference: str | None, grouped: bool = False) -> list[str]:
+    """Heads of the columns that rows of one protocol need; `grouped` where some of them are compared."""
     shown = SHOWN[rows[0].task]
     first, *others = shown.values()
     against = [f"Against {reference}"] if reference else []
     peeked = ["Optimism"] if any(row.selection == "best_on_test" for row in rows) else []
     sometimes = [head for name, head in SOMETIMES.items() if any(name in row.metrics for row in rows)]
     return [
-        *("Entry", first, *peeked, *against, *others, *sometimes, "Fold SD"),
+        *("Entry", first, *(["Group"] if grouped else []), *peeked, *against, *others, *sometimes, "Fold SD"),
         *("n", "Subjects", "Epochs", "Selection", "Weights", "Parameters", "Fit (min)", "State"),
     ]
 
 
-def texts(row: Row, heads: list[str]) -> list[str]:
-    """A row under `header`, as people read it."""
+def texts(row: Row, heads: list[str], group: str = "") -> list[str]:
+    """A row under `header`, as people read it; `group` as `comparison.groups` has it."""
     shown = SHOWN[row.task]
     first = unit(row.task, HEADLINE[row.task])
     epochs = "-"
@@ -117,6 +125,7 @@ def texts(row: Row, heads: list[str]) -> list[str]:
     cells |= {
         "Entry": row.entry + (" (unsound)" if row.unsound else ""),
         shown[HEADLINE[row.task]]: with_interval(row.headline, row.interval, first),
+        "Group": group or "-",
         "Fold SD": number(row.fold_sd, first),
         "n": str(row.n or "-"),
         "Subjects": str(row.interval.n_clusters) if row.interval else "-",
@@ -133,12 +142,13 @@ def texts(row: Row, heads: list[str]) -> list[str]:
 
 def to_frame(rows: list[Row]) -> pd.DataFrame:
     """One line a row, numbers as numbers (fractions), for the CSV file."""
-    return pd.DataFrame.from_records([_record(row) for row in rows]).astype(
+    letters = groups(rows, pairs(rows))
+    return pd.DataFrame.from_records([_record(row, letters.get((row.protocol, row.entry))) for row in rows]).astype(
         {"n": "Int64", "subjects": "Int64", "parameters": "Int64", "recipe_epochs": "Int64"}
     )
 
 
-def _record(row: Row) -> dict[str, object]:
+def _record(row: Row, group: str | None) -> dict[str, object]:
     headline = HEADLINE[row.task]
     low, high = (row.interval.low, row.interval.high) if row.interval else (None, None)
     against, gap = row.difference, optimism(row)
@@ -155,6 +165,7 @@ def _record(row: Row) -> dict[str, object]:
         f"{headline}_low": low,
         f"{headline}_high": high,
         f"{headline}_fold_sd": row.fold_sd,
+        "group": group,
         "difference": against.value if against else None,
         "difference_low": against.interval.low if against else None,
         "difference_high": against.interval.high if against else None,
@@ -189,12 +200,15 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
             f"\nAgainst {suite.reference}: the difference of the first column on the same samples, in {units}, with "
             "the interval of a bootstrap that draws the same subjects for both.\n"
         )
-    groups = grouped(rows)
-    asked = [protocol for protocol, digest, _ in groups if digest]
-    for (protocol, digest, data), members in groups.items():
+    compared = pairs(rows)
+    letters = groups(rows, compared)
+    families = by_question(rows)
+    asked = [protocol for protocol, digest, _ in families if digest]
+    for question, members in families.items():
+        protocol, digest, data = question
         page.write(f"\n## {protocol}\n\n")
         if digest and asked.count(protocol) > 1:
-            others = [other for named, other, _ in groups if named == protocol and other not in ("", digest)]
+            others = [other for named, other, _ in families if named == protocol and other not in ("", digest)]
             told = " and ".join(f"`fer-bench protocol diff {digest} {other}`" for other in others)
             page.write(f"**Rows of this protocol answer different questions, and stand in tables of their own; {told} ")
             page.write("tells in what they differ.** ")
@@ -202,13 +216,16 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
             page.write(f"Protocol digest `{digest}`. Data: {data}. ")
         if told := suite.shortened(registry.find_protocol(protocol)):
             page.write(f"{told[0].upper()}{told[1:]}. ")
+        if sentence := _tested(members):
+            page.write(f"{sentence[0].upper()}{sentence[1:]}. ")
         if "twin" in data:
             page.write("**Synthetic faces: these numbers compare methods with one another, not with published ones.**")
-        heads = header(members, suite.reference)
+        own = [letters.get((row.protocol, row.entry), "") for row in members]
+        heads = header(members, suite.reference, any(own))
         sides = ["---", *["---:"] * (len(heads) - 2), "---"]
         page.write(f"\n\n| {' | '.join(map(markdown_text, heads))} |\n|{'|'.join(sides)}|\n")
-        for row in members:
-            page.write(f"| {' | '.join(markdown_text(text) for text in texts(row, heads))} |\n")
+        for row, group in zip(members, own, strict=True):
+            page.write(f"| {' | '.join(markdown_text(text) for text in texts(row, heads, group))} |\n")
         if second := beside(members):
             heads, *lines = second
             page.write("\n")
@@ -216,20 +233,34 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
                 page.write(f"| {' | '.join(map(markdown_text, line))} |\n")
         for note in (note for row in members for note in notes(row)):
             page.write(f"\n- {markdown_text(note)}")
-        page.write("\n\nInput: " + "; ".join(f"{row.entry} {row.representation or '-'}" for row in members) + "\n")
+        inputs = (markdown_text(f"{row.entry} {row.representation or '-'}") for row in members)
+        page.write(f"\n\nInput: {'; '.join(inputs)}\n")
+        here = [pair for pair in compared if (pair.protocol, pair.protocol_digest, pair.provenance) == question]
+        parts = pairs_section(here), ranks_section(name, members), classes_section(members)
+        page.writelines(f"\n{part}" for part in parts if part)
     return page.getvalue()
 
 
-def grouped(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
+def by_question(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
     """(protocol, its digest, data) -> rows: results are ranked together only if they answer the same question on the
     same data. Rows without any result, which come last, stand below the first of their protocol."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+    families: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         key = row.question
         if not row.protocol_digest:
-            key = next((known for known in groups if known[0] == row.protocol), key)
-        groups.setdefault(key, []).append(row)
-    return groups
+            key = next((known for known in families if known[0] == row.protocol), key)
+        families.setdefault(key, []).append(row)
+    return families
+
+
+def _tested(rows: list[Row]) -> str:
+    """What complete rows of one question were tested on, and the difference that it resolves."""
+    row = next((row for row in rows if row.pooled is not None and row.interval is not None), None)
+    if row is None or row.pooled is None or row.interval is None:
+        return ""
+    protocol = registry.find_protocol(row.protocol)
+    known = not row.pooled["subject"].equals(row.pooled["id"])
+    return told(row.interval.n_clusters, row.n or 0, plural(protocol.unit), row.task, known)
 
 
 def _selections(rows: list[Row]) -> list[str]:
@@ -279,16 +310,20 @@ def beside(rows: list[Row]) -> list[list[str]]:
     return [["Entry", *named.values()], *([row.entry, *each] for row, each in zip(rows, values, strict=True))]
 
 
-def markdown_text(text: str) -> str:
-    """Text that stays one cell of a Markdown table, and stays text."""
-    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
-
-
 def write(name: str, suite: Suite, rows: list[Row], out: Path) -> list[Path]:
-    """Write `<out>/<name>.csv` and `.md`; returns the files."""
-    csv, markdown = out / f"{name}.csv", out / f"{name}.md"
-    with atomic_write(csv) as file:
-        file.write(to_frame(rows).to_csv(index=False, float_format="%.6f").encode())
+    """Write `<out>/<name>.csv` and `.md`, and where there is anything to say in them, `<name>-pairs.csv` of every two
+    entries, `<name>-classes.csv`, and a protocol's `<name>-<protocol>-ranks.png`; returns the files."""
+    tables = {"": to_frame(rows), "-pairs": pairs_frame(pairs(rows)), "-classes": classes_frame(rows)}
+    written = []
+    for part, table in tables.items():
+        path = out / f"{name}{part}.csv"
+        if part and not len(table):
+            path.unlink(missing_ok=True)  # of a run that had more, it would be of nothing that the page shows
+            continue
+        with atomic_write(path) as file:
+            file.write(table.to_csv(index=False, float_format="%.6f").encode())
+        written.append(path)
+    markdown = out / f"{name}.md"
     with atomic_write(markdown) as file:
         file.write(to_markdown(name, suite, rows).encode())
-    return [csv, markdown]
+    return [written[0], markdown, *written[1:], *draw_ranks(name, rows, out)]

@@ -1,12 +1,18 @@
-"""Tables and links of Markdown pages."""
+"""Text, tables and links of Markdown pages."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 
+def markdown_text(text: str) -> str:
+    """Text that stays one cell of a Markdown table, and stays text."""
+    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+
+
 def cell(text: object) -> str:
-    """Text as the cell of a table."""
+    """Markdown as the cell of a table."""
     return " ".join(str(text).split()).replace("|", "\\|")
 
 

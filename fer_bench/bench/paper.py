@@ -11,7 +11,13 @@ import pandas as pd
 from fer_bench.bench import leaderboard, registry
 from fer_bench.bench.evidence import Evidence
 from fer_bench.bench.published import Paper, Published, Section
-from fer_bench.bench.statistics import Interval, clustered_bootstrap, clustered_bootstrap_of_sums, metric_interval
+from fer_bench.bench.statistics import (
+    Interval,
+    clustered_bootstrap,
+    clustered_bootstrap_of_sums,
+    metric_interval,
+    scale_of,
+)
 from fer_bench.bench.verdict import Measured, Verdict, judge
 from fer_bench.errors import UnknownName
 from fer_bench.metrics import presence_pairs, score
@@ -187,12 +193,18 @@ def bootstrap_interval(protocol: Protocol, name: str, table: pd.DataFrame) -> In
         # Of a subject that was drawn twice the value counts twice: each row stands alone, one a subject and training.
         once = table.groupby(["subject", "seed"], sort=False).head(1).index
         outputs, subjects = outputs[once], subjects[once]
-        return clustered_bootstrap(lambda o: disentanglement_metrics(o, np.arange(len(o)))[name], subjects, outputs)
+        return clustered_bootstrap(
+            lambda o: disentanglement_metrics(o, np.arange(len(o)))[name], subjects, outputs, scale="error"
+        )
     try:
         return metric_interval(protocol.task, name, outputs, truth, protocol.classes, subjects)
     except UnknownName:  # a metric that is no function of counts
         return clustered_bootstrap(
-            lambda o, t: score(protocol.task, o, t, protocol.classes, protocol.tested)[name], subjects, outputs, truth
+            lambda o, t: score(protocol.task, o, t, protocol.classes, protocol.tested)[name],
+            subjects,
+            outputs,
+            truth,
+            scale=scale_of(protocol.task, name),
         )
 
 

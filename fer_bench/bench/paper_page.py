@@ -14,18 +14,19 @@ from rich.table import Table
 
 from fer_bench.bench import claims_page, faults_page
 from fer_bench.bench.claims_measured import Answered
-from fer_bench.bench.leaderboard_page import markdown_text
+from fer_bench.bench.markdown import markdown_text
 from fer_bench.bench.paper import Line
 from fer_bench.bench.published import Paper, Section
+from fer_bench.bench.statistics import BRACKETS
 from fer_bench.records import atomic_write
 
 READING = (
-    "Measured values are computed on the predictions of all folds pooled; brackets: 95 % percentile bootstrap over "
-    "subjects (2,000 resamples). `match`: the published value lies within the brackets; `below` and `above`: the "
-    "measured value is, and the brackets leave the published one out; `not comparable`: measured, but on other data or "
-    "in another way than what is printed, as said; `missing`: not run, or not all of it; `published only`: rows of "
-    "other work, and what is no metric; `not published`: measured, and nothing is printed. Difference: measured minus "
-    "published. F1, F2, ...: a known fault concerns the published value."
+    f"Measured values are computed on the predictions of all folds pooled; {BRACKETS}. `match`: the published value "
+    "lies within the brackets; `below` and `above`: the measured value is, and the brackets leave the published one "
+    "out; `not comparable`: measured, but on other data or in another way than what is printed, as said; `missing`: "
+    "not run, or not all of it; `published only`: rows of other work, and what is no metric; `not published`: "
+    "measured, and nothing is printed. Difference: measured minus published. F1, F2, ...: a known fault concerns the "
+    "published value."
 )
 HEADER = (
     "Dataset",

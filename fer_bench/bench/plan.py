@@ -118,7 +118,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
             why = str(error).partition(";")[0].partition(". ")[0]
             skipped |= {(protocol_id, entry): why for entry in asked["entry"]}
             continue
-        index = copies[0].index if len(copies) == 1 else join({copy.source.dataset: copy.index for copy in copies})
+        index = index_of(protocol)
         for entry in trained:
             method, arguments = resolve_arguments(entry, suite.methods[entry], name)
             trainer = suite.trainer_of(entry)
@@ -196,6 +196,12 @@ def _kept(cells: Sequence[Cell], suite: Suite, chosen: Mapping[str, set[str]]) -
     """What is not left out by name, in order of protocol and entry, as they are tabulated."""
     kept = [cell for cell in cells if all(str(getattr(cell, key)) in values for key, values in chosen.items())]
     return sorted(kept, key=lambda cell: (suite.protocols.index(cell.protocol), suite.entries.index(cell.entry)))
+
+
+def index_of(protocol: Protocol) -> pd.DataFrame:
+    """The index of a protocol's datasets; raises `DatasetNotFound`."""
+    copies = [_open(dataset) for dataset in protocol.datasets]
+    return copies[0].index if len(copies) == 1 else join({copy.source.dataset: copy.index for copy in copies})
 
 
 class Unsuitable(FerBenchError):

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import torch
 
-from fer_bench.bench import display, registry
+from fer_bench.bench import display
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.commands import console, load_suite
 from fer_bench.bench.forecast import Forecast, key, probe_of
 from fer_bench.bench.launch import launch
-from fer_bench.bench.plan import Plan, blueprint, make_plan
+from fer_bench.bench.plan import Plan, blueprint, index_of, make_plan
+from fer_bench.bench.power import Assumed, told
+from fer_bench.bench.registry import find_protocol
 from fer_bench.bench.slots import Slot, make_slots
-from fer_bench.bench.units import duration
+from fer_bench.bench.units import duration, plural
 
 
 def show_plan(
@@ -39,6 +41,7 @@ def show_plan(
     lines = [f"{name}: {len(plan.cells)} cells"]
     lines += [f"  {states[c.id]:<12} {c.id}  {c.representation['label']}" for c in plan.cells]
     lines += [f"  {'skipped':<12} {name}/{protocol}/{entry}: {why}" for (protocol, entry), why in plan.skipped.items()]
+    lines += [_tested(plan, protocol) for protocol in dict.fromkeys(cell.protocol for cell in plan.trained)]
     for need in plan.needs:
         for representation in need.representations:
             state = "ready" if need.path(representation).exists() else f"to extract from {len(need.source.ids)} samples"
@@ -58,7 +61,7 @@ def kept_lines(cells: Sequence[Cell]) -> list[str]:
     lines = []
     for protocol, entry in dict.fromkeys(key(cell) for cell in cells if cell.selection == "best_on_test"):
         cell = next(cell for cell in cells if key(cell) == (protocol, entry))
-        method = blueprint(cell.method, json.dumps(cell.arguments), registry.find_protocol(protocol).target)
+        method = blueprint(cell.method, json.dumps(cell.arguments), find_protocol(protocol).target)
         (*_, stage) = (stage for stage in method.stages if stage.epochs)
         epochs = cell.trainer["max_epochs"] or stage.epochs
         each = sum(value.numel() * value.element_size() for value in method.state_dict().values()) / 2**20
@@ -66,6 +69,19 @@ def kept_lines(cells: Sequence[Cell]) -> list[str]:
         told = f"{epochs} epochs of {'at least ' if method.shaped_by_data else ''}{each:,.1f} MiB"
         lines.append(f"disk      {protocol}  {entry}: {told} a cell, {epochs * each:,.0f} MiB until it is scored")
     return lines
+
+
+def _tested(plan: Plan, protocol_id: str) -> str:
+    """What the planned folds of a protocol test, and the smallest difference that they resolve."""
+    protocol = find_protocol(protocol_id)
+    numbers = {cell.fold for cell in plan.cells if cell.protocol == protocol_id}
+    index = index_of(protocol)
+    ids = {i for fold in protocol.folds(index) if fold.number in numbers for i in fold.test}
+    subjects = index.loc[index["id"].isin(ids), "subject"]
+    known = bool(subjects.notna().all())
+    sentence = told(subjects.nunique() if known else len(ids), len(ids), plural(protocol.unit), protocol.task, known)
+    assumed = f" ({Assumed()})" if "resolves" in sentence else ""
+    return f"{protocol_id}: {sentence}{assumed}"
 
 
 def slots_for(cells: Sequence[Cell], jobs: int | None, forecast: Forecast | None = None) -> list[Slot]:

@@ -1,31 +1,29 @@
 """How sure a number is: confidence intervals that respect subjects.
 
 Scans of one person are alike, so they are not independent samples: an interval that resamples scans is too narrow. The
-bootstrap here resamples whole clusters (subjects) with replacement and keeps every sample of each cluster it draws.
+bootstrap here resamples whole clusters (subjects) with replacement and keeps every sample of each cluster it draws
+(C. A. Field, A. H. Welsh, "Bootstrapping clustered data", J. R. Statist. Soc. B 69, 2007, 369-390).
 
-Method: percentile interval (B. Efron, R. J. Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13) of the
-cluster bootstrap (C. A. Field, A. H. Welsh, "Bootstrapping clustered data", J. R. Statist. Soc. B 69, 2007, 369-390).
-It holds in the limit of many clusters. With few it is too narrow: simulated coverage of the 95 % interval is about
-94 % at 60 subjects, 93 % at 30, 89 % at 10 and 84 % at 5. It covers the choice of test subjects, and neither the
-training seed nor the choice of training subjects.
+Its percentiles are too narrow where subjects are few: K subjects vary around their own mean by (K - 1) / K of what they
+vary around that of all people, and a spread that was seen in K of them is itself uncertain (T. C. Hesterberg, "What
+teachers should know about the bootstrap", The American Statistician 69, 2015, 371-386). And a metric near its limit is
+skewed. So the bootstrap gives the standard error, times the root of K / (K - 1); the interval is that of Student's t
+with K - 1 degrees of freedom, on the scale on which the metric has no limit (`Scale`), by the delta method.
+`benchmarks/coverage.py` simulates how often it covers, beside percentiles; leaderboards/coverage.md tells where it does
+not. It covers the choice of test subjects, and neither the training seed nor the choice of training subjects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from fer_bench.errors import UnknownName
-from fer_bench.metrics import class_indices, presence_pairs
-from fer_bench.metrics.classification import CLASSIFICATION_METRICS
-from fer_bench.metrics.disentanglement import MEASURES, mean_terms
-from fer_bench.metrics.multilabel import MULTILABEL_METRICS
-from fer_bench.metrics.valence_arousal import VALENCE_AROUSAL_METRICS
+from fer_bench.bench.draws import cluster_codes, draws_of, times_drawn
+from fer_bench.bench.metric_sums import Statistic, metric_terms
 
 HEADLINE = {
     "classification": "accuracy",
@@ -41,7 +39,16 @@ HEADLINE = {
 LOWER_IS_BETTER = frozenset({"disentanglement"})
 """Tasks whose headline is an error."""
 
-_BLOCK = 2**22  # cluster indices drawn at once, which bounds memory when every sample is a cluster
+BRACKETS = (
+    "brackets: 95 % interval over the K subjects, of Student's t with K - 1 degrees of freedom and the standard error "
+    "of the bootstrap that draws subjects (2,000 resamples), on the logit of shares, Fisher's z of correlations, the "
+    "logarithm of errors"
+)
+"""What intervals are, as the heads of pages say it."""
+
+Scale = Literal["share", "correlation", "error", "difference", "plain"]
+"""On which scale an interval is symmetric: `share` in [0, 1], the logit; `correlation` in [-1, 1], Fisher's z; `error`
+above 0, the logarithm; `difference` of shares, as it is, and cut off at -1 and 1; `plain`, what has no limit."""
 
 
 @dataclass(frozen=True)
@@ -57,33 +64,94 @@ class Interval:
     n: int
 
 
+@dataclass(frozen=True)
+class Resampled:
+    """A statistic of all samples, and of every draw of clusters, `draws` `(R,)`.
+
+    `sums` are the terms of each cluster, `(K, D)`, in the clusters' sorted order; None of what is no function of sums.
+    """
+
+    value: float
+    draws: NDArray[np.float64]
+    n_clusters: int
+    n: int
+    scale: Scale = "plain"
+    sums: NDArray[np.float64] | None = None
+
+    @property
+    def error(self) -> float:
+        """Standard error: that of the bootstrap (ddof 1 over draws) times sqrt(K / (K - 1)); needs two clusters."""
+        return float(self.draws.std(ddof=1)) * (self.n_clusters / (self.n_clusters - 1)) ** 0.5
+
+    def minus(self, other: Resampled) -> Resampled:
+        """The difference, where both are of the same samples, clusters and seed: then each draw is of the same
+        clusters, and the difference is paired."""
+        if (self.n_clusters, self.n, len(self.draws)) != (other.n_clusters, other.n, len(other.draws)):
+            raise ValueError(f"not of the same draws: {self.n_clusters} and {other.n_clusters} clusters")
+        scale: Scale = "difference" if self.scale == "share" else "plain"
+        return Resampled(self.value - other.value, self.draws - other.draws, self.n_clusters, self.n, scale)
+
+    def interval(self, confidence: float = 0.95) -> Interval:
+        """Student's t interval on the statistic's scale.
+
+        A share of 0 or 1 shows no variation at all, which does not mean that there is none. If K people in a row answer
+        everything rightly, a mean share below (alpha / 2)^(1 / K) is refuted: no more than that share of people can be
+        without fault where the mean is below it. That is the other limit.
+        """
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence must be in (0, 1), not {confidence}")
+        if self.n_clusters == 1:
+            return Interval(None, None, 1, self.n)
+        if self.scale == "share" and abs(2 * self.value - 1) >= 1:
+            apart = ((1 - confidence) / 2) ** (1 / self.n_clusters)
+            low, high = (apart, 1.0) if self.value > 0.5 else (0.0, 1 - apart)
+        else:
+            low, high = _on_scale(self.value, _student(confidence, self.n_clusters) * self.error, self.scale)
+        return Interval(low, high, self.n_clusters, self.n)
+
+    def p(self) -> float | None:
+        """Two-sided p of the hypothesis that a difference is 0: `interval(1 - p)` ends there. None with a single
+        cluster. Where every draw is alike, but not 0, it is that of the sign test."""
+        if self.n_clusters == 1:
+            return None
+        if self.value == 0:
+            return 1.0
+        if self.error <= 1e-12 * abs(self.value):
+            return float(2.0 ** (1 - self.n_clusters))
+        from scipy.special import stdtr  # a fifth of a second, which commands that compute nothing do not pay
+
+        return float(2 * stdtr(self.n_clusters - 1, -abs(self.value) / self.error))
+
+
 def clustered_bootstrap(
     statistic: Callable[..., float],
     clusters: ArrayLike,
     *arrays: NDArray[Any],
+    scale: Scale = "plain",
     resamples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Percentile interval of any statistic of samples.
+    """Interval of any statistic of samples.
 
     Args:
         statistic: Called with the resampled `arrays`; returns one finite number.
         clusters: The cluster of each sample, `(N,)`, of any one sortable type without missing values.
         arrays: What the statistic needs, each `(N, ...)`.
-        resamples: How many times the clusters are drawn.
+        scale: On which the interval is symmetric.
+        resamples: How many times the clusters are drawn, at least 2.
         confidence: Nominal coverage, in (0, 1).
         seed: Of the draws; the same seed gives the same interval, in whatever order the clusters come.
 
     Raises:
         ValueError: An argument does not fit, or the statistic is not finite on a resample.
     """
-    codes, n_clusters = _codes(clusters, resamples, confidence, [len(a) for a in arrays])
+    codes, n_clusters = cluster_codes(clusters, resamples, [len(a) for a in arrays])
     order, sizes = np.argsort(codes, kind="stable"), np.bincount(codes)
     starts = np.cumsum(sizes) - sizes
 
     def values() -> Iterator[float]:
-        for block in _draws(n_clusters, resamples, seed):
+        for block in draws_of(n_clusters, resamples, seed):
             for drawn in block:
                 # The members of cluster c are order[starts[c] : starts[c] + sizes[c]]; joined for all clusters drawn.
                 size = sizes[drawn]
@@ -91,18 +159,19 @@ def clustered_bootstrap(
                 rows = order[first + np.arange(len(first))]
                 yield statistic(*(array[rows] for array in arrays))
 
-    return _interval(lambda: np.fromiter(values(), dtype=np.float64), n_clusters, len(codes), confidence)
+    draws = np.fromiter(values(), dtype=np.float64)
+    return _resampled(float(statistic(*arrays)), draws, n_clusters, len(codes), scale).interval(confidence)
 
 
-def clustered_bootstrap_of_sums(
-    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+def resample_sums(
+    statistic: Statistic,
     clusters: ArrayLike,
     terms: NDArray[Any],
+    scale: Scale = "plain",
     resamples: int = 2000,
-    confidence: float = 0.95,
     seed: int = 0,
-) -> Interval:
-    """Percentile interval of a statistic of sums over samples: the interval of `clustered_bootstrap`, much faster.
+) -> Resampled:
+    """A statistic of sums over samples, of all of them and of each draw of clusters.
 
     Args:
         statistic: From the sums of all resamples, `(R, D)`, to their values, `(R,)`.
@@ -112,15 +181,47 @@ def clustered_bootstrap_of_sums(
     """
     if terms.ndim != 2:
         raise ValueError(f"terms must be (N, D), not {terms.shape}")
-    codes, n_clusters = _codes(clusters, resamples, confidence, [len(terms)])
+    codes, n_clusters = cluster_codes(clusters, resamples, [len(terms)])
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     sums = np.add.reduceat(terms[order].astype(np.float64), starts, axis=0)  # (K, D)
+    draws = np.concatenate([statistic(times_drawn(block) @ sums) for block in draws_of(n_clusters, resamples, seed)])
+    value = float(statistic(sums.sum(0)[None])[0])
+    return replace(_resampled(value, draws, n_clusters, len(codes), scale), sums=sums)
 
-    def values() -> NDArray[np.float64]:
-        return np.concatenate([statistic(_times(block) @ sums) for block in _draws(n_clusters, resamples, seed)])
 
-    return _interval(values, n_clusters, len(codes), confidence)
+def clustered_bootstrap_of_sums(
+    statistic: Statistic,
+    clusters: ArrayLike,
+    terms: NDArray[Any],
+    scale: Scale = "plain",
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of a statistic of sums over samples, as of `resample_sums`: the interval of `clustered_bootstrap`, much
+    faster."""
+    return resample_sums(statistic, clusters, terms, scale, resamples, seed).interval(confidence)
+
+
+def resample_metric(
+    task: str,
+    metric: str,
+    outputs: ArrayLike,
+    truth: ArrayLike,
+    classes: Sequence[str],
+    clusters: ArrayLike,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Resampled:
+    """One metric of `fer_bench.metrics.score`, whose first arguments these are, of each draw of clusters.
+
+    Raises:
+        UnknownName: The task, or the metric among those of the task.
+        ValueError: As `score` and `clustered_bootstrap`.
+    """
+    terms, statistic = metric_terms(task, metric, outputs, truth, classes)
+    return resample_sums(statistic, clusters, terms, scale_of(task, metric), resamples, seed)
 
 
 def metric_interval(
@@ -134,18 +235,8 @@ def metric_interval(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Interval of one metric of `fer_bench.metrics.score`, whose first arguments these are.
-
-    Raises:
-        UnknownName: The task, or the metric among those of the task.
-        ValueError: As `score` and `clustered_bootstrap`.
-    """
-    options: dict[str, Any] = {"resamples": resamples, "confidence": confidence, "seed": seed}
-    if task == "valence_arousal":
-        values = np.asarray(outputs, dtype=np.float64), np.asarray(truth, dtype=np.float64)
-        return clustered_bootstrap(_valence_arousal(metric), clusters, *values, **options)
-    terms, statistic = _terms(task, metric, outputs, truth, classes)
-    return clustered_bootstrap_of_sums(statistic, clusters, terms, **options)
+    """Interval of one metric, on its scale; arguments and errors are those of `resample_metric`."""
+    return resample_metric(task, metric, outputs, truth, classes, clusters, resamples, seed).interval(confidence)
 
 
 @dataclass(frozen=True)
@@ -173,98 +264,51 @@ def metric_difference(
     Two methods fail on the same difficult people, so that the interval of the difference is narrower than the two
     intervals suggest. The arguments are otherwise those of `metric_interval`, and so are the errors.
     """
-    options: dict[str, Any] = {"resamples": resamples, "confidence": confidence, "seed": seed}
+    mine, theirs = (
+        resample_metric(task, metric, each, truth, classes, clusters, resamples, seed) for each in (outputs, other)
+    )
+    return difference(mine, theirs, confidence)
+
+
+def difference(mine: Resampled, theirs: Resampled, confidence: float = 0.95) -> Difference:
+    """How far one statistic is above another, of the same draws."""
+    apart = mine.minus(theirs)
+    return Difference(apart.value, apart.interval(confidence))
+
+
+def scale_of(task: str, metric: str) -> Scale:
+    """On which scale the interval of a metric of `fer_bench.metrics.score` is symmetric."""
     if task == "valence_arousal":
-        measure = _valence_arousal(metric)
-        arrays = [np.asarray(values, dtype=np.float64) for values in (outputs, other, truth)]
-
-        def apart(mine: NDArray[Any], theirs: NDArray[Any], true: NDArray[Any]) -> float:
-            return measure(mine, true) - measure(theirs, true)
-
-        return Difference(apart(*arrays), clustered_bootstrap(apart, clusters, *arrays, **options))
-    terms, statistic = _terms(task, metric, outputs, truth, classes)
-    others, _ = _terms(task, metric, other, truth, classes)
-    width = terms.shape[1]
-
-    def minus(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        return statistic(sums[:, :width]) - statistic(sums[:, width:])
-
-    both = np.hstack([terms, others])
-    value = float(minus(both.sum(0, dtype=np.float64)[None])[0])
-    return Difference(value, clustered_bootstrap_of_sums(minus, clusters, both, **options))
-
-
-def _valence_arousal(metric: str) -> Callable[..., float]:
-    if metric not in VALENCE_AROUSAL_METRICS:
-        raise UnknownName("metric", metric, VALENCE_AROUSAL_METRICS)
-    return VALENCE_AROUSAL_METRICS[metric]
-
-
-def _terms(
-    task: str, metric: str, outputs: ArrayLike, truth: ArrayLike, classes: Sequence[str]
-) -> tuple[NDArray[np.bool_] | NDArray[np.float64], Callable[[NDArray[np.float64]], NDArray[np.float64]]]:
-    """What each sample adds to the sums that a metric is a function of, `(N, D)`, and that function, `(R, D)` to
-    `(R,)`."""
-    c = len(classes)
-    if task == "classification":
-        if metric not in CLASSIFICATION_METRICS:
-            raise UnknownName("metric", metric, CLASSIFICATION_METRICS)
-        true, predicted = class_indices(outputs, truth, classes)
-        # Each sample adds one to one cell of the confusion matrix.
-        cells = np.zeros((len(true), c * c), dtype=bool)
-        cells[np.arange(len(true)), true * c + predicted] = True
-        score = CLASSIFICATION_METRICS[metric]
-        return cells, lambda sums: score(sums.reshape(-1, c, c))
-    if task == "multilabel":
-        if metric not in MULTILABEL_METRICS:
-            raise UnknownName("metric", metric, MULTILABEL_METRICS)
-        there, found = presence_pairs(outputs, truth, classes)
-        # Each sample adds one to one cell of each class's 2 x 2 matrix.
-        several = MULTILABEL_METRICS[metric]
-        answers = np.eye(4, dtype=bool)[2 * there + found].reshape(len(there), -1)  # (N, C * 4)
-        return answers, lambda sums: several(sums.reshape(-1, c, 2, 2))
+        return "correlation" if metric.startswith(("ccc", "pcc")) else "error"
     if task == "disentanglement":
-        try:
-            return mean_terms(metric, outputs, truth)
-        except KeyError:
-            raise UnknownName("metric", metric, [f"{name}_mean" for name in MEASURES]) from None
-    raise UnknownName("task", task, ["classification", "disentanglement", "multilabel", "valence_arousal"])
+        return "share" if metric.startswith(("rank1_", "leak_")) else "error"
+    return "share"
 
 
-def _codes(
-    clusters: ArrayLike, resamples: int, confidence: float, lengths: Sequence[int]
-) -> tuple[NDArray[np.intp], int]:
-    """Cluster indices `(N,)` in the clusters' sorted order, so that the order of the samples does not matter."""
-    if resamples < 1 or not 0 < confidence < 1:
-        raise ValueError(f"resamples must be positive and confidence in (0, 1), not {resamples} and {confidence}")
-    codes, unique = pd.factorize(np.asarray(clusters), sort=True)
-    if len(codes) == 0 or any(length != len(codes) for length in lengths):
-        raise ValueError(f"clusters and arrays must have the same length, above 0, not {[len(codes), *lengths]}")
-    if (codes < 0).any():
-        raise ValueError("every sample needs a cluster, but some are missing")
-    return codes, len(unique)
-
-
-def _draws(n_clusters: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Clusters drawn with replacement, `(r, K)` a block, `resamples` rows in all."""
-    generator = np.random.default_rng(seed)
-    rows = max(1, _BLOCK // n_clusters)
-    for start in range(0, resamples, rows):
-        yield generator.integers(n_clusters, size=(min(rows, resamples - start), n_clusters))
-
-
-def _times(block: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How often each cluster was drawn, `(r, K)` from `(r, K)`."""
-    r, k = block.shape
-    flat = (block + k * np.arange(r)[:, None]).ravel()
-    return np.bincount(flat, minlength=r * k).reshape(r, k).astype(np.float64)
-
-
-def _interval(values: Callable[[], NDArray[np.float64]], n_clusters: int, n: int, confidence: float) -> Interval:
-    if n_clusters == 1:
-        return Interval(None, None, 1, n)
-    found = values()
-    if not np.isfinite(found).all():
+def _resampled(value: float, draws: NDArray[np.float64], n_clusters: int, n: int, scale: Scale) -> Resampled:
+    if not (np.isfinite(draws).all() and np.isfinite(value)):
         raise ValueError("the statistic is not finite on every resample")
-    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(low), float(high), n_clusters, n)
+    return Resampled(value, draws, n_clusters, n, scale)
+
+
+def _student(confidence: float, n_clusters: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n_clusters - 1, (1 + confidence) / 2))
+
+
+def _on_scale(value: float, apart: float, scale: Scale) -> tuple[float, float]:
+    """The limits so far apart from a value, taken over to the scale and back by the delta method."""
+    if apart == 0:
+        return value, value
+    if scale == "error" and value > 0:
+        with np.errstate(over="ignore"):  # two subjects may tell nothing of how far up it goes
+            return float(value * np.exp(-apart / value)), float(value * np.exp(apart / value))
+    # A share s is a correlation of 2 s - 1: its logit is twice Fisher's z of that.
+    z = 2 * value - 1 if scale == "share" else value
+    if scale in ("share", "correlation") and abs(z) < 1:
+        factor = 2 if scale == "share" else 1
+        low, high = np.tanh(np.arctanh(z) + np.array([-1, 1]) * factor * apart / (1 - z * z)).tolist()
+        return ((1 + low) / 2, (1 + high) / 2) if scale == "share" else (low, high)
+    low, high = value - apart, value + apart
+    return (max(low, -1.0), min(high, 1.0)) if scale == "difference" else (low, high)

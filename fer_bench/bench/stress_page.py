@@ -12,8 +12,9 @@ import pandas as pd
 
 from fer_bench.bench import registry
 from fer_bench.bench.figure_parts import COLOURS, DPI
-from fer_bench.bench.leaderboard_page import SHOWN, markdown_text
-from fer_bench.bench.statistics import HEADLINE, Interval
+from fer_bench.bench.leaderboard_page import SHOWN
+from fer_bench.bench.markdown import markdown_text
+from fer_bench.bench.statistics import BRACKETS, HEADLINE, Interval
 from fer_bench.bench.stress_board import Curve, Level
 from fer_bench.bench.suite import Suite
 from fer_bench.bench.units import signed, with_interval
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _HOW = (
     "Percentages. The test scans of every fold are perturbed and predicted by the network that the leaderboard scored; "
     "they are aligned before they are perturbed, and not again. Values are computed on the predictions of all folds "
-    "and conditions of a severity pooled; brackets: 95 % percentile bootstrap over subjects (2,000 resamples)."
+    f"and conditions of a severity pooled; {BRACKETS}."
 )
 
 

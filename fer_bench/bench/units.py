@@ -67,3 +67,8 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.1f} min"
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+
+
+def plural(noun: str) -> str:
+    """Several of what an English noun names: `meshes`."""
+    return f"{noun}es" if noun.endswith(("s", "sh")) else f"{noun}s"

@@ -5,14 +5,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn.metrics
 
 from fer_bench.bench.cell import Cell, Part
+from fer_bench.bench.classes import classes_of
+from fer_bench.bench.comparison import resampled_t
 from fer_bench.bench.display import leaderboard_tables
 from fer_bench.bench.leaderboard import Row, collect
 from fer_bench.bench.leaderboard_page import to_frame, to_markdown, write
 from fer_bench.bench.optimism import optimism
 from fer_bench.bench.selection import CHOSEN_ON_TEST
 from fer_bench.bench.suite import Suite
+from fer_bench.errors import InvalidFile
 from fer_bench.metrics import score
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.records import OUTPUT, Result
@@ -107,7 +111,7 @@ def test_rows_of_every_task_are_ranked_and_compared_with_the_reference(tmp_path:
 def test_several_labels_are_ranked_by_f1_and_show_both_kinds(tmp_path: Path) -> None:
     rows = board(tmp_path, SEVERAL, {"ours": 3.0, "other": 0.5})
     page = to_markdown("mine", suite(SEVERAL), list(rows.values()))
-    assert "| Entry | F1 macro | Against ours | F1 two-sided | Accuracy of a class | All right |" in page
+    assert "| Entry | F1 macro | Group | Against ours | F1 two-sided | Accuracy of a class | All right |" in page
     assert rows["ours"].headline == rows["ours"].metrics["f1_macro"]
     assert {"f1_two_sided_positive", "accuracy_negative"} <= set(rows["ours"].metrics)
 
@@ -151,7 +155,7 @@ def test_an_unfinished_reference_compares_nothing(tmp_path: Path) -> None:
     assert rows["ours"].headline is None and rows["ours"].state == "1/2 done, 1 missing"
     assert rows["other"].headline is not None and rows["other"].difference is None
     written = write("mine", suite(CLASSIFICATION), list(rows.values()), tmp_path / "out")
-    assert [path.name for path in written] == ["mine.csv", "mine.md"]
+    assert [path.name for path in written] == ["mine.csv", "mine.md", "mine-classes.csv"]
     assert list(rows) == ["other", "ours"], "rows without a value come last"
 
 
@@ -229,3 +233,73 @@ def test_the_table_shows_what_it_buys_to_choose_on_the_test_set(tmp_path: Path) 
     assert np.isnan(frame.loc["ours", "optimism"])
     alone = board(tmp_path / "alone", CLASSIFICATION, {"ours": 1.0, "other": 2.0})
     assert "Optimism" not in to_markdown("mine", suite(CLASSIFICATION), list(alone.values()))
+
+
+def test_pairs_groups_and_classes_are_written_beside_the_page(tmp_path: Path) -> None:
+    rows = [*board(tmp_path, CLASSIFICATION, {"ours": 3.0, "other": 0.5}).values()]
+    written = {path.name: path for path in write("mine", suite(CLASSIFICATION), rows, tmp_path / "out")}
+    assert list(written) == ["mine.csv", "mine.md", "mine-pairs.csv", "mine-classes.csv"]
+    assert pd.read_csv(written["mine.csv"])["group"].tolist() == ["a", "b"]
+    pair = pd.read_csv(written["mine-pairs.csv"]).iloc[0]
+    ours, other = rows
+    assert ours.headline is not None and other.headline is not None
+    assert (pair["first"], pair["second"], pair["subjects"], pair["n"]) == ("ours", "other", 6, 24)
+    assert pair["difference"] == pytest.approx(ours.headline - other.headline, abs=1e-6)
+    by_fold = [
+        a.metrics["accuracy"] - b.metrics["accuracy"]
+        for (_, a), (_, b) in zip(ours.finished, other.finished, strict=True)
+    ]
+    assert pair["fold_p"] == pytest.approx(resampled_t(by_fold, 1 / 8), abs=1e-6) and pair["folds"] == 2
+    classes = pd.read_csv(written["mine-classes.csv"])
+    for row in rows:
+        assert row.pooled is not None
+        names = PROTOCOLS[CLASSIFICATION].classes
+        predicted = np.array(names)[row.pooled[outputs_of(row.pooled)].to_numpy().argmax(1)]
+        truth = row.pooled["label"].to_numpy(dtype=str)
+        own = classes[classes["entry"] == row.entry]
+        counts = own[[f"predicted_{name}" for name in names]].to_numpy()
+        assert (counts == sklearn.metrics.confusion_matrix(truth, predicted, labels=list(names))).all()
+        expected = sklearn.metrics.precision_recall_fscore_support(
+            truth, predicted, labels=list(names), zero_division=0
+        )
+        found = own[["precision", "recall", "f1", "support"]].to_numpy().T
+        assert np.allclose(found, np.array(expected), atol=1e-6)
+    page = written["mine.md"].read_text()
+    assert "| ours | 100.00 [54.1, 100.0] | a |" in page, "without a fault is not without doubt"
+    assert "Tested on 24 scans of 6 subjects; resolves a difference of accuracy of 30.6 points." in page
+    assert "<details><summary>Per class, and confusion matrices</summary>" in page
+    assert "No critical-difference diagram: 2 entries are compared" in page
+    alone = suite(CLASSIFICATION).model_copy(update={"methods": {"ours": {"method": "facet_vlm", **ARGUMENTS}}})
+    again = write("mine", alone, rows[:1], tmp_path / "out")
+    assert "mine-pairs.csv" not in [path.name for path in again] and not written["mine-pairs.csv"].exists()
+
+
+def test_classes_that_hold_together_are_told_by_their_presence(tmp_path: Path) -> None:
+    (row, *_) = board(tmp_path, SEVERAL, {"ours": 1.0, "other": 0.5}).values()
+    found = classes_of(row)
+    assert found is not None and found.confusion is None and row.pooled is not None
+    for place, name in enumerate(PROTOCOLS[SEVERAL].classes):
+        there = row.pooled["label"].to_numpy() == name
+        said = row.pooled[f"{OUTPUT}{name}"].to_numpy() > 0
+        assert found.each.f1[place] == pytest.approx(row.metrics[f"f1_{name}"])
+        assert found.each.recall[place] == pytest.approx((there & said).sum() / there.sum())
+        assert found.each.precision[place] == pytest.approx((there & said).sum() / max(said.sum(), 1))
+
+
+def test_an_entry_of_any_name_stays_in_its_cell(tmp_path: Path) -> None:
+    found = board(tmp_path, CLASSIFICATION, {"ours": 3, "other": 1}).values()
+    rows = [replace(row, entry=f"<b>|{row.entry}") for row in found]
+    page = to_markdown("mine", suite(CLASSIFICATION), rows)
+    assert "<b>" not in page and "&lt;b>\\|ours" in page
+
+
+def test_a_damaged_file_of_predictions_is_named(tmp_path: Path) -> None:
+    board(tmp_path, CLASSIFICATION, {"ours": 3.0, "other": 0.5})
+    path = next(tmp_path.rglob("ours/fold01/seed0/predictions.parquet"))
+    whole = pd.read_parquet(path)
+    whole.head(3).to_parquet(path)
+    with pytest.raises(InvalidFile, match="holds 3 predictions, not 12"):
+        collect("mine", suite(CLASSIFICATION), tmp_path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InvalidFile, match=r"predictions\.parquet"):
+        collect("mine", suite(CLASSIFICATION), tmp_path)

@@ -240,6 +240,7 @@ def test_a_metric_of_one_class_has_the_interval_of_the_slow_way(faker: Faker) ->
             table["subject"].to_numpy(object),
             outputs,
             truth,
+            scale="share",
         )
         assert (found.low, found.high) == pytest.approx((slow.low, slow.high), abs=1e-12), measure
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from fer_bench.bench.plan import _open, describe, make_plan
+from fer_bench.bench.plan_commands import show_plan
+from fer_bench.bench.power import smallest_difference
 from fer_bench.bench.suite import read_suite, resolve_arguments
 from fer_bench.errors import InvalidSuite, WeightsNotFound
 from fer_bench.expressions import BASIC_SIX
@@ -89,3 +91,17 @@ def test_what_asks_for_more_gpus_than_there_are_is_skipped(place: Path, monkeypa
     assert plan.skipped == {(suite.protocols[0], "on-4"): "it asks for 4 GPUs (trainer.devices), of which 2 are here"}
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     assert not make_plan("mine", suite, place / "runs").skipped, "without any, processes on the CPU take their place"
+
+
+def test_a_plan_says_what_difference_its_folds_resolve(place: Path) -> None:
+    def line(*only: str) -> str:
+        shown = show_plan(str(place / "mine.yaml"), [], list(only), place / "runs", None, probed=False)
+        (found,) = (line for line in shown.splitlines() if "tested on" in line)
+        return found
+
+    everyone, some = line(), line("fold=0,fold=1,fold=2")
+    expected = smallest_difference(10, 120)
+    assert expected is not None
+    assert "tested on 120 scans of 10 subjects; resolves a difference of accuracy of" in everyone
+    assert f"of {100 * expected:.1f} points (80 % power at 5 %" in everyone
+    assert "tested on 36 scans of 3 subjects" in some, "of the folds that are asked for alone"

@@ -1,15 +1,27 @@
+from typing import get_args
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from scipy.special import expit, logit
 
+from fer_bench.bench.metric_sums import metric_terms
 from fer_bench.bench.statistics import (
     Interval,
+    Resampled,
+    Scale,
     clustered_bootstrap,
     clustered_bootstrap_of_sums,
     metric_difference,
     metric_interval,
+    resample_sums,
+    scale_of,
 )
 from fer_bench.errors import UnknownName
 from fer_bench.metrics import score
+from fer_bench.metrics.valence_arousal import VALENCE_AROUSAL_METRICS
 
 
 def ratio(sums):
@@ -24,26 +36,15 @@ def simulate(generator, subjects, mean=0.7):
     return clusters, np.stack([correct, np.ones_like(correct)], axis=1)
 
 
-def coverage(by_subject, simulations=300, subjects=60, mean=0.7):
-    generator = np.random.default_rng(1)
-    hits = 0
-    for seed in range(simulations):
-        clusters, terms = simulate(generator, subjects, mean)
-        units = clusters if by_subject else np.arange(len(clusters))
-        interval = clustered_bootstrap_of_sums(ratio, units, terms, resamples=500, seed=seed)
-        hits += interval.low <= mean <= interval.high
-    return hits / simulations
-
-
-def test_intervals_over_subjects_cover_as_promised():
-    # 2000 simulations give 0.940 at 60 subjects. With 300 the standard error is sqrt(0.94 * 0.06 / 300) = 0.014, so
-    # three of them either way make a band that a sound interval leaves once in four hundred, were the seed not fixed.
-    assert 0.90 <= coverage(by_subject=True) <= 0.98
-
-
 def test_intervals_over_samples_would_be_too_narrow():
-    # The same data; the nominal 95 % interval that takes scans for independent covers about 70 %.
-    assert coverage(by_subject=False, simulations=60) < 0.85
+    # The nominal 95 % interval that takes scans for independent covers about 70 %; the one over subjects is simulated
+    # in test_coverage.py.
+    generator, hits = np.random.default_rng(1), 0
+    for seed in range(60):
+        clusters, terms = simulate(generator, 60)
+        interval = clustered_bootstrap_of_sums(ratio, np.arange(len(clusters)), terms, resamples=200, seed=seed)
+        hits += interval.low <= 0.7 <= interval.high
+    assert hits / 60 < 0.85
 
 
 def test_both_paths_give_the_same_interval():
@@ -57,7 +58,7 @@ def test_both_paths_give_the_same_interval():
 def test_memory_blocks_do_not_change_the_interval(monkeypatch):
     clusters, terms = simulate(np.random.default_rng(0), 20)
     whole = clustered_bootstrap_of_sums(ratio, clusters, terms, resamples=100)
-    monkeypatch.setattr("fer_bench.bench.statistics._BLOCK", 140)
+    monkeypatch.setattr("fer_bench.bench.draws._BLOCK", 140)
     assert clustered_bootstrap_of_sums(ratio, clusters, terms, resamples=100) == whole
 
 
@@ -77,11 +78,69 @@ def test_whole_clusters_are_drawn():
     assert (interval.low, interval.high) == (0, 0)
 
 
-def test_the_bounds_are_the_percentiles_of_the_resampled_means():
-    # Two clusters with the values 0 and 1: the means are 0, 1/2 and 1 with probabilities 1/4, 1/2 and 1/4.
-    for confidence, expected in ((0.95, (0.0, 1.0)), (0.4, (0.5, 0.5))):
-        interval = clustered_bootstrap(np.mean, [0, 1], np.array([0.0, 1.0]), resamples=500, confidence=confidence)
-        assert (interval.low, interval.high) == expected
+def test_on_means_the_interval_is_that_of_the_t_test():
+    # Of one value a cluster the standard error is that of the mean, but for the draws: 1 / sqrt(2 R) of it.
+    values = np.random.default_rng(0).normal(0.4, 1, 12)
+    found = resample_sums(ratio, np.arange(12), np.stack([values, np.ones(12)], axis=1), resamples=40_000)
+    assert found.error == pytest.approx(stats.sem(values), rel=0.02)
+    expected = stats.ttest_1samp(values, 0)
+    interval = found.interval()
+    low, high = expected.confidence_interval(0.95)
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.02)
+    assert found.p() == pytest.approx(expected.pvalue, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("scale", "to", "back"),
+    [("share", logit, expit), ("correlation", np.arctanh, np.tanh), ("error", np.log, np.exp)],
+)
+def test_intervals_are_symmetric_on_their_scale(scale, to, back):
+    value, step = 0.9, 1e-6
+    found = Resampled(value, value + np.random.default_rng(0).normal(0, 0.05, 500), 8, 80, scale)
+    slope = (to(value + step) - to(value - step)) / (2 * step)
+    apart = stats.t.ppf(0.95, 7) * found.draws.std(ddof=1) * np.sqrt(8 / 7) * slope
+    interval = found.interval(confidence=0.9)
+    expected = back(to(value) - apart), back(to(value) + apart)
+    assert (interval.low, interval.high) == pytest.approx(expected, rel=1e-6)
+
+
+def test_p_is_that_of_the_interval_that_ends_at_zero():
+    found = Resampled(0.1, 0.1 + np.random.default_rng(0).normal(0, 0.05, 500), 20, 200)
+    assert found.interval(1 - found.p()).low == pytest.approx(0, abs=1e-9)
+    assert Resampled(-0.1, found.draws - 0.2, 20, 200).p() == pytest.approx(found.p())
+
+
+def test_what_does_not_vary():
+    assert Resampled(0.0, np.zeros(50), 9, 90).p() == 1, "the same answers"
+    assert Resampled(0.1, np.full(50, 0.1), 9, 90).p() == 2**-8, "every subject says the same: the sign test"
+    assert Resampled(0.1, np.full(50, 0.1), 1, 9).p() is None
+    for scale in get_args(Scale):
+        assert Resampled(0.25, np.full(50, 0.25), 9, 90, scale).interval() == Interval(0.25, 0.25, 9, 90)
+
+
+@pytest.mark.parametrize("subjects", [2, 10, 60])
+def test_without_a_fault_the_interval_still_has_a_width(subjects):
+    interval = Resampled(1.0, np.ones(50), subjects, subjects, "share").interval()
+    # The limit of Clopper and Pearson, of as many trials as there are subjects.
+    expected = stats.binomtest(subjects, subjects).proportion_ci(0.95, "exact")
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+    none = Resampled(0.0, np.zeros(50), subjects, subjects, "share").interval()
+    assert (none.low, none.high) == pytest.approx((1 - expected.high, 1 - expected.low))
+
+
+@settings(deadline=None)
+@given(value=st.floats(0, 1), spread=st.floats(0, 0.5), subjects=st.integers(2, 200), confidence=st.floats(0.01, 0.999))
+def test_intervals_hold_the_value_and_stay_within_its_limits(value, spread, subjects, confidence):
+    draws = np.clip(value + spread * np.linspace(-1, 1, 9), 0, 1)
+    for scale, floor, ceiling in (("share", 0, 1), ("correlation", -1, 1), ("error", 0, np.inf), ("difference", -1, 1)):
+        interval = Resampled(value, draws, subjects, subjects, scale).interval(confidence)
+        if scale in ("share", "difference") or 0 < value < 1:
+            assert floor <= interval.low <= value + 1e-9 and value - 1e-9 <= interval.high <= ceiling
+
+
+def test_only_the_same_draws_are_subtracted():
+    with pytest.raises(ValueError, match="not of the same draws"):
+        Resampled(0.5, np.ones(4), 3, 9).minus(Resampled(0.5, np.ones(4), 4, 9))
 
 
 def test_wider_with_more_confidence():
@@ -102,8 +161,8 @@ def test_one_cluster_has_no_interval():
         ([], [], {}, "same length, above 0"),
         ([0, 1], [1.0], {}, "same length"),
         (["a", None], [1.0, 2.0], {}, "every sample needs a cluster"),
-        ([0, 1], [1.0, 2.0], {"resamples": 0}, "resamples must be positive"),
-        ([0, 1], [1.0, 2.0], {"confidence": 95}, "confidence in"),
+        ([0, 1], [1.0, 2.0], {"resamples": 1}, "two resamples or more"),
+        ([0, 1], [1.0, 2.0], {"confidence": 95}, "confidence must be in"),
         ([0, 1], [1.0, np.nan], {}, "not finite"),
     ],
 )
@@ -123,19 +182,45 @@ def test_metric_intervals_of_classification_equal_those_by_index_resampling(metr
     names, clusters = np.array(CLASSES)[truth], np.arange(120) // 10
     fast = metric_interval("classification", metric, outputs, names, CLASSES, clusters, resamples=100)
     slow = clustered_bootstrap(
-        lambda o, t: score("classification", o, t, CLASSES)[metric], clusters, outputs, names, resamples=100
+        lambda o, t: score("classification", o, t, CLASSES)[metric],
+        clusters,
+        outputs,
+        names,
+        scale="share",
+        resamples=100,
     )
     assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=1e-12)
     assert fast.low < score("classification", outputs, names, CLASSES)[metric] < fast.high
 
 
-def test_metric_intervals_of_valence_and_arousal():
+@pytest.mark.parametrize("metric", VALENCE_AROUSAL_METRICS)
+def test_metric_intervals_of_valence_and_arousal_equal_those_by_index_resampling(metric):
     generator = np.random.default_rng(0)
     truth = generator.uniform(-1, 1, size=(80, 2))
-    outputs = truth + 0.3 * generator.normal(size=(80, 2))
-    interval = metric_interval("valence_arousal", "ccc_valence", outputs, truth, (), np.arange(80) // 4, resamples=200)
-    assert interval.low < score("valence_arousal", outputs, truth)["ccc_valence"] < interval.high
-    assert (interval.n_clusters, interval.n) == (20, 80)
+    outputs, clusters = truth + 0.3 * generator.normal(size=(80, 2)), np.arange(80) // 4
+    fast = metric_interval("valence_arousal", metric, outputs, truth, (), clusters, resamples=100)
+    slow = clustered_bootstrap(
+        VALENCE_AROUSAL_METRICS[metric],
+        clusters,
+        outputs,
+        truth,
+        scale=scale_of("valence_arousal", metric),
+        resamples=100,
+    )
+    assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=1e-9)
+    assert fast.low < VALENCE_AROUSAL_METRICS[metric](outputs, truth) < fast.high
+    assert (fast.n_clusters, fast.n) == (20, 80)
+
+
+@pytest.mark.parametrize("metric", VALENCE_AROUSAL_METRICS)
+def test_constant_valence_and_arousal_agree_with_nothing(metric):
+    truth = np.random.default_rng(0).uniform(-1, 1, size=(30, 2))
+    for outputs, true in ((np.full((30, 2), 0.1), truth), (truth, np.full((30, 2), 0.1)), (truth[:1], truth[:1])):
+        terms, statistic = metric_terms("valence_arousal", metric, outputs, true, ())
+        if metric.startswith("ccc_published") and len(true) == 1:
+            continue  # N - 1 is 0
+        expected = VALENCE_AROUSAL_METRICS[metric](outputs, true)
+        assert statistic(terms.sum(0)[None])[0] == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "f1_macro", "f1_two_sided"])
@@ -146,7 +231,7 @@ def test_metric_intervals_of_several_labels_equal_those_by_index_resampling(metr
     outputs, clusters = generator.normal(size=(120, 3)) + there - 0.5, np.arange(120) // 10
     fast = metric_interval("multilabel", metric, outputs, truth, CLASSES, clusters, resamples=100)
     slow = clustered_bootstrap(
-        lambda o, t: score("multilabel", o, t, CLASSES)[metric], clusters, outputs, truth, resamples=100
+        lambda o, t: score("multilabel", o, t, CLASSES)[metric], clusters, outputs, truth, scale="share", resamples=100
     )
     assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=1e-12)
     assert fast.low < score("multilabel", outputs, truth, CLASSES)[metric] < fast.high

@@ -21,7 +21,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from fer_bench import __version__
 from fer_bench.bench import registry
 from fer_bench.bench.leaderboard import Row
-from fer_bench.bench.leaderboard_page import ESTIMATORS, EXPLAINED, SHOWN, beside, grouped, notes
+from fer_bench.bench.leaderboard_page import ESTIMATORS, EXPLAINED, SHOWN, beside, by_question, notes
 from fer_bench.bench.report.cells import Cells
 from fer_bench.bench.report.classes import class_figures
 from fer_bench.bench.report.curves import training_curves
@@ -56,12 +56,12 @@ def write(name: str, suite: Suite, rows: Sequence[Row], runs: Path, out: Path, *
 
 def to_html(name: str, suite: Suite, rows: list[Row], runs: Path, *, faces: bool = False) -> str:
     """The report; see `write`."""
-    rows = [row for members in grouped(rows).values() for row in members]
+    rows = [row for members in by_question(rows).values() for row in members]
     cells = Cells.of(name, suite, rows, runs)
     mistakes = Mistakes(faces)
     curves = training_curves(rows, cells.places)
     groups, first = [], 0
-    for members in grouped(rows).values():
+    for members in by_question(rows).values():
         groups.append(_group(suite, members, first, mistakes, {cells.rows[place] for place in curves}))
         first += len(members)
     data = {
