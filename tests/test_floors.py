@@ -27,6 +27,7 @@ FLOORS = {
     "cli": 5,
     "cli_data": 5,
     "cli_models": 5,
+    "cli_papers": 5,
     "cli_protocol": 5,
     "__main__": 6,
 }

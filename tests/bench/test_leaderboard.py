@@ -170,10 +170,9 @@ def test_rows_of_different_questions_are_never_ranked_together(tmp_path: Path) -
     rows = collect("mine", asked, tmp_path)
     assert [row.entry for row in rows] == ["third", "ours", "other"], "best first within a question, though other leads"
     page = to_markdown("mine", asked, rows)
-    tables = [
-        [line.split(" | ")[0] for line in part.splitlines() if line.startswith("| ")] for part in page.split("## ")
-    ]
-    assert tables[1:] == [["| Entry", "| third", "| ours"], ["| Entry", "| other"]]
+    tables = [part.partition("\n\n")[0] for part in page.split("\n| Entry | Accuracy |")[1:]]
+    firsts = [["| Entry", *(line.split(" | ")[0] for line in part.splitlines()[2:])] for part in tables]
+    assert firsts == [["| Entry", "| third", "| ours"], ["| Entry", "| other"]]
     assert "stand in tables of their own; `fer-bench protocol diff d d2` tells in what they differ" in page
     shown = list(leaderboard_tables(rows))
     assert [table.row_count for table in shown] == [2, 1]
