@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
@@ -69,9 +70,9 @@ def method_card(name: str) -> str:
     """The page of a method."""
     method = registry.load_method(name)
     told = read_docstring(inspect.getdoc(method) or "")
-    built = {task: _build(method, task) for task in method.tasks}
-    first = next(iter(built.values()))
-    lines = [f"# `{name}`", "", registry.headline("methods", name), "", told.idea, ""]
+    headline = registry.headline("methods", name)
+    first = _build(method, method.tasks[0])
+    lines = [f"# `{name}`", "", headline, "", told.idea, ""]
     lines += [f"- **Paper**: {told.cite}"]
     lines += [f"- **Task**: {' and '.join(task.replace('_', ' and ') for task in method.tasks)}"]
     lines += [f"- **Input**: {_inputs(first)}"]
@@ -82,7 +83,7 @@ def method_card(name: str) -> str:
     lines += [f"- **On the command line**: `fer-bench list methods {name}`", ""]
     if told.notes:
         lines += ["## As published, and as it is here", "", *(part for note in told.notes for part in (note, ""))]
-    lines += ["## Size and cost", "", *_costs(name, method, built), ""]
+    lines += ["## Size and cost", "", *_costs(headline, method, method.tasks), ""]
     lines += ["## Arguments", "", "What is not said in a suite has these values: the paper's, where it prints one.", ""]
     rows = [(f"`{a.name}`", f"`{a.default!r}`", f"`{a.type}`", told.arguments.get(a.name, "")) for a in arguments(name)]
     lines += [table(("Argument", "Default", "Type", "Meaning"), rows), "", "## Suites", "", *_suites(name), ""]
@@ -90,14 +91,14 @@ def method_card(name: str) -> str:
 
 
 def _build(method: type[Method], task: Task, **options: Any) -> Method:
-    """A method without memory for its weights; its size does not depend on what it starts from, but its label does."""
+    """A method without memory for its weights."""
     with torch.device("meta"):
         return method(_TARGETS[task], **options)
 
 
 def _inputs(method: Method) -> str:
     seen = [f"`{r.name}` of a {' or a '.join(r.takes)}" for r in method.representations]
-    return f"{', or '.join(seen)}" + ("; the first that the data allow" if len(seen) > 1 else "")
+    return ", or ".join(seen) + ("; the first that the data allow" if len(seen) > 1 else "")
 
 
 def _training(method: Method) -> str:
@@ -113,12 +114,12 @@ def _training(method: Method) -> str:
     return f"{'; '.join(told)}. {end[0].upper()}{end[1:]}"
 
 
-def _costs(name: str, method: type[Method], built: dict[Task, Method]) -> list[str]:
-    rows = []
+def _costs(headline: str, method: type[Method], tasks: Iterable[Task]) -> list[str]:
+    rows: list[tuple[str, ...]] = []
     hints = get_type_hints(method.__init__)
     options = {"pretrained": False} if "pretrained" in hints else {}
     sizes = getattr(hints.get("size"), "__args__", ("",))
-    for task in built:
+    for task in tasks:
         for size in sizes:
             one = _build(method, task, **options, **({"size": size} if size else {}))
             if one.shaped_by_data:
@@ -131,13 +132,13 @@ def _costs(name: str, method: type[Method], built: dict[Task, Method]) -> list[s
                 (f"`{size}`" if size else "-", f"{task}, {outputs}", f"{total:,}", f"{one.num_parameters:,}", known)
             )
     if not rows:
-        return ["The meshes decide how many parameters it has; results tell the number."]
+        return ["The meshes decide how many parameters it has; every result tells the number."]
     # What has one network for all sizes has one row.
     rows = list({row[1:]: row for row in reversed(rows)}.values())[::-1]
     head = ("Size", "Task, outputs", "Parameters", "trained", "Multiply-adds (G)")
     lines = [table(head, rows, head[2:]), ""]
     lines += [_COUNTED + (_UNCOUNTED if any(row[-1] == "not counted" for row in rows) else "")]
-    if steps := _measured(registry.headline("methods", name)):
+    if steps := _measured(headline):
         lines += ["", "Measured, beside a named peer on the same machine:", ""]
         lines += [table(("What", "ms", "Peer", "its ms", "Page"), steps, ("ms", "its ms"))]
     return lines
@@ -162,7 +163,7 @@ def _measured(headline: str) -> list[tuple[str, ...]]:
     """Rows of the committed pages of speed about training steps of the method that a headline begins with."""
     name = re.escape(re.split(r"[\s:,']", headline)[0])
     title = re.compile(rf"{name}\W.*training step")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for path in sorted(published_folder().parent.glob("perf_*.csv")):
         page = _link(path.stem, f"{path.stem}.md")
         own = [row for row in _rows(path) if title.match(row["what"]) and row["unit"] == "ms"]
@@ -188,7 +189,7 @@ def _paper(name: str) -> Paper:
 
 
 def _suites(name: str) -> list[str]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for suite_name, path in registry.suites().items():
         suite = _suite(path)
         entries = [entry for entry, options in suite.methods.items() if options.get("method") == name]

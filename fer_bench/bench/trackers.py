@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock
 from lightning.pytorch.loggers import Logger, MLFlowLogger, WandbLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.slurm import ranks
