@@ -208,9 +208,10 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
 
 def grouped(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
     """(protocol, its digest, data) -> rows: results are ranked together only if they answer the same question on the
-    same data. Rows without any result, which come last, stand below the first of their protocol."""
+    same data. Rows without any result stand below the first such group of their protocol."""
+    protocols = list(dict.fromkeys(row.protocol for row in rows))
     groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: (protocols.index(row.protocol), not row.protocol_digest)):
         key = (row.protocol, row.protocol_digest, row.provenance)
         if not row.protocol_digest:
             key = next((known for known in groups if known[0] == row.protocol), key)
