@@ -4,9 +4,11 @@ import base64
 import hashlib
 import json
 import re
+import sys
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fer_bench.bench.latex import to_latex
 from fer_bench.bench.leaderboard import Row, collect
 from fer_bench.bench.leaderboard_page import grouped, header, texts
 from fer_bench.bench.report import cells, classes, curves, mistakes, page
+from fer_bench.bench.report.pairs import lettered
+from fer_bench.bench.statistics import Difference, Interval
 from fer_bench.bench.suite import Suite
 from fer_bench.metrics.classification import confusion_matrix, per_class
 from tests.bench.conftest import Bench
@@ -239,6 +244,28 @@ def test_other_questions_stand_apart(tmp_path: Path) -> None:
     asked, rows = rows_of(tmp_path, protocols=[PROTOCOL, OTHER], methods={"strong": {"method": "pointnet2"}})
     path = page.write("mine", asked, rows, tmp_path, tmp_path)
     assert [group["protocol"] for group in data_of(path)["groups"]] == [PROTOCOL, OTHER]
+
+
+def test_letters_and_pairs_stand_where_entries_are_compared(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    difference = Difference(0.25, Interval(0.1, 0.4, 12, 72))
+    told = {"first": "strong", "second": "weak", "difference": difference, "p_holm": 0.01, "fold_p_holm": None}
+    letters = {(PROTOCOL, "strong"): "a", (PROTOCOL, "weak"): "b"}
+    compared = SimpleNamespace(
+        pairs=lambda rows: [SimpleNamespace(**told, significant=True)], groups=lambda rows, pairs: letters
+    )
+    monkeypatch.setitem(sys.modules, "fer_bench.bench.comparison", compared)
+    asked, rows = rows_of(runs)
+    heads, lines, pairs = lettered(rows, asked.reference)
+    assert heads[:3] == ["Entry", "Accuracy", "Group"]
+    assert {line[0]: line[2] for line in lines} == {"strong": "a", "unsound (unsound)": "-", "weak": "b", "broken": "-"}
+    path = page.write("mine", asked, rows, runs, tmp_path)
+    (group,) = data_of(path)["groups"]
+    assert group["pairs"] == pairs
+    assert (pairs[0]["value"], pairs[0]["low"], pairs[0]["p"], pairs[0]["apart"]) == (0.25, 0.1, 0.01, True)
+    assert 'data-kind="pairs"' in path.read_text(encoding="utf-8")
+    assert " & Group & " in to_latex("mine", asked, rows)
 
 
 def test_rows_without_a_result_stand_below_those_of_their_protocol() -> None:
