@@ -243,9 +243,10 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
 
 def by_question(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
     """(protocol, its digest, data) -> rows: results are ranked together only if they answer the same question on the
-    same data. Rows without any result, which come last, stand below the first of their protocol."""
+    same data. Rows without any result stand below the first such family of their protocol."""
+    protocols = list(dict.fromkeys(row.protocol for row in rows))
     families: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: (protocols.index(row.protocol), not row.protocol_digest)):
         key = row.question
         if not row.protocol_digest:
             key = next((known for known in families if known[0] == row.protocol), key)
