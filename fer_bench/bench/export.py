@@ -200,7 +200,7 @@ def _convert(network: Network, parts: tuple[Tensor, ...], names: tuple[str, ...]
     loud = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
     before = [logger.level for logger in loud]
     for logger in loud:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)  # what they call an error may end well, and what does not is raised
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

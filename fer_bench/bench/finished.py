@@ -81,7 +81,9 @@ def _read(folder: Path) -> Cell:
     if cell.method in DERIVED:
         raise FerBenchError(f"{folder}: has no network, for it is made of other predictions; give a cell of a method.")
     if (state := cell.status().state) != "done":
-        raise FerBenchError(f"{folder}: is {state}, and only what is done can be used; `fer-bench run {cell.suite}`.")
+        raise FerBenchError(
+            f"{folder}: is {state}, and only what is done can be used; `fer-bench run {cell.suite}` goes on with it."
+        )
     return cell
 
 
