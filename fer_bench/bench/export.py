@@ -240,13 +240,17 @@ def _compare(
     """Largest absolute and relative difference of ONNX Runtime's outputs from torch's, of all inputs and of one."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     absolute = relative = 0.0
     for count in (len(parts[0]), 1):
         inputs = tuple(part[:count] for part in parts)
         with torch.inference_mode():
             expected = [output.numpy() for output in network(*inputs)]
-        found = session.run(list(network.names), {n: part.numpy() for n, part in zip(names, inputs, strict=True)})
+        try:
+            session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+            found = session.run(list(network.names), {n: part.numpy() for n, part in zip(names, inputs, strict=True)})
+        except Exception as error:  # of no common kind
+            why = " ".join(str(error).split())
+            raise CannotExport(f"ONNX Runtime cannot run what was exported on {count} inputs: {why:.300}") from None
         for mine, theirs in zip(expected, found, strict=True):
             apart = float(np.abs(mine - theirs).max())
             absolute = float(np.maximum(absolute, apart))  # which keeps NaN

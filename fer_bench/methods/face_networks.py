@@ -73,7 +73,7 @@ class FaceAutoencoder(nn.Module):
         hidden = F.relu(self.get_submodule(f"fc1_{name}")(code))
         offsets: Tensor = self.get_submodule(f"fc2_{name}")(hidden)
         # The public code reshapes to (3, V) and transposes: the outputs are all x, then all y, then all z.
-        return offsets.view(len(code), 3, -1).transpose(1, 2)
+        return offsets.unflatten(1, (3, -1)).transpose(1, 2)
 
     def forward(self, faces: Tensor, sampled: bool) -> Faces:
         """Rebuild faces (B, V, 3), from codes drawn from their distributions or from the means of these."""

@@ -118,6 +118,13 @@ def test_what_cannot_be_exported_says_why() -> None:
         export_method(method, method.representations[0], rows, False, {})
 
 
+def test_what_cannot_be_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = build("single_view_vit", "classification")
+    monkeypatch.setattr(exporting, "_convert", lambda *_: b"no network")
+    with pytest.raises(CannotExport, match=r"^ONNX Runtime cannot run what was exported on 4 inputs: "):
+        export_method(method, method.representations[0], batch_for(method, 4)["input"], False, {})
+
+
 @pytest.mark.parametrize("points", [40, 64])
 def test_searches_for_export_choose_the_same_points(points: int) -> None:
     generator = torch.Generator().manual_seed(0)
