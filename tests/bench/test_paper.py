@@ -73,7 +73,7 @@ def test_a_verdict(published: Published | None, measured: Measured | None, verdi
 def test_what_ran_as_the_paper_says_is_held_against_it(faker: Faker) -> None:
     cells = faker.folds("mit/table1", S1, "mit-base", accuracy=0.94, subjects=3, each=8)
     faker.folds("mit/table1", S1, "mit-tiny", accuracy=0.6, subjects=3, each=8)
-    faker.folds("mit/table1", S1, "mit-small", accuracy=1.0, subjects=3, each=8)
+    faker.folds("mit/table1", S1, "mit-small", accuracy=1.0, subjects=12, each=8)
     found = lines("mit", "I", faker.runs)
     base = line(found, "MiT-Base", "BU-3DFE Subset I")
     assert base.verdict == "reproduced"
