@@ -66,6 +66,11 @@ def _moments(
     """The formulas are those of `fer_bench.metrics.valence_arousal`, from 1, p, t, p^2, t^2, p t and |p - t|, summed
     over the columns that the metric looks at."""
     VALENCE_AROUSAL_METRICS[metric](predicted, truth)  # refuses what is not (N, 2), finite and of one shape
+    if metric == "ccc_mean":
+        parts = [_moments(f"ccc_{column}", predicted, truth) for column in ("valence", "arousal")]
+        (first, of_valence), (second, of_arousal) = parts
+        width = first.shape[1]
+        return np.hstack([first, second]), lambda sums: (of_valence(sums[:, :width]) + of_arousal(sums[:, width:])) / 2
     column = next((c for c in ("valence", "arousal") if metric.endswith(f"_{c}")), "")
     name = metric.removesuffix(f"_{column}")
     chosen = {"valence": [0], "arousal": [1]}.get(column, [0, 1])

@@ -29,23 +29,35 @@ def prediction_loss(target: Target, outputs: Tensor, label: Tensor) -> Tensor:
 
 def validation_metric(target: Target) -> tuple[str, Metric]:
     """(name, metric) whose maximum selects a checkpoint: accuracy; where several labels may hold, the mean F1 of the
-    classes, for an accuracy hardly notices a rare class; of valence and arousal their concordance, pooled into one
-    list as Ig3D does. `answers` gives what it takes. Of meshes a mean without a name, which selects nothing."""
+    classes, for an accuracy hardly notices a rare class; the mean concordance of valence and of arousal, for that of
+    both in one list, as in Ig3D, is high for two constants. `answers` gives what it takes. Of meshes a mean without a
+    name, which selects nothing."""
     count = len(target.outputs)
     if target.task == "disentanglement":
         return "", MeanMetric()
     if target.task == "valence_arousal":
-        return "ccc", ConcordanceCorrCoef()
+        return "ccc_mean", MeanConcordance(count)
     if target.task == "multilabel":
         return "f1_macro", MultilabelF1Score(count, average="macro")
     return "accuracy", MulticlassAccuracy(count, average="micro")
 
 
+class MeanConcordance(ConcordanceCorrCoef):
+    """Mean over outputs of the concordance of each."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__(num_outputs=outputs)
+
+    def compute(self) -> Tensor:
+        found: Tensor = super().compute()
+        return found.mean()
+
+
 def answers(target: Target, outputs: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-    """Predicted and true classes of raw scores: indices (B,), or presence (B, C), which is a score above 0; valences
-    and arousals (2 B,)."""
+    """Predicted and true classes of raw scores: indices (B,), or presence (B, C), which is a score above 0; valence
+    and arousal (B, 2)."""
     if target.task == "valence_arousal":
-        return outputs.flatten(), label.flatten()
+        return outputs, label
     if target.task == "multilabel":
         return (outputs > 0).int(), label.int()
     return outputs.argmax(-1), label

@@ -79,6 +79,15 @@ def valence_arousal_metrics(predicted: ArrayLike, truth: ArrayLike) -> dict[str,
     return {name: metric(predicted, truth) for name, metric in VALENCE_AROUSAL_METRICS.items()}
 
 
+def ccc_mean(predicted: ArrayLike, truth: ArrayLike) -> float:
+    """Mean of the concordance of valence and that of arousal, on `(N, 2)` arrays.
+
+    Unlike the pooled one it is 0 for whoever answers the mean valence and the mean arousal whatever the face shows;
+    such an answer can have a pooled CCC of 0.5 and more, the more the two means lie apart.
+    """
+    return (_on_columns(ccc, slice(0, 1), predicted, truth) + _on_columns(ccc, slice(1, 2), predicted, truth)) / 2
+
+
 def _on_columns(metric: Callable[..., float], columns: slice, predicted: ArrayLike, truth: ArrayLike) -> float:
     p, t = np.asarray(predicted, dtype=np.float64), np.asarray(truth, dtype=np.float64)
     if p.ndim != 2 or p.shape[1] != 2 or p.shape != t.shape:
@@ -98,12 +107,12 @@ VALENCE_AROUSAL_METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
     name + suffix: partial(_on_columns, metric, columns)
     for suffix, columns in {"": slice(0, 2), "_valence": slice(0, 1), "_arousal": slice(1, 2)}.items()
     for name, metric in _ONE_LIST.items()
-}
+} | {"ccc_mean": ccc_mean}
 """Every metric of predictions and truth `(N, 2)`, by the name under which results are stored.
 
 Without suffix, both columns are pooled into one list of 2N numbers as in Table 7 of Ig3D; `_valence` and `_arousal` are
 separate as in its Table 8. Pooling lets the difference between the mean valence and the mean arousal count as
-agreement, so a pooled CCC is usually above both separate ones.
+agreement, so a pooled CCC is usually above both separate ones, of which `ccc_mean` is the mean.
 """
 
 

@@ -100,7 +100,7 @@ def test_pooling_is_not_averaging():
     assert metrics["mse"] == pytest.approx((metrics["mse_valence"] + metrics["mse_arousal"]) / 2, abs=1e-15)
     assert metrics["ccc"] > max(metrics["ccc_valence"], metrics["ccc_arousal"]) + 0.3
     names = {"mse", "mae", "rmse", "ccc", "pcc", "ccc_published"}
-    assert set(metrics) == {name + suffix for name in names for suffix in ("", "_valence", "_arousal")}
+    assert set(metrics) == {name + suffix for name in names for suffix in ("", "_valence", "_arousal")} | {"ccc_mean"}
 
 
 @pytest.mark.parametrize(
@@ -124,3 +124,15 @@ def test_unknown_estimator_and_wrong_shape():
         ccc(np.zeros(3), np.zeros(3), estimator="unbiased")
     with pytest.raises(ValueError, match=r"\(N, 2\)"):
         valence_arousal_metrics(np.zeros((4, 3)), np.zeros((4, 3)))
+
+
+def test_constants_agree_with_nothing_but_the_pooled_list() -> None:
+    """Two means that lie apart are most of the variation of a pooled list."""
+    rng = np.random.default_rng(0)
+    truth = np.column_stack([rng.normal(-0.5, 0.2, 400), rng.normal(0.5, 0.2, 400)])
+    constants = np.tile(truth.mean(0), (400, 1)) + rng.normal(0, 1e-3, (400, 2))
+    found = valence_arousal_metrics(constants, truth)
+    assert found["ccc"] > 0.9
+    assert abs(found["ccc_mean"]) < 0.01
+    other = valence_arousal_metrics(truth[::-1] * 0.7, truth)
+    assert other["ccc_mean"] == pytest.approx((other["ccc_valence"] + other["ccc_arousal"]) / 2)
