@@ -4,11 +4,9 @@ import base64
 import hashlib
 import json
 import re
-import sys
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fer_bench.bench import comparison
 from fer_bench.bench.latex import to_latex
 from fer_bench.bench.leaderboard import Row, collect
-from fer_bench.bench.leaderboard_page import grouped, header, texts
+from fer_bench.bench.leaderboard_page import by_question, header, texts
 from fer_bench.bench.report import cells, classes, curves, mistakes, page
 from fer_bench.bench.report.pairs import lettered
-from fer_bench.bench.statistics import Difference, Interval
 from fer_bench.bench.suite import Suite
 from fer_bench.metrics.classification import confusion_matrix, per_class
 from tests.bench.conftest import Bench
@@ -246,24 +244,17 @@ def test_other_questions_stand_apart(tmp_path: Path) -> None:
     assert [group["protocol"] for group in data_of(path)["groups"]] == [PROTOCOL, OTHER]
 
 
-def test_letters_and_pairs_stand_where_entries_are_compared(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    difference = Difference(0.25, Interval(0.1, 0.4, 12, 72))
-    told = {"first": "strong", "second": "weak", "difference": difference, "p_holm": 0.01, "fold_p_holm": None}
-    letters = {(PROTOCOL, "strong"): "a", (PROTOCOL, "weak"): "b"}
-    compared = SimpleNamespace(
-        pairs=lambda rows: [SimpleNamespace(**told, significant=True)], groups=lambda rows, pairs: letters
-    )
-    monkeypatch.setitem(sys.modules, "fer_bench.bench.comparison", compared)
+def test_letters_and_pairs_stand_where_entries_are_compared(runs: Path, tmp_path: Path) -> None:
     asked, rows = rows_of(runs)
-    heads, lines, pairs = lettered(rows, asked.reference)
+    heads, lines, found = lettered(rows, asked.reference)
     assert heads[:3] == ["Entry", "Accuracy", "Group"]
     assert {line[0]: line[2] for line in lines} == {"strong": "a", "unsound (unsound)": "-", "weak": "b", "broken": "-"}
     path = page.write("mine", asked, rows, runs, tmp_path)
     (group,) = data_of(path)["groups"]
-    assert group["pairs"] == pairs
-    assert (pairs[0]["value"], pairs[0]["low"], pairs[0]["p"], pairs[0]["apart"]) == (0.25, 0.1, 0.01, True)
+    assert group["pairs"] == found
+    (pair,) = comparison.pairs(rows)
+    assert (found[0]["first"], found[0]["value"], found[0]["p"]) == ("strong", pair.difference.value, pair.p_holm)
+    assert (found[0]["low"], found[0]["apart"]) == (pair.difference.interval.low, True)
     assert 'data-kind="pairs"' in path.read_text(encoding="utf-8")
     assert " & Group & " in to_latex("mine", asked, rows)
 
@@ -272,7 +263,7 @@ def test_rows_without_a_result_stand_below_those_of_their_protocol() -> None:
     done, other, none = ({"protocol_digest": digest, "provenance": "x"} for digest in ("d", "e", ""))
     asked = [(PROTOCOL, none), (PROTOCOL, done), (PROTOCOL, other), (OTHER, none)]
     rows = [Row(name, f"entry{i}", "mit", 1, Counter(), **known) for i, (name, known) in enumerate(asked)]  # type: ignore[arg-type]
-    found = {key[:2]: [row.entry for row in own] for key, own in grouped(rows).items()}
+    found = {key[:2]: [row.entry for row in own] for key, own in by_question(rows).items()}
     assert found == {(PROTOCOL, "d"): ["entry1", "entry0"], (PROTOCOL, "e"): ["entry2"], (OTHER, ""): ["entry3"]}
 
 
