@@ -17,13 +17,14 @@ from typing import Any
 
 import yaml
 
-from fer_bench.bench import registry
+from fer_bench.bench import commands, paper_commands, registry
 from fer_bench.bench.archive import unpack
 from fer_bench.bench.published import papers, read_paper
 from fer_bench.bench.suite import read_suite
 
 SETTINGS = Path("leaderboards/twins.yaml")
 RESULTS = Path("leaderboards/results")
+PROCEDURAL = "procedural"
 
 
 def fer_bench(*arguments: object) -> int:
@@ -48,6 +49,12 @@ def settings() -> dict[str, Any]:
     return content
 
 
+def settings_of(plan: dict[str, Any], suite: str) -> list[str]:
+    """With which settings a suite of a paper is run on twins."""
+    few = [f"folds={plan['folds']}"] if "folds" in plan else []
+    return [*few, "trainer.accelerator=cpu", *flat(plan["suites"][suite])]
+
+
 def run_on_twins(paper: str, twins: Path, common: list[str], chosen: list[str]) -> int:
     """Run a paper's suites on twins, which are made where they are missing; returns how many were not completed.
 
@@ -57,21 +64,21 @@ def run_on_twins(paper: str, twins: Path, common: list[str], chosen: list[str]) 
     """
     known = settings()
     plan = known["papers"][paper]
-    short = [f"folds={plan['folds']}"] if "folds" in plan else []
     failed = 0
-    for suite, told in plan["suites"].items():
+    for suite in plan["suites"]:
         if chosen and suite not in chosen:
             continue
-        file = registry.suites()[suite]
-        protocols = read_suite(file, own := [*short, "trainer.accelerator=cpu", *flat(told)]).protocols
+        own = settings_of(plan, suite)
+        protocols = read_suite(registry.suites()[suite], own).protocols
         for dataset in sorted({name for each in protocols for name in registry.find_protocol(each).datasets}):
             if not (twins / dataset / "twin.json").exists():
                 options = [f"--{key}={value}" for key, value in known["twins"][dataset].items()]
                 fer_bench("data", "twin", dataset, "--out", twins / dataset, *options)
         given = [word for setting in own for word in ("--set", setting)]
+        stress = [word for name in plan.get("stress", {}).get(suite, []) for word in ("--stress", name)]
         # Twins have scans that cannot be read, as real copies do.
-        failed += fer_bench("run", suite, "--data", twins, "--skip-broken", *given, *common) != 0
-        fer_bench("pack", suite, *given, *common[:2], "--out", RESULTS)
+        failed += fer_bench("run", suite, "--data", twins, "--skip-broken", *given, *stress, *common) != 0
+        fer_bench("pack", suite, *given, *common[:2], "--out", RESULTS / PROCEDURAL)
     return failed
 
 
@@ -88,22 +95,28 @@ def write_page(paper: str, folds: list[int], runs: Path, out: Path, *options: st
     return int(fer_bench("paper", paper, *few, "--runs", runs, "--out", out, *options) != 0)
 
 
-def pages(out: Path) -> int:
-    """Write every committed page from the packed results; returns how many failed.
+def pages(out: Path) -> None:
+    """Write every committed page from the packed results.
 
-    Results lie by suite, and those on twins of another face in a folder of its name, whose pages do too.
+    These lie by suite, in one folder a face that the twins were made of; the pages of the procedural face are those in
+    `leaderboards` itself.
     """
-    failed = 0
-    for folder in (RESULTS, *sorted(path for path in RESULTS.iterdir() if path.name.startswith("twins_"))):
+    plans = settings()["papers"]
+    told = {suite: settings_of(plan, suite) for plan in plans.values() for suite in plan["suites"]}
+    for folder in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
+        place = out if folder.name == PROCEDURAL else out / folder.name
         with tempfile.TemporaryDirectory() as name:
-            runs, place = Path(name), out / folder.relative_to(RESULTS)
-            for path in sorted(path for path in folder.rglob("*.zip") if "twins_" not in str(path.relative_to(folder))):
+            runs = Path(name)
+            for path in sorted(folder.rglob("*.zip")):
                 unpack(path, runs)
-            for paper, plan in settings()["papers"].items() if folder == RESULTS else ():
-                failed += write_page(paper, plan.get("folds", []), runs, place)
-            if (runs / "quickstart").exists():
-                failed += fer_bench("leaderboard", "quickstart", "--runs", runs, "--out", place) != 0
-    return failed
+            for path in sorted(folder.rglob("*.zip")):
+                suite = path.relative_to(folder).with_suffix("").as_posix()
+                commands.write_leaderboard(suite, told.get(suite, []), runs, place)
+            if folder.name == PROCEDURAL:
+                folds = {paper: plan.get("folds") for paper, plan in plans.items()}
+                for paper, few in folds.items():
+                    paper_commands.compare(paper, None, runs, place, False, False, few)
+                paper_commands.claims(None, runs, place, folds)
 
 
 def main() -> None:
@@ -118,7 +131,8 @@ def main() -> None:
     parser.add_argument("--jobs", default="auto")
     chosen = parser.parse_args()
     if chosen.pages:
-        sys.exit(pages(chosen.out) != 0)
+        pages(chosen.out)
+        return
     known = papers() if chosen.data else settings()["papers"]
     if not chosen.papers or (unknown := [name for name in chosen.papers if name not in known]):
         parser.error(

@@ -58,9 +58,9 @@ def claims(
     holds: the 95 % interval of the difference, paired by sample, lies on the claimed side of 0; fails: on the other;
     unresolved: it holds 0; not measured: not run, or nothing here can measure it.
     """
-    from fer_bench.bench import paper_commands
+    from fer_bench.bench import paper_commands, published
 
-    paper_commands.claims(name, runs, out, _folds(folds))
+    paper_commands.claims(name, runs, out, dict.fromkeys(published.papers(), _folds(folds)))
 
 
 def _folds(text: str | None) -> list[int] | None:

@@ -21,7 +21,7 @@ from fer_bench.bench.statistics import (
 from fer_bench.bench.verdict import Measured, Verdict, judge
 from fer_bench.errors import UnknownName
 from fer_bench.metrics import presence_pairs, score
-from fer_bench.metrics.disentanglement import PER_SUBJECT, disentanglement_metrics
+from fer_bench.metrics.disentanglement import PER_SUBJECT, of_values
 from fer_bench.protocols import Protocol
 
 HEADLINES = {
@@ -189,13 +189,16 @@ def bootstrap_interval(protocol: Protocol, name: str, table: pd.DataFrame) -> In
         )
         answers = np.eye(2)[found.astype(np.int64)]
         return metric_interval("classification", _OF_ONE[metric], answers, there.astype(np.int64), _ANSWERS, subjects)
-    if protocol.task == "disentanglement" and metric in PER_SUBJECT:
-        # Of a subject that was drawn twice the value counts twice: each row stands alone, one a subject and training.
-        once = table.groupby(["subject", "seed"], sort=False).head(1).index
-        outputs, subjects = outputs[once], subjects[once]
-        return clustered_bootstrap(
-            lambda o: disentanglement_metrics(o, np.arange(len(o)))[name], subjects, outputs, scale="error"
-        )
+    if protocol.task == "disentanglement" and one != "mean":
+        if metric in PER_SUBJECT:
+            # Of a subject that was drawn twice the value counts twice: a row stands alone, one a subject and training.
+            once = table.groupby(["subject", "seed"], sort=False).head(1).index
+            outputs, subjects = outputs[once], subjects[once]
+        column, statistic = of_values(name)
+        values = outputs[:, column]
+        there = ~np.isnan(values)
+        scale = scale_of(protocol.task, name)
+        return clustered_bootstrap(lambda v: float(statistic(v)), subjects[there], values[there], scale=scale)
     try:
         return metric_interval(protocol.task, name, outputs, truth, protocol.classes, subjects)
     except UnknownName:  # a metric that is no function of counts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fer_bench.bench import published
@@ -65,13 +65,17 @@ def compare(
         console.print(told, highlight=False, soft_wrap=True)
     if answers:
         console.print(f"{claims_page.summary(answers)} See fer-bench claims {name}.", highlight=False)
-    files = paper_page.write(paper, lines, answers, folder, {name: paths for name, paths in drawn.items() if paths})
+    files = paper_page.write(paper, lines, answers, folder)
     files.append(faults_page.write(folder))
     console.print(f"wrote {' and '.join(map(str, files))}", highlight=False, soft_wrap=True)
 
 
-def claims(name: str | None, runs: Path, out: Path, folds: Sequence[int] | None) -> None:
-    """Write the claims of all papers, answered by what is below `runs`, and show them, or those of one paper."""
+def claims(name: str | None, runs: Path, out: Path, folds: Mapping[str, Sequence[int] | None]) -> None:
+    """Write the claims of all papers, answered by what is below `runs`, and show them, or those of one paper.
+
+    Args:
+        folds: By paper, see `Reader`; of others all.
+    """
     known = published.papers()
     if name is not None and name not in known:
         raise UnknownName("paper", name, known)
@@ -82,9 +86,9 @@ def claims(name: str | None, runs: Path, out: Path, folds: Sequence[int] | None)
     from fer_bench.bench.commands import console
     from fer_bench.bench.evidence import Reader
 
-    reader = Reader(runs, folds)
+    readers = {each: Reader(runs, folds.get(each)) for each in read}
     with console.status(f"reading what was run below {runs} ..."):
-        found = {each: (paper, answer(claimed, reader)) for each, (paper, claimed) in read.items() if claimed}
+        found = {each: (paper, answer(claimed, readers[each])) for each, (paper, claimed) in read.items() if claimed}
     for each, (paper, answers) in found.items():
         if name in (None, each):
             console.print(claims_page.rich_table(paper, answers))

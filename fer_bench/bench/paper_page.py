@@ -175,11 +175,12 @@ def write(
     lines: Mapping[str, list[Line]],
     answers: Sequence[Answered],
     out: Path,
-    figures: Mapping[str, Sequence[Path]] | None = None,
 ) -> list[Path]:
-    """Write `<out>/<paper>.md` and `.csv`; returns the files."""
+    """Write `<out>/<paper>.md` and `.csv`, the former with what `figures.draw` drew to `<out>/figures`; returns the
+    files."""
     markdown, table = out / f"{paper.name}.md", out / f"{paper.name}.csv"
-    beside = {name: [path.relative_to(out) for path in paths] for name, paths in (figures or {}).items()}
+    places = {each.table: [figure_file(paper, each, kind) for kind in each.notes.figures] for each in paper.sections}
+    beside = {name: [path for path in paths if (out / path).exists()] for name, paths in places.items()}
     records, text = to_records(paper, lines), io.StringIO(newline="")
     writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     writer.writeheader()
@@ -189,6 +190,11 @@ def write(
     with atomic_write(table) as file:
         file.write(text.getvalue().encode())
     return [markdown, table]
+
+
+def figure_file(paper: Paper, section: Section, kind: str) -> Path:
+    """Where a figure is, in the folder of the pages."""
+    return Path("figures") / f"{paper.name}_{section.stem}_{kind}.png"
 
 
 def rich_table(section: Section, lines: Sequence[Line]) -> Table:

@@ -9,8 +9,9 @@ vary around that of all people, and a spread that was seen in K of them is itsel
 teachers should know about the bootstrap", The American Statistician 69, 2015, 371-386). And a metric near its limit is
 skewed. So the bootstrap gives the standard error, times the root of K / (K - 1); the interval is that of Student's t
 with K - 1 degrees of freedom, on the scale on which the metric has no limit (`Scale`), by the delta method.
-`benchmarks/coverage.py` simulates how often it covers, beside percentiles; leaderboards/coverage.md tells where it does
-not. It covers the choice of test subjects, and neither the training seed nor the choice of training subjects.
+`benchmarks/interval_coverage.py` simulates how often it covers, beside percentiles; leaderboards/coverage.md tells
+where it does not. It covers the choice of test subjects, and neither the training seed nor the choice of training
+subjects.
 """
 
 from __future__ import annotations

@@ -166,6 +166,14 @@ def mean_terms(
     return np.stack([np.nan_to_num(values) * weight, weight], axis=1), lambda sums: sums[:, 0] / sums[:, 1]
 
 
+def of_values(metric: str) -> tuple[int, Callable[[NDArray[np.float64]], np.floating]]:
+    """The column of `MEASURES` that a metric looks at, and what it computes of the values there; raises KeyError."""
+    name, _, statistic = metric.rpartition("_")
+    if name not in MEASURES:
+        raise KeyError(metric)
+    return MEASURES.index(name), _statistics(name)[statistic]
+
+
 def _statistics(name: str) -> dict[str, Callable[[NDArray[np.float64]], np.floating]]:
     if name in _SHARES:
         return {"mean": np.mean}

@@ -9,10 +9,10 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture(scope="module")
 def simulation():
-    """benchmarks/coverage.py, which makes leaderboards/coverage.csv."""
+    """benchmarks/interval_coverage.py, which makes leaderboards/coverage.csv."""
     sys.path.insert(0, str(BENCHMARKS))
     try:
-        spec = importlib.util.spec_from_file_location("coverage_of_intervals", BENCHMARKS / "coverage.py")
+        spec = importlib.util.spec_from_file_location("coverage_of_intervals", BENCHMARKS / "interval_coverage.py")
         assert spec and spec.loader
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

@@ -45,8 +45,8 @@ def test_what_is_run_on_twins_are_suites_and_settings_that_there_are(papers: Mod
     known = papers.settings()
     assert set(known["papers"]) == set(known_papers())
     for paper, plan in known["papers"].items():
-        for name, told in plan["suites"].items():
-            suite = read_suite(registry.suites()[name], [f"folds={plan.get('folds', [0])}", *papers.flat(told)])
+        for name in plan["suites"]:
+            suite = read_suite(registry.suites()[name], papers.settings_of(plan, name))
             assert name in {each for section in read_paper(paper).sections for each in section.suites}
             for protocol in suite.protocols:
                 assert set(registry.find_protocol(protocol).datasets) <= set(known["twins"])
@@ -75,7 +75,9 @@ def test_twins_are_made_once_and_every_suite_is_run_and_packed(
     ]
     assert told[0] == f"data twin bu3dfe --out {tmp_path}/bu3dfe --subjects=60"
     assert "drfer/table1" in told[1] and "--set drfer.epochs=[30,10,5]" in told[1] and "--set folds=[0]" in told[1]
+    assert "--stress rotation" in told[1] and "--stress" not in told[3]
     assert told[2].startswith("pack drfer/table1 --set") and "--runs mine" in told[2]
+    assert told[2].endswith("--out leaderboards/results/procedural")
     assert told[-1] == "paper drfer --folds 0 --runs mine --out leaderboards --figures"
 
 
