@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.bench.cell import Cell
-from fer_bench.bench.evidence import Evidence
-from fer_bench.bench.published import Paper, Section
 from fer_bench.bench.verdict import AS_DISTRIBUTED
 from fer_bench.errors import InvalidFile
 

@@ -47,7 +47,7 @@ def _of_samples(a: Question, b: Question) -> Iterator[str]:
         if rest:
             whose = " of subjects whom both have" if people or known else ""
             yield f"Only {side} has {_listed(rest, 'sample')}{whose}."
-    both = mine.join(theirs, how="inner", lsuffix="_a", rsuffix="_b")
+    both = mine.merge(theirs, left_index=True, right_index=True, suffixes=("_a", "_b"))
     if len(other := both[both["subject_a"] != both["subject_b"]]):
         yield f"{_counted(len(other), 'sample')} {_are(other)} of another subject: {_first(other, 'subject')}."
     if len(other := both[both["truth_a"] != both["truth_b"]]):

@@ -21,7 +21,8 @@ from fer_bench.bench.claims_page import summary, texts, to_markdown, to_records
 from fer_bench.bench.evidence import Reader
 from fer_bench.bench.published import papers, read_paper
 from fer_bench.bench.statistics import Difference, Interval
-from fer_bench.bench.stress import Outcome, conditions, predictions_path
+from fer_bench.bench.stress import conditions
+from fer_bench.bench.stress_results import Outcome, predictions_path
 from fer_bench.cli import main
 from fer_bench.errors import UnknownName
 from fer_bench.geometry.stress import Rotation
@@ -140,13 +141,13 @@ def test_a_claim_is_answered_conservatively(found: list[tuple[Answer, bool]]) ->
 
 def turn(faker: Faker, entry: str, accuracy: Any) -> None:
     """What the stage `stress` leaves behind of one fold."""
-    cell = faker.cell("drfer/table1", SIXTY, entry, fold=0, accuracy=0.97, subjects=6, each=12)
+    cell = faker.cell("drfer/table1", SIXTY, entry, fold=0, accuracy=0.97, subjects=24, each=3)
     question = registry.find_protocol(SIXTY)
     for stress in conditions("rotation"):
         assert isinstance(stress, Rotation)
         path = predictions_path(cell, stress)
         path.parent.mkdir(exist_ok=True)
-        table = faker.predictions(question.classes, (), "classification", 0, accuracy(stress), 6, 12)
+        table = faker.predictions(question.classes, (), "classification", 0, accuracy(stress), 24, 3)
         table.to_parquet(path, index=False)
         digest = stressed_digest(cell.representation["digest"], stress)
         found = Outcome(stress.label, stress.record, digest, cell.protocol_digest, 72, 0, {}, {})
@@ -159,7 +160,7 @@ def test_claims_of_turned_faces(faker: Faker) -> None:
     reader = Reader(faker.runs, folds=[0])
     strong = {"member": "rotation", "severities": [2, 3, 4, 5]}
     (above,) = asked(reader, TURNED | {"over": ["baseline"], "stress": strong}).compared
-    assert (above.answer, above.n, above.subjects) == ("holds", 72, 6)
+    assert (above.answer, above.n, above.subjects) == ("holds", 72, 24)
     assert above.question == f"drfer under rotation above baseline on {SIXTY}"
     mild = TURNED | {"over": ["baseline"], "stress": strong | {"severities": [1]}}
     assert asked(reader, mild).answer == "fails", "of the severities that are named, and no other"

@@ -97,7 +97,7 @@ def test_meshes_are_saved_measured_and_tabulated(faces: Bench) -> None:
     errors = [row.headline for row in rows]
     assert errors == sorted(errors), "the smallest error comes first"  # type: ignore[type-var]
     page = to_markdown("mine", suite, rows)
-    assert "| Entry | Neutral | Against linear | median | Rebuilt |" in page
+    assert "| Entry | Neutral | Group | Against linear | median | Rebuilt |" in page
     assert "the difference of the first column on the same samples, in mm" in page
     # No expression was tested of both, so that nobody can say what leaks.
     assert "| Entry | Identity | Expression | Rank-1 | by code | Who leaks |\n" in page
