@@ -198,7 +198,8 @@ def page(cells: list[tuple[str, ...]], sets: int, resamples: int) -> str:
     lines = [
         "# How often the intervals cover",
         "",
-        f"Made by `python benchmarks/interval_coverage.py`: {sets:,} simulated test sets of K people each, whose difficulty",
+        "Made by `python benchmarks/interval_coverage.py`: "
+        f"{sets:,} simulated test sets of K people each, whose difficulty",
         "differs, and the nominal 95 % interval of the leaderboards (Student's t with K - 1 degrees of freedom on the",
         f"metric's scale, standard error of the bootstrap over subjects, {resamples:,} resamples). Cells: how many in",
         "a hundred intervals hold the true value, and in brackets how many percentile intervals of the same draws do;",
