@@ -113,7 +113,7 @@ def pages(out: Path) -> None:
                 suite = path.relative_to(folder).with_suffix("").as_posix()
                 commands.write_leaderboard(suite, told.get(suite, []), runs, place)
             if folder.name == PROCEDURAL:
-                folds = {paper: plan.get("folds") for paper, plan in plans.items()}
+                folds = {paper: plan.get("folds") for paper, plan in plans.items() if (folder / paper).exists()}
                 for paper, few in folds.items():
                     paper_commands.compare(paper, None, runs, place, False, False, few)
                 paper_commands.claims(None, runs, place, folds)

@@ -20,7 +20,7 @@ from fer_bench.bench.units import number, signed
 from fer_bench.records import atomic_write
 
 READING = (
-    "A claim is one or several comparisons on the same samples; brackets: 95 % bootstrap over subjects, paired by "
+    "A claim is one or several comparisons on the same samples; brackets: 95 % interval over subjects, paired by "
     "sample. `holds`: the interval lies on the claimed side of 0; `fails`: on the other; `unresolved`: it holds 0; "
     "`not measured`: not run, or not all of it, or nothing here can measure it. A claim of several comparisons holds "
     "where all do, and fails where one of m contradicts it at 1 - 0.05 / m. Printed: the difference that the paper "

@@ -42,7 +42,7 @@ def draw(ranking: Ranking, path: Path) -> None:
         axes.hlines(height, *ends, color=COLOURS[0], linewidth=4, capstyle="round")
     told = f"{ranking.p:.3f}" if ranking.p >= 0.001 else "< 0.001"
     figure.suptitle(
-        f"{ranking.protocol}: mean ranks over {ranking.subjects} test subjects, 1 the best\nFriedman's chi squared "
+        f"{ranking.protocol}: mean ranks over {ranking.subjects} {ranking.blocks}, 1 the best\nFriedman's chi squared "
         f"{ranking.statistic:.1f}, p {told}; bars join what Nemenyi's test does not tell apart at 5 %",
         fontsize=10,
     )

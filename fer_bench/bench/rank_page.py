@@ -25,8 +25,8 @@ def ranks_section(name: str, rows: Sequence[Row]) -> str:
         return f"No critical-difference diagram: {found}.\n"
     link = quote(PurePath(rank_file(name, rows[0].protocol)).name)
     return (
-        f"![Mean ranks and their critical difference]({link})\n\nBlocks are test subjects, ranked by the mean of their "
-        "own samples; folds share training samples, and are no blocks.\n"
+        f"![Mean ranks and their critical difference]({link})\n\nBlocks are {found.blocks}, each by the mean of its "
+        "samples; folds share training samples, and are no blocks.\n"
     )
 
 

@@ -11,7 +11,7 @@ of a correlation. Unlike in the headline, everybody weighs the same, and by orde
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fer_bench.bench import registry
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.statistics import HEADLINE, LOWER_IS_BETTER
+from fer_bench.bench.units import plural
 from fer_bench.metrics.classification import accuracy
 
 ENTRIES, SUBJECTS = 3, 10
@@ -34,6 +35,7 @@ class Ranking:
         subjects: N, the blocks.
         statistic, p: Of Friedman's test, corrected for ties.
         critical: Nemenyi's critical difference at 5 %.
+        blocks: What the blocks are; samples where nobody knows whose they are.
     """
 
     protocol: str
@@ -43,6 +45,7 @@ class Ranking:
     statistic: float
     p: float
     critical: float
+    blocks: str = "test subjects"
 
     @property
     def bars(self) -> list[tuple[int, int]]:
@@ -72,7 +75,10 @@ def ranking(family: Sequence[Row]) -> Ranking | str:
     values = means if protocol.task in LOWER_IS_BETTER else -means
     if (values == values[:, :1]).all():
         return "every subject says the same of all entries"
-    return rank_test(protocol.id, [row.entry for row in family], values)
+    found = rank_test(protocol.id, [row.entry for row in family], values)
+    pooled = family[0].pooled
+    unknown = pooled is not None and pooled["subject"].equals(pooled["id"])  # nobody knows who is who
+    return replace(found, blocks=f"test {plural(protocol.unit)}") if unknown else found
 
 
 def rank_test(protocol: str, entries: Sequence[str], values: NDArray[np.float64]) -> Ranking:

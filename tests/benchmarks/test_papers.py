@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,19 +12,6 @@ from fer_bench.bench import registry
 from fer_bench.bench.published import papers as known_papers
 from fer_bench.bench.published import read_paper
 from fer_bench.bench.suite import read_suite
-
-FOLDER = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def papers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """`benchmarks/papers.py`, which is run in the checkout."""
-    monkeypatch.chdir(FOLDER)
-    spec = importlib.util.spec_from_file_location("papers", FOLDER / "benchmarks" / "papers.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
