@@ -118,8 +118,11 @@ def test_a_cell_survives_everything_and_ends_as_if_nothing_had_been(place: Place
     goes_on(2)
 
     node = told("squeue", "--noheader", f"--job={second}", "--format=%N").strip()
+    processes = told("pgrep", "-f", rf"slurmstepd: \[{second}").split()
     subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"], check=True)
     place.wait_for(second, "PENDING", "CONFIGURING")
+    # A node that is handed a task of which it still has processes is drained by Slurm ("Duplicate jobid").
+    place.wait(lambda: not any(Path(f"/proc/{process}").exists() for process in processes))
     subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=True)
     goes_on(1)
 
