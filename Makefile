@@ -45,8 +45,8 @@ endif
 paper-%: install
 	$(BIN)/python benchmarks/papers.py $* $(if $(filter-out data/twins,$(DATA)),--data $(DATA)) $(PAPER_FLAGS)
 
-leaderboards: install ## Write all committed pages again, from leaderboards/results
-	$(BIN)/python benchmarks/papers.py --pages
+leaderboards: install ## Write all committed pages again, from leaderboards/results and (PREDICTIONS=folder) Ig3D's authors' files
+	$(BIN)/python benchmarks/papers.py --pages $(if $(PREDICTIONS),--predictions $(PREDICTIONS))
 
 test: install ## Run the tests (minutes)
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not slow and not gpu"

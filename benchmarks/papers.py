@@ -25,6 +25,8 @@ from fer_bench.bench.suite import read_suite
 SETTINGS = Path("leaderboards/twins.yaml")
 RESULTS = Path("leaderboards/results")
 PROCEDURAL = "procedural"
+AUTHORS = "ig3d/table7_from_authors_predictions"
+PREDICTIONS = {"predictions.authors-cage": "cage_2d.csv", "predictions.authors-emoca": "emoca_3d.csv"}
 
 
 def fer_bench(*arguments: object) -> int:
@@ -95,11 +97,15 @@ def write_page(paper: str, folds: list[int], runs: Path, out: Path, *options: st
     return int(fer_bench("paper", paper, *few, "--runs", runs, "--out", out, *options) != 0)
 
 
-def pages(out: Path) -> None:
+def pages(out: Path, predictions: Path | None = None) -> None:
     """Write every committed page from the packed results.
 
     These lie by suite, in one folder a face that the twins were made of; the pages of the procedural face are those in
     `leaderboards` itself.
+
+    Args:
+        predictions: Folder of the two files that Ig3D's authors publish, which are not ours to pack; without it their
+            rows are missing.
     """
     plans = settings()["papers"]
     told = {suite: settings_of(plan, suite) for plan in plans.values() for suite in plan["suites"]}
@@ -112,6 +118,9 @@ def pages(out: Path) -> None:
             for path in sorted(folder.rglob("*.zip")):
                 suite = path.relative_to(folder).with_suffix("").as_posix()
                 commands.write_leaderboard(suite, told.get(suite, []), runs, place)
+            if folder.name == PROCEDURAL and predictions is not None:
+                given = [word for key, file in PREDICTIONS.items() for word in ("--set", f"{key}={predictions / file}")]
+                fer_bench("run", AUTHORS, *given, "--runs", runs, "--out", place)
             if folder.name == PROCEDURAL:
                 folds = {paper: plan.get("folds") for paper, plan in plans.items() if (folder / paper).exists()}
                 for paper, few in folds.items():
@@ -123,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("papers", nargs="*", metavar="PAPER", help=", ".join(papers()))
     parser.add_argument("--pages", action="store_true", help="Run nothing: write all pages from packed results.")
+    parser.add_argument("--predictions", type=Path, help="With --pages: folder of the files of Ig3D's authors.")
     parser.add_argument("--data", type=Path, help="Folder of one folder a dataset; without it, twins are used.")
     parser.add_argument("--twins", type=Path, default=Path("data/paper_twins"), help="Where twins are, or are made.")
     parser.add_argument("--suite", action="append", default=[], help="On twins: run this one alone.")
@@ -131,7 +141,7 @@ def main() -> None:
     parser.add_argument("--jobs", default="auto")
     chosen = parser.parse_args()
     if chosen.pages:
-        pages(chosen.out)
+        pages(chosen.out, chosen.predictions)
         return
     known = papers() if chosen.data else settings()["papers"]
     if not chosen.papers or (unknown := [name for name in chosen.papers if name not in known]):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import os
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -10,12 +13,25 @@ FOLDER = Path(__file__).parents[2]
 THEIRS = "predictions of others"
 
 
+def ours(text: str) -> list[dict[str, str]]:
+    """The rows of a CSV file that are not of somebody else's predictions."""
+    rows = csv.DictReader(io.StringIO(text))
+    return [row for row in rows if not row.get("entry", "").startswith("authors-")]
+
+
 def test_committed_pages_are_not_stale(papers: ModuleType, tmp_path: Path) -> None:
+    """Rows of the files that Ig3D's authors publish are held against these where a folder of them is named."""
+    theirs = os.environ.get("FER_BENCH_IG3D_PREDICTIONS")
     drawn = FOLDER / "leaderboards" / "papers" / "figures"
     shutil.copytree(drawn, tmp_path / "papers" / "figures")  # a page shows what there is
-    papers.pages(tmp_path)
+    papers.pages(tmp_path, Path(theirs) if theirs else None)
     made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.suffix in (".csv", ".md", ".tex")]
     assert len(made) > 20
     for path in made:
-        committed = (FOLDER / "leaderboards" / path).read_text(encoding="utf-8")
-        assert (tmp_path / path).read_text(encoding="utf-8") == committed, f"{path} is stale: make leaderboards"
+        whole = theirs or not str(path).startswith(("claims", "papers/ig3d"))
+        texts = [(folder / path).read_text(encoding="utf-8") for folder in (tmp_path, FOLDER / "leaderboards")]
+        if whole:
+            assert texts[0] == texts[1], f"{path} is stale: make leaderboards"
+        elif path.suffix == ".csv":
+            found, committed = map(ours, texts)
+            assert len(found) > 20 and found == committed, f"{path} is stale: make leaderboards"
