@@ -57,18 +57,14 @@ def settings_of(plan: dict[str, Any], suite: str) -> list[str]:
     return [*few, "trainer.accelerator=cpu", *flat(plan["suites"][suite])]
 
 
-def run_on_twins(paper: str, twins: Path, common: list[str], chosen: list[str]) -> int:
-    """Run a paper's suites on twins, which are made where they are missing; returns how many were not completed.
-
-    Args:
-        common: What all commands are told.
-        chosen: Suites of the paper to run; all where none is named.
-    """
+def run_on_twins(paper: str, chosen: argparse.Namespace) -> int:
+    """Run a paper's suites, or those that are chosen, on twins, which are made where they are missing; returns how many
+    were not completed."""
     known = settings()
-    plan = known["papers"][paper]
+    plan, twins = known["papers"][paper], chosen.twins
     failed = 0
     for suite in plan["suites"]:
-        if chosen and suite not in chosen:
+        if chosen.suite and suite not in chosen.suite:
             continue
         own = settings_of(plan, suite)
         protocols = read_suite(registry.suites()[suite], own).protocols
@@ -79,16 +75,22 @@ def run_on_twins(paper: str, twins: Path, common: list[str], chosen: list[str]) 
         given = [word for setting in own for word in ("--set", setting)]
         stress = [word for name in plan.get("stress", {}).get(suite, []) for word in ("--stress", name)]
         # Twins have scans that cannot be read, as real copies do.
-        failed += fer_bench("run", suite, "--data", twins, "--skip-broken", *given, *stress, *common) != 0
-        fer_bench("pack", suite, *given, *common[:2], "--out", RESULTS / PROCEDURAL)
+        failed += run(suite, twins, chosen, "--skip-broken", *given, *stress)
+        fer_bench("pack", suite, *given, "--runs", chosen.runs, "--out", RESULTS / PROCEDURAL)
     return failed
 
 
-def run_on_datasets(paper: str, data: Path, common: list[str]) -> int:
+def run(suite: str, data: Path, chosen: argparse.Namespace, *options: str) -> int:
+    """Run a suite; returns 1 if it was not completed."""
+    places = ("--runs", chosen.runs, "--out", chosen.out, "--jobs", chosen.jobs)
+    return int(fer_bench("run", suite, "--data", data, *options, *places) != 0)
+
+
+def run_on_datasets(paper: str, chosen: argparse.Namespace) -> int:
     """Run a paper's suites as they ship; returns how many were not completed."""
     suites = dict.fromkeys(name for section in read_paper(paper).sections for name in section.suites)
     suites = [name for name in suites if not read_suite(registry.suites()[name]).predictions]
-    return sum(fer_bench("run", suite, "--data", data, *common) != 0 for suite in suites)
+    return sum(run(suite, chosen.data, chosen) for suite in suites)
 
 
 def write_page(paper: str, folds: list[int], runs: Path, out: Path, *options: str) -> int:
@@ -113,19 +115,21 @@ def pages(out: Path, predictions: Path | None = None) -> None:
         place = out if folder.name == PROCEDURAL else out / folder.name
         with tempfile.TemporaryDirectory() as name:
             runs = Path(name)
-            for path in sorted(folder.rglob("*.zip")):
+            packed = sorted(folder.rglob("*.zip"))
+            for path in packed:
                 unpack(path, runs)
-            for path in sorted(folder.rglob("*.zip")):
+            for path in packed:
                 suite = path.relative_to(folder).with_suffix("").as_posix()
                 commands.write_leaderboard(suite, told.get(suite, []), runs, place)
-            if folder.name == PROCEDURAL and predictions is not None:
+            if folder.name != PROCEDURAL:
+                continue
+            if predictions is not None:
                 given = [word for key, file in PREDICTIONS.items() for word in ("--set", f"{key}={predictions / file}")]
                 fer_bench("run", AUTHORS, *given, "--runs", runs, "--out", place)
-            if folder.name == PROCEDURAL:
-                folds = {paper: plan.get("folds") for paper, plan in plans.items() if (folder / paper).exists()}
-                for paper, few in folds.items():
-                    paper_commands.compare(paper, None, runs, place, False, False, few)
-                paper_commands.claims(None, runs, place, folds)
+            folds = {paper: plan.get("folds") for paper, plan in plans.items() if (folder / paper).exists()}
+            for paper, few in folds.items():
+                paper_commands.compare(paper, None, runs, place, False, False, few)
+            paper_commands.claims(None, runs, place, folds)
 
 
 def main() -> None:
@@ -144,19 +148,17 @@ def main() -> None:
         pages(chosen.out, chosen.predictions)
         return
     known = papers() if chosen.data else settings()["papers"]
-    if not chosen.papers or (unknown := [name for name in chosen.papers if name not in known]):
-        parser.error(
-            f"{f'{unknown[0]} is not here' if chosen.papers else 'name a paper'}: {', '.join(known)}; or --pages"
-        )
+    wrong = [f"{name} is not here" for name in chosen.papers if name not in known]
+    if wrong or not chosen.papers:
+        parser.error(f"{wrong[0] if wrong else 'name a paper'}: {', '.join(known)}; or --pages")
     failed = 0
     for paper in chosen.papers:
-        common = ["--runs", str(chosen.runs), "--out", str(chosen.out), "--jobs", chosen.jobs]
         if chosen.data:
             folds = []
-            failed += run_on_datasets(paper, chosen.data, common)
+            failed += run_on_datasets(paper, chosen)
         else:
-            folds = settings()["papers"][paper].get("folds", [])
-            failed += run_on_twins(paper, chosen.twins, common, chosen.suite)
+            folds = known[paper].get("folds", [])
+            failed += run_on_twins(paper, chosen)
         failed += write_page(paper, folds, chosen.runs, chosen.out, "--figures")
     sys.exit(failed != 0)
 

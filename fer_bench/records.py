@@ -232,10 +232,15 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def json_bytes(content: dict[str, Any]) -> bytes:
+    """A JSON object as its files hold it."""
+    return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON object to a temporary name and rename it."""
     with atomic_write(path) as file:
-        file.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+        file.write(json_bytes(content))
 
 
 @contextmanager

@@ -7,19 +7,19 @@ bytes.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import zipfile
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-from fer_bench.bench.cell import Cell
+from fer_bench.bench.cell import Cell, cell_path
+from fer_bench.bench.questions import question_file
 from fer_bench.bench.saved import PROVENANCE
 from fer_bench.bench.suite import Suite
 from fer_bench.errors import InvalidFile
-from fer_bench.records import atomic_write
+from fer_bench.records import atomic_write, json_bytes
 
 _KEPT = ("status.json", "result.json", "manifest.json", "predictions.parquet", "honest.parquet", "items.parquet")
 _FOLDERS = ("csv/**/metrics.csv", "stress/*.parquet")
@@ -39,10 +39,7 @@ def pack(name: str, suite: Suite, runs: Path, path: Path) -> int:
         name: Of the suite, and its folder below `runs`.
         path: The zip file.
     """
-    folders = [
-        runs / name / protocol / entry / f"fold{fold:02d}" / f"seed{seed}"
-        for protocol, entry, fold, seed in sorted(suite.identities())
-    ]
+    folders = [runs / name / cell_path(*identity) for identity in sorted(suite.identities())]
     found = {folder: Cell.read(folder) for folder in folders if (folder / "result.json").exists()}
     cells = {folder: cell for folder, cell in found.items() if cell.provenance != PROVENANCE}
     if not cells:
@@ -70,8 +67,8 @@ def unpack(path: Path, runs: Path) -> int:
                 raise InvalidFile(path, f"holds {odd!r}, which is no part of a cell", _REMEDY)
             if sum(member.file_size for member in members) > _LARGEST:
                 raise InvalidFile(path, "unpacks to more than 1 GiB", _REMEDY)
-            if archive.testzip() is not None:
-                raise InvalidFile(path, f"is damaged at {archive.testzip()}", _REMEDY)
+            if (damaged := archive.testzip()) is not None:
+                raise InvalidFile(path, f"is damaged at {damaged}", _REMEDY)
             cells: dict[Path, dict[str, str]] = {}
             for name, part in parts.items():
                 if part:
@@ -94,16 +91,14 @@ def unpack(path: Path, runs: Path) -> int:
 
 def _contents(cells: Collection[Cell]) -> Iterator[tuple[Path, bytes]]:
     """(path, content) of what is packed: what cells were asked, and of each what it has."""
-    asked = dict.fromkeys(cell.folder.parents[2] / f"question-{cell.protocol_digest}.parquet" for cell in cells)
+    asked = dict.fromkeys(question_file(cell.folder.parents[2], cell.protocol_digest) for cell in cells)
     for path in asked:
         if path.exists():
             yield path, path.read_bytes()
     for cell in cells:
         # Where the data and their cache were is nobody's business, and no part of the result's identity.
         nowhere = replace(cell, parts=tuple(replace(part, root="", cache="") for part in cell.parts))
-        content = asdict(nowhere)
-        del content["folder"]
-        yield cell.folder / "cell.json", json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
+        yield cell.folder / "cell.json", json_bytes(nowhere.content)
         kept = [cell.folder / name for name in _KEPT]
         for path in [*kept, *(path for pattern in _FOLDERS for path in sorted(cell.folder.glob(pattern)))]:
             if path.exists():

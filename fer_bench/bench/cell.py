@@ -33,6 +33,11 @@ RETRIABLE = ("failed", "oom", "timeout")
 """States that a run leaves alone unless told to retry them."""
 
 
+def cell_path(protocol: str, entry: str, fold: int, seed: int) -> str:
+    """Where a cell lies in its suite's folder: `bu3dfe-s1-cv10@1/mit-nano/fold03/seed0`."""
+    return f"{protocol}/{entry}/fold{fold:02d}/seed{seed}"
+
+
 @dataclass(frozen=True)
 class Part:
     """What a cell reads of one dataset: whose it is, the folder it lies in, and the cache entry made of it."""
@@ -84,7 +89,7 @@ class Cell:
     @property
     def id(self) -> str:
         """The readable identity: `quickstart/bu3dfe-s1-cv10@1/mit-nano/fold03/seed0`."""
-        return f"{self.suite}/{self.protocol}/{self.entry}/fold{self.fold:02d}/seed{self.seed}"
+        return f"{self.suite}/{cell_path(self.protocol, self.entry, self.fold, self.seed)}"
 
     def differences(self, other: Cell) -> list[str]:
         """Names of what decides the result and differs."""
@@ -103,11 +108,16 @@ class Cell:
                 names.append(key)
         return names
 
-    def write(self) -> None:
-        """Write `cell.json`."""
+    @property
+    def content(self) -> dict[str, Any]:
+        """What `cell.json` holds."""
         content = asdict(self)
         del content["folder"]
-        write_json(self.folder / "cell.json", content)
+        return content
+
+    def write(self) -> None:
+        """Write `cell.json`."""
+        write_json(self.folder / "cell.json", self.content)
 
     @classmethod
     def read(cls, folder: Path) -> Cell:

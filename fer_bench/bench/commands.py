@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fer_bench.bench import registry
-from fer_bench.bench.cell import DERIVED, Cell, status_of
+from fer_bench.bench.cell import DERIVED, Cell, cell_path, status_of
 from fer_bench.bench.slurm import commands as slurm
 from fer_bench.bench.slurm import launch as slurm_launch
 from fer_bench.bench.suite import Suite, read_suite
@@ -179,7 +179,7 @@ def show_status(suite_name: str, settings: list[str], runs: Path) -> str:
     for (protocol, entry), cells in groupby(suite.identities(), key=lambda cell: cell[:2]):
         each, others = [*cells], Counter[str]()
         for _, _, fold, seed in each:
-            line = f"{protocol}/{entry}/fold{fold:02d}/seed{seed}"
+            line = cell_path(protocol, entry, fold, seed)
             folder = runs / name / line
             status = status_of(folder)
             standing = slurm_launch.stand(folder, status, places.get(line))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyarrow.parquet import ParquetFile
 
 from fer_bench.bench import registry
-from fer_bench.bench.cell import DERIVED, LATE_FUSION, SAVED, Cell
+from fer_bench.bench.cell import DERIVED, LATE_FUSION, SAVED, Cell, cell_path
 from fer_bench.bench.statistics import (
     HEADLINE,
     LOWER_IS_BETTER,
@@ -118,8 +118,8 @@ def collect(name: str, suite: Suite, runs: Path, skipped: dict[tuple[str, str], 
     for protocol_id in suite.protocols:
         folds = suite.folds_of(registry.find_protocol(protocol_id))
         for entry in suite.entries:
-            above = runs / name / protocol_id / entry
-            folders = [above / f"fold{fold:02d}/seed{seed}" for fold in folds for seed in suite.seeds]
+            cells = [cell_path(protocol_id, entry, fold, seed) for fold in folds for seed in suite.seeds]
+            folders = [runs / name / path for path in cells]
             why = (skipped or {}).get((protocol_id, entry), "")
             method = derived.get(entry) or str(suite.methods[entry]["method"])
             rows.append(_row(name, protocol_id, entry, method, folders, why))

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from fer_bench.bench import registry
-from fer_bench.bench.cell import DERIVED, Cell, Part
+from fer_bench.bench.cell import DERIVED, Cell, Part, cell_path
 from fer_bench.bench.fused import fused_cells
 from fer_bench.bench.questions import Questions
 from fer_bench.bench.saved import saved_cell
@@ -163,7 +163,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
                     parameters=described.parameters,
                     weights=described.weights,
                     unsound=faults(described.unsound, selection),
-                    folder=runs / name / protocol_id / entry / f"fold{fold:02d}" / f"seed{seed}",
+                    folder=runs / name / cell_path(protocol_id, entry, fold, seed),
                     loggers=tuple(suite.loggers),
                     selection=selection,
                 )

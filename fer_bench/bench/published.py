@@ -12,7 +12,7 @@ import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -275,12 +275,22 @@ def _tables(paper: str) -> dict[str, str]:
     found = {}
     for name, path in registry.suites().items():
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            measured, table = _measured(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             continue  # told by whatever reads the suite itself
-        if isinstance(content, dict) and content.get("paper") == paper and content.get("table"):
-            found[name] = str(content["table"])
+        if measured == paper and table:
+            found[name] = table
     return found
+
+
+@cache
+def _measured(suite: str) -> tuple[str, str]:
+    """The paper and the table that a suite measures, empty where it names none. Of the text of its file: every paper
+    asks every suite, and YAML is slow to read."""
+    content = yaml.safe_load(suite)
+    if not isinstance(content, dict):
+        return "", ""
+    return str(content.get("paper") or ""), str(content.get("table") or "")
 
 
 def _order(stem: str) -> tuple[int, int]:

@@ -70,7 +70,7 @@ class Questions:
 def keep(cells: Iterable[Cell], questions: Mapping[str, Question]) -> None:
     """Write down the questions of a suite's cells, by their digests, where that was not done before."""
     for folder, digest in dict.fromkeys((cell.folder.parents[2], cell.protocol_digest) for cell in cells):
-        path = _path(folder, digest)
+        path = question_file(folder, digest)
         if digest in questions and not path.exists():
             questions[digest].write(path)
 
@@ -138,12 +138,13 @@ def _cells(folder: Path) -> Iterator[Cell]:
                 continue
 
 
-def _path(folder: Path, digest: str) -> Path:
+def question_file(folder: Path, digest: str) -> Path:
+    """Where a question is kept, in the folder of a suite's protocol."""
     return folder / f"question-{digest}.parquet"
 
 
 def _kept(cell: Cell) -> Question | None:
-    path = _path(cell.folder.resolve().parents[2], cell.protocol_digest)
+    path = question_file(cell.folder.resolve().parents[2], cell.protocol_digest)
     return Question.read(path, cell.protocol_digest) if path.exists() else None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.bench import registry
-from fer_bench.bench.cell import Cell, status_of
+from fer_bench.bench.cell import Cell, cell_path, status_of
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.leaderboard_page import BESIDE, SHOWN, SOMETIMES
 from fer_bench.bench.report.classes import fold_matrices
@@ -65,7 +65,7 @@ class Cells:
                     if found is not None:
                         folder, state, message = found[0].folder, "done", ""
                     else:
-                        folder = runs / name / row.protocol / row.entry / f"fold{fold:02d}" / f"seed{seed}"
+                        folder = runs / name / cell_path(row.protocol, row.entry, fold, seed)
                         state, message = _standing(folder, row)
                     if message:
                         cells.messages[len(cells.rows)] = message
