@@ -73,9 +73,14 @@ def run_on_twins(paper: str, chosen: argparse.Namespace) -> int:
                 options = [f"--{key}={value}" for key, value in known["twins"][dataset].items()]
                 fer_bench("data", "twin", dataset, "--out", twins / dataset, *options)
         given = [word for setting in own for word in ("--set", setting)]
-        stress = [word for name in plan.get("stress", {}).get(suite, []) for word in ("--stress", name)]
+        parts = [
+            word
+            for key in ("stress", "only")
+            for name in plan.get(key, {}).get(suite, [])
+            for word in (f"--{key}", name)
+        ]
         # Twins have scans that cannot be read, as real copies do.
-        failed += run(suite, twins, chosen, "--skip-broken", *given, *stress)
+        failed += run(suite, twins, chosen, "--skip-broken", *given, *parts)
         fer_bench("pack", suite, *given, "--runs", chosen.runs, "--out", RESULTS / PROCEDURAL)
     return failed
 

@@ -67,6 +67,18 @@ def test_twins_are_made_once_and_every_suite_is_run_and_packed(
     assert told[-1] == "paper drfer --folds 0 --runs mine --out leaderboards --figures"
 
 
+def test_what_is_too_much_for_twins_is_left_out(
+    papers: ModuleType, called: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["papers.py", "mit", "--twins", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        papers.main()
+    only = {
+        " ".join(words).split()[1]: "--only entry=mit-tiny" in " ".join(words) for words in called if words[0] == "run"
+    }
+    assert only == {"mit/table1": True, "mit/figure4": False, "mit/figure5": False}
+
+
 def test_on_datasets_suites_are_run_as_they_ship(
     papers: ModuleType, called: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
