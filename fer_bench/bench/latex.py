@@ -11,6 +11,7 @@ from pathlib import Path
 from fer_bench.bench import registry
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.leaderboard_page import ESTIMATORS, EXPLAINED, beside, by_question, notes
+from fer_bench.bench.machines import trained_on
 from fer_bench.bench.report.pairs import lettered
 from fer_bench.bench.statistics import HEADLINE
 from fer_bench.bench.suite import Suite
@@ -101,6 +102,8 @@ def to_latex(name: str, suite: Suite, rows: list[Row]) -> str:
         told += [f"Protocol digest {digest}, data {data}."] if digest else []
         if which := suite.shortened(registry.find_protocol(protocol)):
             told.append(f"{which[0].upper()}{which[1:]}.")
+        if machines := trained_on(members):
+            told.append(f"Trained on {machines}.")
         if "twin" in data:
             told.append("Synthetic faces: these numbers compare methods with one another, not with published ones.")
         page.write(f"\\begin{{table}}[htbp]\n\\centering\n\\caption{{{escape(' '.join(told))}}}\n")

@@ -11,6 +11,7 @@ from fer_bench.bench import registry
 from fer_bench.bench.classes import classes_frame, classes_section
 from fer_bench.bench.comparison import groups, pairs
 from fer_bench.bench.leaderboard import Row
+from fer_bench.bench.machines import trained_on
 from fer_bench.bench.markdown import markdown_text
 from fer_bench.bench.optimism import epochs_told, optimism
 from fer_bench.bench.pairs_page import GROUPS, pairs_frame, pairs_section
@@ -221,6 +222,8 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
             page.write(f"{told[0].upper()}{told[1:]}. ")
         if sentence := _tested(members):
             page.write(f"{sentence[0].upper()}{sentence[1:]}. ")
+        if machines := trained_on(members):
+            page.write(f"Trained on {markdown_text(machines)}. ")
         if "twin" in data:
             page.write("**Synthetic faces: these numbers compare methods with one another, not with published ones.**")
         own = [letters.get((row.protocol, row.entry), "") for row in members]

@@ -15,15 +15,12 @@ from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell, cell_path, status_of
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.leaderboard_page import BESIDE, SHOWN, SOMETIMES
+from fer_bench.bench.machines import DETAILED
 from fer_bench.bench.report.classes import fold_matrices
 from fer_bench.bench.statistics import HEADLINE
 from fer_bench.bench.suite import Suite
 from fer_bench.errors import InvalidFile
 from fer_bench.records import Result, read_json
-
-DETAILED = 2000
-"""Of suites of more cells, manifests and confusion matrices of single cells are left out: they would be most of the
-file, and most of the time that it takes to write it."""
 
 LOGS = 100
 """So many failed cells are shown with the end of their log."""
@@ -111,6 +108,7 @@ class Cells:
             "heads": named,
             "messages": {place: _cleaned(message) for place, message in self.messages.items()},
             "logs": self._logs(),
+            # Of more cells, manifests and confusion matrices would be most of the file, and of the time to write it.
             "detailed": len(self.rows) <= DETAILED,
         }
         if found["detailed"]:

@@ -22,6 +22,7 @@ from fer_bench import __version__
 from fer_bench.bench import registry
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.leaderboard_page import ESTIMATORS, EXPLAINED, SHOWN, beside, by_question, notes
+from fer_bench.bench.machines import trained_on
 from fer_bench.bench.report.cells import Cells
 from fer_bench.bench.report.classes import class_figures
 from fer_bench.bench.report.curves import training_curves
@@ -138,6 +139,7 @@ def _group(suite: Suite, rows: list[Row], first: int, mistakes: Mistakes, logged
         "provenance": row.provenance,
         "twin": "twin" in row.provenance,
         "shortened": suite.shortened(protocol),
+        "machines": trained_on(rows),
         "reference": suite.reference,
         "difference": measured.difference,
         "heads": heads,
