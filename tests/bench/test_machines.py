@@ -12,7 +12,7 @@ from fer_bench.records import write_json
 from tests.bench.conftest import Faker
 
 NAME, PROTOCOL = "drfer/table1", "bu3dfe-drfer60-cv10@1"
-SUITE = read_suite(registry.suites()[NAME], ["folds=[0,1,2]"])
+SUITE = read_suite(registry.suites()[NAME], ["folds=[0,1,2,3]"])
 
 
 def run(stage: str, cpu: str, gpus: tuple[str, ...] = (), completed: bool = True) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def test_every_kind_of_machine_is_told_once(faker: Faker) -> None:
 
 def test_what_is_not_known_is_not_told(faker: Faker) -> None:
     damaged = {"runs": [{"stage": "fit", "completed": True, "hardware": "none"}]}
-    assert machines.trained_on(rows(faker, None, damaged, {"runs": [run("score", "Other")]})) == ""
+    assert machines.trained_on(rows(faker, None, damaged, {}, {"runs": [run("score", "Other")]})) == ""
 
 
 def test_manifests_of_very_many_cells_are_not_read(faker: Faker, monkeypatch: pytest.MonkeyPatch) -> None:
