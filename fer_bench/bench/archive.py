@@ -21,7 +21,9 @@ from fer_bench.bench.suite import Suite
 from fer_bench.errors import InvalidFile
 from fer_bench.records import atomic_write, json_bytes
 
-_KEPT = ("status.json", "result.json", "manifest.json", "predictions.parquet", "honest.parquet", "items.parquet")
+_RECORDS = ("status.json", "result.json", "manifest.json")
+# Those of validation samples, too: fusions choose their weights by them.
+_SCORES = ("predictions.parquet", "validation.parquet", "honest.parquet", "items.parquet")
 _FOLDERS = ("csv/**/metrics.csv", "stress/*.parquet")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9@._+=-]*"
 _CELL = re.compile(rf"(?P<cell>({_NAME}/){{3,6}}fold\d\d+/seed\d+)/(?P<file>({_NAME}/){{0,3}}{_NAME})")
@@ -99,7 +101,7 @@ def _contents(cells: Collection[Cell]) -> Iterator[tuple[Path, bytes]]:
         # Where the data and their cache were is nobody's business, and no part of the result's identity.
         nowhere = replace(cell, parts=tuple(replace(part, root="", cache="") for part in cell.parts))
         yield cell.folder / "cell.json", json_bytes(nowhere.content)
-        kept = [cell.folder / name for name in _KEPT]
+        kept = [cell.folder / name for name in (*_RECORDS, *_SCORES)]
         for path in [*kept, *(path for pattern in _FOLDERS for path in sorted(cell.folder.glob(pattern)))]:
             if path.exists():
                 yield path, path.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_bench.bench.archive import pack, unpack
+from fer_bench.bench.cell import cell_path
+from fer_bench.bench.fused import fused_table
 from fer_bench.bench.leaderboard import collect
 from fer_bench.bench.leaderboard_page import to_markdown
 from fer_bench.bench.registry import suites
 from fer_bench.bench.saved import PROVENANCE
 from fer_bench.bench.suite import Suite, read_suite
 from fer_bench.errors import InvalidFile
+from fer_bench.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
     from tests.bench.conftest import Faker
@@ -36,6 +40,7 @@ def runs(faker: Faker) -> Path:
         for fold in (0, 1):
             cell = faker.cell(SUITE, PROTOCOL, entry, fold=fold, accuracy=accuracy)
             faker.log(cell, 0, range(3), lambda epoch: 1 / (1 + epoch))
+            shutil.copy(cell.folder / "predictions.parquet", cell.folder / "validation.parquet")
             (cell.folder / "checkpoints").mkdir()
             (cell.folder / "checkpoints" / "best.ckpt").write_bytes(b"weights")
     (cell.folder.parents[2] / f"question-{cell.protocol_digest}.parquet").write_bytes(b"asked")
@@ -52,8 +57,17 @@ def test_tables_of_what_was_packed_are_the_same(runs: Path, suite: Suite, tmp_pa
     assert (elsewhere / SUITE / PROTOCOL / "question-0123456789ab.parquet").read_bytes() == b"asked"
     folder = elsewhere / SUITE / PROTOCOL / "drfer" / "fold01" / "seed0"
     assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == [
-        *("cell.json", "metrics.csv", "predictions.parquet", "result.json", "status.json"),
+        *("cell.json", "metrics.csv", "predictions.parquet", "result.json", "status.json", "validation.parquet"),
     ]
+
+
+def test_what_was_packed_can_be_fused(runs: Path, suite: Suite, tmp_path: Path) -> None:
+    pack(SUITE, suite, runs, tmp_path / "a.zip")
+    unpack(tmp_path / "a.zip", tmp_path / "elsewhere")
+    folders = [tmp_path / "elsewhere" / SUITE / cell_path(PROTOCOL, entry, 0, 0) for entry in ("drfer", "baseline")]
+    table, weight = fused_table(folders, PROTOCOLS[PROTOCOL], "weighted")
+    assert len(table) == 120
+    assert weight is not None
 
 
 def test_where_the_data_were_is_not_told(runs: Path, suite: Suite, tmp_path: Path) -> None:
