@@ -206,7 +206,7 @@ def sortable(page: Path, rounds: int = 5) -> float:
 
 def starting(rounds: int = 20) -> Iterator[Row]:
     """A process that has all that a cell needs, against a fresh one that imports it."""
-    from fer_bench.bench.launch import PRELOAD
+    from fer_bench.bench.server import PRELOAD
     from fer_bench.processes import fork_server
 
     context = fork_server(*PRELOAD)
