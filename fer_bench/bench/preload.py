@@ -9,24 +9,30 @@ import gc
 from contextlib import suppress
 from importlib import import_module
 
-import numpy as np
-
-from fer_bench.bench import manifest, registry
-from fer_bench.errors import FerBenchError
-from fer_bench.geometry.sampling import farthest_point_sample
+STAGES = ("fer_bench.bench.worker", "fer_bench.bench.fit", "fer_bench.bench.score", "fer_bench.bench.stress")
 
 LATER = ("pyarrow.dataset", "torch.utils.tensorboard", "torch.utils.serialization")
 """What libraries import only when a cell uses them."""
 
-for name in (*(f"fer_bench.bench.{stage}" for stage in ("worker", "fit", "score", "stress")), *LATER):
-    import_module(name)
-registry.datasets()
-with suppress(FerBenchError):  # of methods of somebody's own; whoever asks for one is told
-    registry.methods()
-manifest.made_with()
-# numba imports half of itself with the first call of whatever is compiled, in half a second.
-farthest_point_sample(np.zeros((1, 3), dtype=np.float32), 1)
-# A collection looks at every object there is, in a third of a second, and by that copies the memory that a forked
-# process shares with this one. What is here now stays.
-gc.collect()
-gc.freeze()
+
+def _load() -> None:
+    for name in (*STAGES, *LATER):
+        import_module(name)
+
+    import numpy as np
+
+    from fer_bench.bench import manifest, registry
+    from fer_bench.errors import FerBenchError
+    from fer_bench.geometry.sampling import farthest_point_sample
+
+    registry.datasets()
+    with suppress(FerBenchError):  # of methods of somebody's own; whoever asks for one is told
+        registry.methods()
+    manifest.made_with()
+    # numba imports half of itself with the first call of whatever is compiled, in half a second.
+    farthest_point_sample(np.zeros((1, 3), dtype=np.float32), 1)
+
+
+gc.disable()  # a million objects come and stay; looking for garbage among them is an eighth of the time
+_load()
+gc.enable()

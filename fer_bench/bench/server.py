@@ -7,16 +7,16 @@ from collections.abc import Iterable, Sequence
 from fer_bench.bench import registry
 from fer_bench.bench.cell import DERIVED, Cell
 
-PRELOAD = ("fer_bench.cli", "fer_bench.bench.preload")
+PRELOAD = ("fer_bench.bench.preload", "fer_bench.cli")
 """Imported once by the fork server, torch and Lightning with them: a cell's process then starts in milliseconds. The
-first is what the console's script imports, which Python runs again in each process."""
+second is what the console's script imports, which Python runs again in each process."""
 
 
 def preload(methods: Iterable[str], datasets: Iterable[str]) -> tuple[str, ...]:
-    """Modules that the fork server of a suite imports: those of its methods and datasets, and then `PRELOAD`."""
+    """Modules that the fork server of a suite imports: `PRELOAD`, and those of its methods and datasets."""
     known = {name for name in methods if name in registry.methods() and registry.ships(name)}
     own = [f"fer_bench.methods.{name}" for name in sorted(known)]
-    return (*own, *(registry.dataset_module(name) for name in sorted({*datasets})), *PRELOAD)
+    return (*PRELOAD, *own, *(registry.dataset_module(name) for name in sorted({*datasets})))
 
 
 def preload_for(cells: Sequence[Cell]) -> tuple[str, ...]:
