@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fer_bench.bench import registry
 from fer_bench.bench.cell import SAVED, Cell
 from fer_bench.bench.server import PRELOAD, preload, preload_for
 from fer_bench.processes import fork_server
-from tests.bench.conftest import Bench
+
+if TYPE_CHECKING:
+    from tests.bench.conftest import Bench
 
 _LOOK = """
 import gc, json, os, sys
