@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from fer_bench.bench import registry
 from fer_bench.bench.cell import DERIVED, Cell
 
-PRELOAD = ("fer_bench.bench.preload", "fer_bench.cli")
+PRELOAD = ("fer_bench.bench.preload", "fer_bench.__main__")
 """Imported once by the fork server, torch and Lightning with them: a cell's process then starts in milliseconds. The
 second is what the console's script imports, which Python runs again in each process."""
 
