@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -164,7 +165,8 @@ command.main = asking
 sys.argv = ["fer-bench", *{arguments}]
 command.script()
 """
-    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    plain = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, env=plain)
     assert done.returncode == code
     assert done.stdout.endswith("asked\n"), "nor is anything left unwritten"
     assert bool(done.stderr) == bool(code)
