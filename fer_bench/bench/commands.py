@@ -18,7 +18,7 @@ from rich.markup import escape
 
 from fer_bench.bench import registry
 from fer_bench.bench.cell import DERIVED, Cell, cell_path, status_of
-from fer_bench.bench.server import preload
+from fer_bench.bench.server import preload_of
 from fer_bench.bench.slurm import commands as slurm
 from fer_bench.bench.slurm import launch as slurm_launch
 from fer_bench.bench.suite import Suite, read_suite
@@ -74,13 +74,10 @@ def run(
 ) -> bool:
     """Run a suite and write its leaderboard, then put it through members of the stress deck; True when every cell asked
     for is done, and has been put through them."""
-    name, suite = load_suite(suite_name, settings, data, arguments=False)
+    fork_server(*preload_of(load_suite(suite_name, settings, data, arguments=False)[1]))
+    name, suite = load_suite(suite_name, settings, data)
     profile = slurm.prepared(options.profile) if options.launcher == "slurm" else None
     with console.status("reading the suite and the data ..."):
-        # One server for extraction and for the cells. It imports what they need while this process does the same.
-        datasets = [dataset for protocol in suite.protocols for dataset in registry.find_protocol(protocol).datasets]
-        fork_server(*preload((str(entry.get("method")) for entry in suite.methods.values()), datasets))
-        name, suite = load_suite(suite_name, settings, data)
         from fer_bench.bench import display, formats, leaderboard, questions
         from fer_bench.bench.cache_commands import extract
         from fer_bench.bench.launch import derived, launch, refuse_other_settings

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from fer_bench.bench import registry
 from fer_bench.bench.cell import DERIVED, Cell
+from fer_bench.bench.suite import Suite
 
 PRELOAD = ("fer_bench.bench.preload", "fer_bench.__main__")
 """Imported once by the fork server, torch and Lightning with them: a cell's process then starts in milliseconds. The
@@ -23,3 +24,10 @@ def preload_for(cells: Sequence[Cell]) -> tuple[str, ...]:
     """The same of some cells."""
     trained = [cell for cell in cells if cell.method not in DERIVED]
     return preload((cell.method for cell in trained), (part.dataset for cell in trained for part in cell.parts))
+
+
+def preload_of(suite: Suite) -> tuple[str, ...]:
+    """The same of a suite whose arguments need not be sound: the server, one for extraction and for the cells, imports
+    while its caller reads the rest, which takes as long."""
+    datasets = [dataset for protocol in suite.protocols for dataset in registry.find_protocol(protocol).datasets]
+    return preload((str(entry.get("method")) for entry in suite.methods.values()), datasets)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fer_bench.bench import registry
 from fer_bench.bench.cell import SAVED, Cell
-from fer_bench.bench.server import PRELOAD, preload, preload_for
+from fer_bench.bench.server import PRELOAD, preload, preload_for, preload_of
+from fer_bench.bench.suite import read_suite
 from fer_bench.processes import fork_server
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def test_modules_are_those_of_the_cells(bench: Bench) -> None:
         "fer_bench.methods.pointnet2",
         "fer_bench.data.bu3dfe",
     )
+    assert preload_of(read_suite(bench.file, arguments=False)) == preload_for(bench.plan().cells)
     assert preload([SAVED, "nobodys"], []) == PRELOAD
 
 
