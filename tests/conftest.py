@@ -15,7 +15,7 @@ from PIL import Image
 # OpenMP when it is loaded, so before anything that imports PyTorch.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from fer_bench.bench.launch import PRELOAD
+from fer_bench.bench.server import PRELOAD
 from fer_bench.geometry.bnd import write_bnd
 from fer_bench.geometry.vrml_writer import write_vrml
 from fer_bench.processes import fork_server

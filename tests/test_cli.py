@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -144,3 +145,35 @@ def test_wrong_usage_is_exit_code_two(call_here: Here, arguments: list[str]) -> 
     assert code == 2
     assert "Usage" in told
     assert "Error" in told
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["list", "nothing"], 2), (["run", "nobodys"], 2)])
+def test_a_process_ends_at_once_but_asks_who_wants_to_be_asked(arguments: list[str], code: int) -> None:
+    script = f"""
+import atexit, sys
+import fer_bench.__main__ as command
+class Left:
+    def __del__(self):
+        print("taken down")
+left = Left()
+left.itself = left
+main = command.main
+def asking():
+    atexit.register(print, "asked")  # as what the commands import does
+    main()
+command.main = asking
+sys.argv = ["fer-bench", *{arguments}]
+command.script()
+"""
+    plain = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, env=plain)
+    assert done.returncode == code
+    assert done.stdout.endswith("asked\n"), "nor is anything left unwritten"
+    assert bool(done.stderr) == bool(code)
+
+
+def test_what_nobody_foresaw_is_told_in_full() -> None:
+    script = "import fer_bench.__main__ as m\ndef main(): raise RuntimeError('why')\nm.main = main\nm.script()"
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.endswith("RuntimeError: why\n")

@@ -18,6 +18,7 @@ from rich.markup import escape
 
 from fer_bench.bench import registry
 from fer_bench.bench.cell import DERIVED, Cell, cell_path, status_of
+from fer_bench.bench.server import preload_of
 from fer_bench.bench.slurm import commands as slurm
 from fer_bench.bench.slurm import launch as slurm_launch
 from fer_bench.bench.suite import Suite, read_suite
@@ -73,12 +74,13 @@ def run(
 ) -> bool:
     """Run a suite and write its leaderboard, then put it through members of the stress deck; True when every cell asked
     for is done, and has been put through them."""
+    fork_server(*preload_of(load_suite(suite_name, settings, data, arguments=False)[1]))
     name, suite = load_suite(suite_name, settings, data)
     profile = slurm.prepared(options.profile) if options.launcher == "slurm" else None
     with console.status("reading the suite and the data ..."):
         from fer_bench.bench import display, formats, leaderboard, questions
         from fer_bench.bench.cache_commands import extract
-        from fer_bench.bench.launch import PRELOAD, derived, launch, refuse_other_settings
+        from fer_bench.bench.launch import derived, launch, refuse_other_settings
         from fer_bench.bench.plan import make_plan
         from fer_bench.bench.slots import make_slots
 
@@ -95,7 +97,6 @@ def run(
     slurm.refuse_nodes(plan.trained, options.launcher)
     if not options.overwrite:  # before anything is prepared
         refuse_other_settings(plan.trained)
-    fork_server(*PRELOAD)  # one server for extraction and for the cells
     for need in plan.needs:
         if profile is not None:
             slurm.extract_shards(console, need, profile)

@@ -13,13 +13,11 @@ from typing import Protocol
 
 from fer_bench.bench import registry, worker
 from fer_bench.bench.cell import DERIVED, RETRIABLE, Cell, Status
+from fer_bench.bench.server import preload_for
 from fer_bench.bench.slots import Slot
 from fer_bench.bench.units import duration
 from fer_bench.errors import FerBenchError
 from fer_bench.processes import fork_server
-
-PRELOAD = ("fer_bench.bench.worker", "fer_bench.bench.fit", "fer_bench.bench.score", "fer_bench.bench.stress")
-"""Imported once by the fork server, torch and Lightning with them: a cell's process then starts in milliseconds."""
 
 GRACE = 5.0
 """Seconds that a process has to end by itself before it is killed."""
@@ -126,7 +124,7 @@ class _Launch:
         self.first, self.limit = first, limit
         self.elsewhere: list[Cell] = []
         self.looked = 0.0
-        self.context = fork_server(*PRELOAD)
+        self.context = fork_server(*preload_for(cells))
 
     def run(self) -> None:
         try:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,16 @@ def _environment(cell: Cell, stage: str) -> dict[str, Any]:
     return {
         "processes": cell.processes if stage == "fit" else 1,
         "threads": torch.get_num_threads(),
+        **made_with(),
+        "hardware": _hardware(cell.trainer["accelerator"]),
+    }
+
+
+@cache
+def made_with() -> dict[str, Any]:
+    """`code` and `versions`. Asked once a process: what is imported stays as it was, whatever is installed or committed
+    since."""
+    return {
         "code": _checkout(Path(fer_bench.__file__).parent),
         "versions": {
             "fer_bench": fer_bench.__version__,
@@ -102,7 +113,6 @@ def _environment(cell: Cell, stage: str) -> dict[str, Any]:
             **{name: _version(name) for name in PACKAGES},
             "torch": torch.__version__,  # with what it was built for
         },
-        "hardware": _hardware(cell.trainer["accelerator"]),
     }
 
 

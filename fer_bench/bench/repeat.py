@@ -16,9 +16,9 @@ import numpy as np
 from fer_bench.bench import registry, worker
 from fer_bench.bench.cell import DERIVED, Cell
 from fer_bench.bench.commands import console
-from fer_bench.bench.launch import PRELOAD
 from fer_bench.bench.leaderboard import read_table
 from fer_bench.bench.manifest import FILE, last_run
+from fer_bench.bench.server import preload_for
 from fer_bench.bench.statistics import HEADLINE
 from fer_bench.errors import FerBenchError, InvalidFile
 from fer_bench.processes import fork_server
@@ -185,7 +185,9 @@ def _beside(cell: Cell) -> Iterator[Cell]:
 
 def _run(cell: Cell, stage: str, threads: int) -> None:
     """One stage in a process of its own, as a suite's."""
-    process = fork_server(*PRELOAD).Process(target=worker.main, args=(cell.folder, stage, threads, None), name=cell.id)
+    process = fork_server(*preload_for([cell])).Process(
+        target=worker.main, args=(cell.folder, stage, threads, None), name=cell.id
+    )
     process.start()
     try:
         process.join()

@@ -11,7 +11,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 
 from fer_bench.methods.base import Method
-from fer_bench.nn import whole_batch, whole_batch_layers
+from fer_bench.nn import whole_batch
 from fer_bench.records import Batch
 
 
@@ -34,10 +34,14 @@ class WholeBatchLayers(LayerSync):
     """Exchanges layers before Lightning makes the method distributed, and restores them afterwards."""
 
     def apply(self, model: nn.Module) -> nn.Module:
+        from fer_bench.nn import whole_batch_layers  # and with it timm, which one process alone may do without
+
         whole_batch_layers.exchange(model)
         return model
 
     def revert(self, model: nn.Module) -> nn.Module:
+        from fer_bench.nn import whole_batch_layers
+
         whole_batch_layers.restore(model)
         return model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -38,6 +39,9 @@ def main(folder: Path, stage: str, threads: int, devices: str | None) -> None:
     """
     # Ctrl-C in a terminal reaches every process; the launcher alone acts on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A collection looks at every object there is, in a third of a second, and by that copies the memory that this
+    # process shares with the one that it was forked from. What is here now stays.
+    gc.freeze()
     if devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices
     os.environ["OMP_NUM_THREADS"] = str(threads)

@@ -15,8 +15,9 @@ import pytest
 
 from fer_bench.bench import commands, registry, worker
 from fer_bench.bench.cell import Cell, Part
-from fer_bench.bench.launch import PRELOAD, pending
+from fer_bench.bench.launch import pending
 from fer_bench.bench.plan import Plan, _open, describe, make_plan
+from fer_bench.bench.server import PRELOAD
 from fer_bench.bench.suite import read_suite, resolve_arguments, total_epochs
 from fer_bench.metrics import score
 from fer_bench.processes import fork_server

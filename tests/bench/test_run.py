@@ -21,9 +21,10 @@ from torch.utils.data import DataLoader
 
 from fer_bench.bench import commands, worker
 from fer_bench.bench.cell import Cell
-from fer_bench.bench.launch import PRELOAD, pending
+from fer_bench.bench.launch import pending
 from fer_bench.bench.plan import _open
 from fer_bench.bench.plan_commands import show_plan
+from fer_bench.bench.server import PRELOAD
 from fer_bench.bench.slots import Slot, make_slots
 from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite
 from fer_bench.processes import fork_server

@@ -10,7 +10,7 @@ import pytest
 
 from fer_bench.bench import worker
 from fer_bench.bench.cell import Cell
-from fer_bench.bench.launch import PRELOAD
+from fer_bench.bench.server import PRELOAD
 from fer_bench.bench.training_logs import training_log
 from fer_bench.processes import fork_server
 

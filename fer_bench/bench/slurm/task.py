@@ -82,12 +82,13 @@ class CellsTask:
 
     def _run(self, cells: list[Cell]) -> None:
         """One process a stage of a cell, as on one machine."""
-        from fer_bench.bench.launch import PRELOAD, launch
+        from fer_bench.bench.launch import launch
+        from fer_bench.bench.server import preload_for
         from fer_bench.bench.slots import make_slots
 
         ranks.forget_tasks()
         with ignored(WARNING):  # Slurm sends it to every process of the task; this one alone acts on it
-            fork_server(*PRELOAD)
+            fork_server(*preload_for(cells))
         gpus = 0
         if any(cell.trainer["accelerator"] != "cpu" for cell in cells):
             import torch
