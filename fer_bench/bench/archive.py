@@ -26,7 +26,10 @@ _RECORDS = ("status.json", "result.json", "manifest.json")
 _SCORES = ("predictions.parquet", "validation.parquet", "honest.parquet", "items.parquet")
 _FOLDERS = ("csv/**/metrics.csv", "stress/*.parquet")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9@._+=-]*"
-_CELL = re.compile(rf"(?P<cell>({_NAME}/){{3,6}}fold\d\d+/seed\d+)/(?P<file>({_NAME}/){{0,3}}{_NAME})")
+# What `pack` packs, and nothing else: no checkpoint of somebody else is ever loaded.
+_FILES = "|".join(re.escape(name) for name in ("cell.json", *_RECORDS, *_SCORES))
+_FILE = rf"{_FILES}|csv/({_NAME}/){{0,2}}metrics\.csv|stress/{_NAME}\.parquet"
+_CELL = re.compile(rf"(?P<cell>({_NAME}/){{3,6}}fold\d\d+/seed\d+)/(?P<file>{_FILE})", re.ASCII)
 _QUESTION = re.compile(rf"({_NAME}/){{2,5}}question-[0-9a-f]{{12}}\.parquet")
 _LARGEST = 2**30  # bytes of all that a file may unpack to
 _REMEDY = "Make it again with `fer-bench pack`."

@@ -44,7 +44,7 @@ class Compared:
         difference: Of the entry from what it is held against, in the unit of `metric`.
         contradicts: It lies on the other side even where the claim's other comparisons are allowed for.
         n, subjects, data: Samples, subjects, and of which data.
-        departures: In what the cells are not the paper's configuration.
+        departures: In what the cells are not the paper's configuration; by entry, where not all depart in it.
     """
 
     comparison: Comparison
@@ -143,7 +143,7 @@ def _compare(
     names = (comparison.entry, *others)
     entries = [reader.evidence(comparison.suite, comparison.protocol, name) for name in names]
     question = _question(comparison, others, conditions)
-    apart = tuple(dict.fromkeys(text for each in entries for text in each.departures))
+    apart = _departures(entries)
     data = " and ".join(dict.fromkeys(cell.provenance for each in entries for cell in each.cells))
 
     def unanswered(reason: str) -> Compared:
@@ -177,6 +177,14 @@ def _compare(
     alone = "a single subject was tested, so that there is no interval" if found.interval.low is None else ""
     n, subjects = int(own["id"].nunique()), int(own["subject"].nunique())
     return Compared(comparison, question, side, alone, found, contradicts, n, subjects, data, apart)
+
+
+def _departures(entries: Sequence[Evidence]) -> tuple[str, ...]:
+    """In what they are not the paper's configuration; what is not so of all is said of whom it is, for then it may be
+    that which makes the difference."""
+    of_all = set.intersection(*(set(each.departures) for each in entries))
+    told = (text if text in of_all else f"{e.row.entry}: {text}" for e in entries for text in e.departures)
+    return tuple(dict.fromkeys(told))
 
 
 def _table(own: Evidence, conditions: tuple[Stress, ...], by_turn: bool) -> pd.DataFrame | None:

@@ -13,18 +13,21 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from fer_bench.bench import registry
 from fer_bench.bench.claims_measured import Answer, Answered, Compared
 from fer_bench.bench.markdown import markdown_text
 from fer_bench.bench.published import Paper
-from fer_bench.bench.units import number, signed
+from fer_bench.bench.units import counted, number, signed
 from fer_bench.records import atomic_write
 
 READING = (
     "A claim is one or several comparisons on the same samples; brackets: 95 % interval over subjects, paired by "
-    "sample. `holds`: the interval lies on the claimed side of 0; `fails`: on the other; `unresolved`: it holds 0; "
-    "`not measured`: not run, or not all of it, or nothing here can measure it. A claim of several comparisons holds "
-    "where all do, and fails where one of m contradicts it at 1 - 0.05 / m. Printed: the difference that the paper "
-    "claims, and whether it lies within the interval. On synthetic faces an answer is of these alone."
+    "sample, which covers who is tested and not how another training of the same networks would come out. `holds`: "
+    "the interval lies on the claimed side of 0; `fails`: on the other; `unresolved`: it holds 0; `not measured`: not "
+    "run, or not all of it, or nothing here can measure it. A claim of several comparisons holds where all do, and "
+    "fails where one of m contradicts it at 1 - 0.05 / m. Printed: the difference that the paper claims, and whether "
+    "it lies within the interval. Remarks name the entry where those compared were not trained alike. On synthetic "
+    "faces an answer is of these alone."
 )
 HEADER = ("Claim", "Where", "Answer", "Compared", "Metric", "Difference", "Printed", "n", "Data", "Remarks")
 _COMPARED = (
@@ -77,11 +80,8 @@ def _texts(compared: Compared) -> dict[str, str]:
     difference = "-"
     if compared.difference is not None:
         difference = f"{signed(compared.difference, compared.unit)} {_name(compared)}".strip()
-    n = (
-        "-"
-        if compared.n is None
-        else f"{compared.n:,} of {compared.subjects:,} subject{'s' * (compared.subjects != 1)}"
-    )
+    named = registry.find_protocol(compared.comparison.protocol).subject_independent
+    n = counted(compared.n, compared.subjects, named)
     return dict(
         zip(
             HEADER,

@@ -11,6 +11,7 @@ from fer_bench.bench import registry
 from fer_bench.bench.notes import read_notes
 from fer_bench.bench.published import papers, read_paper
 from fer_bench.bench.units import plural
+from fer_bench.bench.yaml_text import read_yaml
 from fer_bench.errors import UnknownName
 from fer_bench.protocols import PROTOCOLS, Protocol
 
@@ -85,7 +86,7 @@ def _suites() -> dict[str, str]:
 def _title(path: Path) -> str:
     """A suite's title, or what is wrong with the file: a list must not break with a suite."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path.read_text(encoding="utf-8"))
         return str(content.get("title") or "")
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
         return "(not a readable suite)"

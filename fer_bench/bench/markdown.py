@@ -5,10 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+_CODE = re.compile(r"((?<!`)`[^`\\]+`(?!`))")
+_SPECIAL = str.maketrans({"\\": "\\\\", "|": "\\|", "*": "\\*", "<": "&lt;"})
+
 
 def markdown_text(text: str) -> str:
-    """Text that stays one cell of a Markdown table, and stays text."""
-    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+    """Text that stays one cell of a Markdown table, and stays text: no HTML, link or image; what stands between single
+    backticks stays code, in which nothing but the table's bar has to be told from its meaning."""
+    parts = _CODE.split(re.sub(r"\s+", " ", text))
+    for place, part in enumerate(parts):
+        parts[place] = part.replace("|", "\\|") if place % 2 else part.translate(_SPECIAL).replace("](", "]\\(")
+    return "".join(parts)
 
 
 def cell(text: object) -> str:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import pydantic
 import yaml
 
+from fer_bench.bench.yaml_text import read_yaml
 from fer_bench.errors import InvalidFile
 
 REMEDY = "Restore the file from the repository."
@@ -88,9 +89,8 @@ def read_notes(path: Path) -> Notes:
 def read_strict(path: Path, model: type[_Model]) -> _Model:
     """A YAML file that people write, validated; raises `InvalidFile`, which names the first problem and its place."""
     try:
-        return model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    # YAML that nests a thousand levels deep ends the parser's recursion.
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        return model.model_validate(read_yaml(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidFile(path, f"is not readable YAML ({' '.join(str(error).split())})", REMEDY) from None
     except pydantic.ValidationError as error:
         first = error.errors()[0]

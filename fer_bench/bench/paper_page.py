@@ -12,17 +12,19 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from fer_bench.bench import claims_page, faults_page
+from fer_bench.bench import claims_page, faults_page, registry
 from fer_bench.bench.claims_measured import Answered
 from fer_bench.bench.markdown import markdown_text
 from fer_bench.bench.paper import Line
 from fer_bench.bench.published import Paper, Section
 from fer_bench.bench.statistics import BRACKETS
+from fer_bench.bench.units import counted
 from fer_bench.records import atomic_write
 
 READING = (
-    f"Measured values are computed on the predictions of all folds pooled; {BRACKETS}. `match`: the published value "
-    "lies within the brackets; `below` and `above`: the measured value is, and the brackets leave the published one "
+    f"Measured values are computed on the predictions of all folds pooled; {BRACKETS}, which covers the choice of test "
+    "subjects and not the training seed. `match`: the published value lies within the brackets, which says little "
+    "where they are wide; `below` and `above`: the measured value is, and the brackets leave the published one "
     "out; `not comparable`: measured, but on other data or in another way than what is printed, as said; `missing`: "
     "not run, or not all of it; `published only`: rows of other work, and what is no metric; `not published`: "
     "measured, and nothing is printed. Difference: measured minus published. F1, F2, ...: a known fault concerns the "
@@ -54,7 +56,8 @@ def texts(line: Line, note: str = "") -> dict[str, str]:
         value = f"{measured.value:.{digits}f}"
         if measured.low is not None and measured.high is not None:
             value += f" [{measured.low:.{digits}f}, {measured.high:.{digits}f}]"
-        n = f"{measured.n:,} of {measured.subjects:,} subject{'s' * (measured.subjects != 1)}"
+        named = registry.find_protocol(line.protocol).subject_independent
+        n = counted(measured.n, measured.subjects, named)
     printed = "-"
     if published is not None:
         printed = " ".join(filter(None, [published.value, "derived" if published.derived else "", note, *line.faults]))

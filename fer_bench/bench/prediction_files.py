@@ -32,6 +32,7 @@ _VA_LAYOUTS = (
 )
 _MISSING = {"", "na", "n/a", "<na>", "nan", "null", "none"}
 _LARGEST = 1e100  # beyond it, squares and their sums overflow
+_MOST = 10_000_000  # rows; a Parquet file of a few megabytes can say that it has thousands of millions
 
 
 @dataclass(frozen=True)
@@ -158,11 +159,14 @@ def _read(path: Path) -> pd.DataFrame:
         raise InvalidPredictions(path, "is neither .csv nor .parquet", "Save the predictions as one of the two.")
     try:
         if path.suffix.lower() == ".parquet":
-            table = pq.ParquetFile(path).read()
+            file = pq.ParquetFile(path)
+            _refuse_more(path, file.metadata.num_rows)
+            table = file.read()
             table.validate(full=True)  # text that is not UTF-8 would only fail where it is used
             return table.to_pandas(ignore_metadata=True)
         # Everything is read as text: ids keep their leading zeros, and one place decides what a number is.
-        text = pd.read_csv(path, header=None, dtype=str, na_filter=False, compression=None)
+        text = pd.read_csv(path, header=None, dtype=str, na_filter=False, compression=None, nrows=_MOST + 2)
+        _refuse_more(path, len(text) - 1)
     except pd.errors.EmptyDataError:
         raise InvalidPredictions(path, "is empty", "Write a header and one row a sample.") from None
     except (ValueError, OSError, MemoryError, pa.ArrowException) as error:
@@ -170,6 +174,11 @@ def _read(path: Path) -> pd.DataFrame:
         kind = path.suffix.lower()[1:]
         raise InvalidPredictions(path, f"cannot be read as {kind} ({reason:.200})", "Write it again.") from None
     return text.iloc[1:].reset_index(drop=True).set_axis(text.iloc[0].tolist(), axis=1)
+
+
+def _refuse_more(path: Path, rows: int) -> None:
+    if rows > _MOST:
+        raise InvalidPredictions(path, f"holds more than {_MOST:,} rows", "Score it in parts.")
 
 
 def _own_classes(table: _Table, usual: Sequence[str]) -> tuple[str, ...]:

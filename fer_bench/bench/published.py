@@ -20,6 +20,7 @@ import yaml
 
 from fer_bench.bench import registry
 from fer_bench.bench.notes import REMEDY, Concerned, Fault, Notes, TableNotes, read_notes
+from fer_bench.bench.yaml_text import read_yaml
 from fer_bench.errors import InvalidFile, UnknownName
 
 LOGS = "_logs"
@@ -287,7 +288,7 @@ def _tables(paper: str) -> dict[str, str]:
 def _measured(suite: str) -> tuple[str, str]:
     """The paper and the table that a suite measures, empty where it names none. Of the text of its file: every paper
     asks every suite, and YAML is slow to read."""
-    content = yaml.safe_load(suite)
+    content = read_yaml(suite)
     if not isinstance(content, dict):
         return "", ""
     return str(content.get("paper") or ""), str(content.get("table") or "")

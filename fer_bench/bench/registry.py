@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from fer_bench.bench.yaml_text import read_yaml
 from fer_bench.errors import FerBenchError, InvalidSuite, UnknownName
 from fer_bench.protocols import PROTOCOLS, Protocol
 
@@ -131,7 +132,10 @@ def load_representation(text: str) -> Representation:
         key, _, value = part.partition("=")
         if key not in fields:
             raise UnknownName(f"parameter of {name}", key, fields, "--representation")
-        read = yaml.safe_load(value)
+        try:
+            read = read_yaml(value)
+        except yaml.YAMLError:
+            raise InvalidSuite(f"--representation {text}: the value of {key} is not readable.") from None
         values[key] = tuple(read) if isinstance(read, list) else read
     try:
         built: Representation = chosen(**values)

@@ -15,6 +15,7 @@ import yaml
 from fer_bench.bench import registry
 from fer_bench.bench.fusion import Fusion, parse_rule
 from fer_bench.bench.selection import RULES, Selection, default_selection
+from fer_bench.bench.yaml_text import read_yaml
 from fer_bench.errors import InvalidSuite, UnknownName
 from fer_bench.protocols import Protocol
 
@@ -133,7 +134,7 @@ def read_suite(path: Path, settings: Sequence[str] = (), arguments: bool = True)
         UnknownName: a key, method or protocol does not exist; the near misses are named.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidSuite(f"{path}: is not readable YAML ({' '.join(str(error).split())}).") from None
     if not isinstance(content, dict):
@@ -263,7 +264,7 @@ def _apply(setting: str, content: dict[str, Any], path: Path) -> None:
     if not equals or not key:
         raise InvalidSuite(f"--set {setting}: is not of the form key=value, as in --set trainer.max_epochs=3.")
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text)
     except yaml.YAMLError:
         raise InvalidSuite(f"--set {setting}: the value is not readable.") from None
     sections = [content.get(section) for section in ("methods", "fusions")]
@@ -314,16 +315,3 @@ def first_complaint(error: pydantic.ValidationError) -> str:
         return f"{place}: {told}, not {first['input']!r}" if place else told
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{place}: {message}, not {first['input']!r}"
-
-
-class UniqueKeyLoader(yaml.SafeLoader):
-    """YAML takes the last of two equal keys in silence; a suite that says a thing twice is refused instead."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        # What is merged in (`<<: *other`) may be said again: that is what it is for.
-        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        keys = [self.construct_object(key, deep=True) for key in own]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)

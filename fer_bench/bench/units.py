@@ -60,6 +60,15 @@ def signed(difference: Difference | None, unit: Unit = PERCENT) -> str:
     return f"{text} [{low}, {high}]"
 
 
+def counted(n: int | None, subjects: int | None, named: bool) -> str:
+    """`240 of 30 subjects`, or a dash; where the data do not say who is who, every sample stands for somebody else, and
+    nobody was counted."""
+    if n is None or subjects is None:
+        return "-"
+    whose = f"{subjects:,} subject{'s' * (subjects != 1)}" if named or subjects != n else "people not named"
+    return f"{n:,} of {whose}"
+
+
 def duration(seconds: float) -> str:
     """A duration as people say it: `40 s`, `3.5 min`, `2 h 05 min`."""
     if seconds < 90:

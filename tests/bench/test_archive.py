@@ -124,6 +124,8 @@ def test_cells_that_are_there_are_left_alone(runs: Path, suite: Suite, tmp_path:
         "a/b/c/fold00/seed0/.hidden",
         "a/b/c\\d/fold00/seed0/cell.json",
         "a/b/c/fold00/seed0/cell.json\n",
+        "a/b/c/fold00/seed0/checkpoints/best.ckpt",
+        "a/b/c/fold00/seed0/stress/metrics.csv",
     ],
 )
 def test_a_file_with_anything_else_is_refused_whole(tmp_path: Path, name: str) -> None:

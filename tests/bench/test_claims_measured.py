@@ -6,6 +6,7 @@ import csv
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from fer_bench.bench import claims_measured, registry
 from fer_bench.bench.claims import Claim, Comparison, read_claims
-from fer_bench.bench.claims_measured import Answer, Answered, Compared, answer
+from fer_bench.bench.claims_measured import Answer, Answered, Compared, _departures, answer
 from fer_bench.bench.claims_page import summary, texts, to_markdown, to_records
 from fer_bench.bench.evidence import Reader
 from fer_bench.bench.published import papers, read_paper
@@ -261,3 +262,12 @@ def test_the_command_writes_all_papers_and_shows_one(call, views: Reader, tmp_pa
         2,
         "fer-bench: --folds one: give numbers from 0 on, as in --folds 0,1.\n",
     )
+
+
+def test_what_not_all_depart_in_is_told_of_whom_it_is() -> None:
+    def evidence(entry: str, *departures: str) -> Any:
+        return SimpleNamespace(row=SimpleNamespace(entry=entry), departures=departures)
+
+    ours, other = evidence("ours", "synthetic", "16 of 40 epochs"), evidence("other", "synthetic", "24 of 40 epochs")
+    assert _departures([ours, other]) == ("synthetic", "ours: 16 of 40 epochs", "other: 24 of 40 epochs")
+    assert _departures([ours, ours]) == _departures([ours]) == ("synthetic", "16 of 40 epochs")

@@ -299,6 +299,15 @@ def test_a_broken_binary_file_is_named_with_its_fault(save, name, content, messa
     assert message in str(caught.value)
 
 
+def test_a_file_of_too_many_rows_is_refused_unread(save, monkeypatch):
+    monkeypatch.setattr("fer_bench.bench.prediction_files._MOST", 11)
+    for name in ("a.csv", "a.parquet"):
+        path = save(class_table(n=12), name)
+        with pytest.raises(InvalidPredictions, match=rf"{name}: holds more than 11 rows"):
+            evaluate([path], "classification")
+        assert len(evaluate([save(class_table(n=11), name)], "classification").to_frame()) == 1
+
+
 def test_missing_files_and_folders(tmp_path):
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(InvalidPredictions, match="is not a file"):

@@ -59,6 +59,8 @@ def test_a_suite_says_only_what_differs(tmp_path: Path) -> None:
         (("methods:", "trainer: {devices: 0}\nmethods:"), r"trainer\.devices: .*greater than 0.*not 0"),
         (("methods:", "x: !!python/object/apply:os.system [ls]\nmethods:"), r"is not readable YAML"),
         (("methods:", "]\nmethods:"), r"is not readable YAML"),
+        (("size: nano", "size: &s [*s]"), r"is not readable YAML \(its aliases stand for"),
+        (("size: nano", "size: 2020-13-45"), r"is not readable YAML \(month must be in 1\.\.12"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path: Path, change: tuple[str, str], says: str) -> None:

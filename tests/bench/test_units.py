@@ -1,5 +1,5 @@
 from fer_bench.bench.statistics import Difference, Interval
-from fer_bench.bench.units import MILLIMETRES, PERCENT, PLAIN, number, signed, unit, with_interval
+from fer_bench.bench.units import MILLIMETRES, PERCENT, PLAIN, counted, number, signed, unit, with_interval
 
 
 def test_each_metric_has_its_unit() -> None:
@@ -23,3 +23,11 @@ def test_differences_have_their_sign() -> None:
     assert signed(Difference(0.01, interval)) == "+1.00 [-1.0, +3.0]"
     assert signed(Difference(-0.5, Interval(None, None, 1, 2)), MILLIMETRES) == "-0.500"
     assert signed(None) == "-"
+
+
+def test_people_whom_nobody_counted_are_no_subjects() -> None:
+    assert counted(2400, 60, named=True) == counted(2400, 60, named=False) == "2,400 of 60 subjects"
+    assert counted(5, 5, named=True) == "5 of 5 subjects"
+    assert counted(5, 1, named=False) == "5 of 1 subject"
+    assert counted(3999, 3999, named=False) == "3,999 of people not named"
+    assert counted(None, None, named=True) == "-"

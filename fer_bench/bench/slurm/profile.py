@@ -9,7 +9,8 @@ from typing import Any, Literal
 import pydantic
 import yaml
 
-from fer_bench.bench.suite import UniqueKeyLoader, first_complaint
+from fer_bench.bench.suite import first_complaint
+from fer_bench.bench.yaml_text import SafeLoader, read_yaml
 from fer_bench.errors import InvalidFile
 
 _FORMS = (  # as sbatch takes them; of what stands in brackets, (days, hours, minutes, seconds)
@@ -145,7 +146,7 @@ def read_profile(path: Path) -> Profile:
     """
     remedy = f"A profile may say {', '.join(Profile.model_fields)}."
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_ProfileLoader)  # noqa: S506 - a SafeLoader
+        content = read_yaml(path.read_text(encoding="utf-8"), _ProfileLoader)
     except OSError as error:
         raise InvalidFile(path, f"cannot be read ({error.strerror})", "Name a profile that is there.") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
@@ -161,7 +162,7 @@ def read_profile(path: Path) -> Profile:
         raise InvalidFile(path, first_complaint(error), remedy) from None
 
 
-class _ProfileLoader(UniqueKeyLoader):
+class _ProfileLoader(SafeLoader):
     """YAML 1.1 takes 4:00:00 for 14400, a number in base 60, which would be read as so many minutes."""
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
