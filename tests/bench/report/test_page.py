@@ -212,7 +212,7 @@ def test_the_surest_mistakes_come_first_and_none_was_right(runs: Path) -> None:
 
 def test_shares_are_not_made_shares_again() -> None:
     outputs = np.array([[0.9, 0.1], [0.2, 0.8]])
-    sure = mistakes._sure_and_wrong(outputs, np.array(["b", "b"], dtype=object), ["a", "b"])
+    sure = mistakes._sure_and_wrong(outputs, np.array([1, 1]), outputs.argmax(axis=1))
     assert sure.tolist() == [0.9, 0.0]
 
 
