@@ -222,7 +222,8 @@ def digest(content: Any, length: int = 12) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; raises `InvalidFile` when it is missing, damaged or of another shape."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb", buffering=0) as file:  # thousands are read at a time
+            content = json.loads(file.read().decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidFile(
             path, f"cannot be read as JSON ({error})", "Restore it, or delete it to start over."

@@ -80,6 +80,16 @@ def test_lists_need_no_torch() -> None:
     assert python(script).stdout == "False\n"
 
 
+def test_a_leaderboard_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    arguments = ["leaderboard", "quickstart", "--runs", str(tmp_path / "none"), "--out", str(tmp_path)]
+    script = f"import sys; sys.argv = ['fer-bench', *{arguments}]\nimport fer_bench.cli\n"
+    script += (
+        "try: fer_bench.cli.main()\nfinally: print([m for m in ('torch', 'numba', 'matplotlib') if m in sys.modules])"
+    )
+    done = python(script)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "[]") and (tmp_path / "quickstart.html").exists()
+
+
 def test_a_misspelt_paper_needs_no_torch() -> None:
     for arguments in (["paper", "mti"], ["paper", "mit", "IV"], ["claims", "mti"]):
         script = f"import sys; sys.argv = ['fer-bench', *{arguments}]\nimport fer_bench.cli\n"

@@ -157,7 +157,12 @@ class Cell:
     def result(self) -> Result | None:
         """The result, if the cell is done."""
         path = self.folder / "result.json"
-        return Result.read(path) if path.exists() else None
+        try:
+            return Result.read(path)
+        except InvalidFile:
+            if path.exists():
+                raise
+            return None
 
     def lock(self) -> FileLock:
         """Held by the one process that works on the cell; released by the system when that process is gone."""

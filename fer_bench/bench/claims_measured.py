@@ -15,9 +15,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from fer_bench.bench import leaderboard, registry
+from fer_bench.bench import registry
 from fer_bench.bench.claims import Claim, Comparison, Stressed
 from fer_bench.bench.evidence import Evidence, Reader
+from fer_bench.bench.pooled import arrays, read_table
 from fer_bench.bench.statistics import Difference, metric_difference, metric_interval
 from fer_bench.bench.stress_results import outcome, predictions_path
 from fer_bench.bench.units import Unit, unit
@@ -202,7 +203,7 @@ def _table(own: Evidence, conditions: tuple[Stress, ...], by_turn: bool) -> pd.D
             if outcome(cell, condition) is None:
                 return None
             turn = str(condition.degrees) if by_turn and isinstance(condition, Rotation) else condition.label
-            tables.append(leaderboard.read_table(predictions_path(cell, condition)).assign(seed=cell.seed, turn=turn))
+            tables.append(read_table(predictions_path(cell, condition)).assign(seed=cell.seed, turn=turn))
     return pd.concat(tables, ignore_index=True).sort_values(_KEY, ignore_index=True)
 
 
@@ -213,7 +214,7 @@ def _difference(
     protocol, metric = own.protocol, comparison.metric
     # The mean accuracy of k entries is the accuracy of their predictions together, each beside a copy of its own.
     mine = pd.concat([table] * max(1, len(rest)), ignore_index=True)
-    outputs, truth = leaderboard.arrays(protocol, mine)
+    outputs, truth = arrays(protocol, mine)
     subjects = mine["subject"].to_numpy(dtype=object)
     asked = protocol.task, metric, outputs
     if comparison.value is None:

@@ -199,10 +199,11 @@ def write_leaderboard(suite_name: str, settings: list[str], runs: Path, out: Pat
     from fer_bench.bench import display, formats, leaderboard
 
     name, suite = load_suite(suite_name, settings, arguments=False)
-    rows = leaderboard.collect(name, suite, runs)
-    for table in display.leaderboard_tables(rows, suite.reference):
-        console.print(table)
-    written = formats.write(name, suite, rows, runs, out, faces=faces)
+    with leaderboard.uncollected():
+        rows = leaderboard.collect(name, suite, runs)
+        for table in display.leaderboard_tables(rows, suite.reference):
+            console.print(table)
+        written = formats.write(name, suite, rows, runs, out, faces=faces)
     console.print(f"wrote {', '.join(map(str, written))}", highlight=False)
 
 

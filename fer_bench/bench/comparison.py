@@ -78,8 +78,7 @@ def pairs(rows: Sequence[Row]) -> list[Pair]:
     """Every pair of every family of rows, in the order of the rows."""
     found: list[Pair] = []
     for family in families(rows):
-        scored = [(row, _by_fold(row)) for row in family]
-        own = [_pair(*first, *second) for first, second in combinations(scored, 2)]
+        own = [_pair(first, second) for first, second in combinations(family, 2)]
         adjusted = zip(own, holm([pair.p for pair in own]), holm([pair.fold_p for pair in own]), strict=True)
         found += [replace(pair, family=len(own), p_holm=p, fold_p_holm=fold_p) for pair, p, fold_p in adjusted]
     return found
@@ -97,10 +96,11 @@ def groups(rows: Sequence[Row], found: Sequence[Pair]) -> dict[tuple[str, str], 
     return letters
 
 
-def _pair(first: Row, mine: dict[int, float], second: Row, theirs: dict[int, float]) -> Pair:
+def _pair(first: Row, second: Row) -> Pair:
     assert first.draws is not None and second.draws is not None
     protocol = registry.find_protocol(first.protocol)
     apart = first.draws.minus(second.draws)
+    mine, theirs = first.by_fold, second.by_fold
     folds = sorted(mine.keys() & theirs.keys())
     return Pair(
         first.protocol,
@@ -115,16 +115,6 @@ def _pair(first: Row, mine: dict[int, float], second: Row, theirs: dict[int, flo
         len(folds),
         resolved(apart.n_clusters, apart.error) if apart.n_clusters > 1 else None,
     )
-
-
-def _by_fold(row: Row) -> dict[int, float]:
-    """Fold -> headline, the mean over seeds: seeds are no other data."""
-    headline = HEADLINE[row.task]
-    found: dict[int, list[float]] = {}
-    for cell, result in row.finished:
-        if headline in result.metrics:
-            found.setdefault(cell.fold, []).append(result.metrics[headline])
-    return {fold: sum(values) / len(values) for fold, values in found.items()}
 
 
 def test_to_train(protocol: Protocol) -> float | None:

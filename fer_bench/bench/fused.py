@@ -13,7 +13,7 @@ from fer_bench.bench import registry
 from fer_bench.bench.cell import LATE_FUSION, SAVED, Cell
 from fer_bench.bench.evaluate import Evaluation, Row
 from fer_bench.bench.fusion import Fusion, choose_weight, first_of_each_batch, fuse, listing_order, parse_rule
-from fer_bench.bench.leaderboard import arrays, read_table
+from fer_bench.bench.pooled import arrays, read_table
 from fer_bench.bench.statistics import HEADLINE, metric_interval
 from fer_bench.errors import FerBenchError
 from fer_bench.metrics import score as measure

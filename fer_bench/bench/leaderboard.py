@@ -7,19 +7,24 @@ a mean over the folds that happened to finish is another, easier question.
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow.parquet import ParquetFile
 
 from fer_bench.bench import registry
 from fer_bench.bench.cell import DERIVED, LATE_FUSION, SAVED, Cell, cell_path
+from fer_bench.bench.optimism import optimism
+from fer_bench.bench.pooled import arrays, read_table, read_tables
 from fer_bench.bench.statistics import (
     HEADLINE,
     LOWER_IS_BETTER,
@@ -31,9 +36,9 @@ from fer_bench.bench.statistics import (
 )
 from fer_bench.bench.suite import Suite
 from fer_bench.errors import InvalidFile
-from fer_bench.metrics import score
+from fer_bench.metrics import class_indices, score
 from fer_bench.protocols import Protocol
-from fer_bench.records import OUTPUT, Result, Task
+from fer_bench.records import Result, Task
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,10 @@ class Row:
         weights: What it started from; empty for random weights.
         unsound: Why its numbers may not be compared with others.
         selection: Which epoch is scored, see `fer_bench.bench.selection`; empty where nothing is done.
+        optimism: What it buys to choose the epochs on the test samples, see `fer_bench.bench.optimism`.
         finished: The cells that are done, with their results.
         pooled: Predictions of all folds and seeds.
+        scored: Its raw outputs and truth, as `score` takes them; class indices where there is one class a sample.
         draws: The headline metric on every draw of subjects: that of rows with the same samples is of the same draws.
         samples: A number that two rows share if and only if they are of the same samples, subjects and seeds.
     """
@@ -79,8 +86,10 @@ class Row:
     weights: str = ""
     unsound: str = ""
     selection: str = ""
+    optimism: Difference | None = None
     finished: tuple[tuple[Cell, Result], ...] = field(default=(), repr=False, compare=False)
     pooled: pd.DataFrame | None = field(default=None, repr=False, compare=False)
+    scored: tuple[NDArray[np.float64], NDArray[Any]] | None = field(default=None, repr=False, compare=False)
     draws: Resampled | None = field(default=None, repr=False, compare=False)
     samples: int | None = None
 
@@ -99,6 +108,16 @@ class Row:
         """The metric that rows are ranked by."""
         return self.metrics.get(HEADLINE[self.task])
 
+    @cached_property
+    def by_fold(self) -> dict[int, float]:
+        """Fold -> headline, the mean over seeds: seeds are no other data."""
+        headline = HEADLINE[self.task]
+        found: dict[int, list[float]] = {}
+        for cell, result in self.finished:
+            if headline in result.metrics:
+                found.setdefault(cell.fold, []).append(result.metrics[headline])
+        return {fold: sum(values) / len(values) for fold, values in found.items()}
+
     @property
     def state(self) -> str:
         """`done`, or what keeps it from being so: `3/10 done, 1 failed, 6 missing`."""
@@ -113,16 +132,18 @@ class Row:
 def collect(name: str, suite: Suite, runs: Path, skipped: dict[tuple[str, str], str] | None = None) -> list[Row]:
     """Rows of a suite from what is below `runs`: those that answer one question together, best first, and those without
     a value last."""
-    rows = []
+    rows: list[Row] = []
+    below = runs / name
     derived = {**dict.fromkeys(suite.predictions, SAVED), **dict.fromkeys(suite.fusions, LATE_FUSION)}
     for protocol_id in suite.protocols:
         folds = suite.folds_of(registry.find_protocol(protocol_id))
         for entry in suite.entries:
             cells = [cell_path(protocol_id, entry, fold, seed) for fold in folds for seed in suite.seeds]
-            folders = [runs / name / path for path in cells]
+            folders = [below / path for path in cells]
             why = (skipped or {}).get((protocol_id, entry), "")
             method = derived.get(entry) or str(suite.methods[entry]["method"])
-            rows.append(_row(name, protocol_id, entry, method, folders, why))
+            with uncollected():
+                rows.append(_row(rows, protocol_id, entry, method, folders, why))
     if suite.reference is not None:
         references = {row.protocol: row for row in rows if row.entry == suite.reference}
         rows = [_compared(row, references[row.protocol]) for row in rows]
@@ -146,24 +167,42 @@ def _compared(row: Row, reference: Row) -> Row:
     return replace(row, difference=difference(row.draws, reference.draws))
 
 
-def _fingerprint(pooled: pd.DataFrame) -> int:
-    """Of samples, subjects and seeds, in whatever order."""
-    return int(pd.util.hash_pandas_object(pooled[["id", "subject", "seed"]], index=False).sum())
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Work without the collector of cyclic garbage: what is read of thousands of cells nests, and holds no cycle."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
-def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Path], skipped: str) -> Row:
+def _counted(pooled: pd.DataFrame, others: Sequence[Row]) -> tuple[int, int]:
+    """`samples` and `n` of predictions: those of another row that has the same samples in the same order, which is soon
+    seen, or else a hash of samples, subjects and seeds in whatever order."""
+    names = ["id", "subject", "seed"]
+    for row in others:
+        known = row.pooled
+        if known is None or row.samples is None or row.n is None:
+            continue
+        if all(pooled[name].equals(known[name]) for name in names):
+            return row.samples, row.n
+    return int(pd.util.hash_pandas_object(pooled[names], index=False).sum()), int(pooled["id"].nunique())
+
+
+def _row(others: Sequence[Row], protocol_id: str, entry: str, method: str, folders: list[Path], skipped: str) -> Row:
     reason = skipped
     states: Counter[str] = Counter()
     done: list[tuple[Cell, Result]] = []
     for folder in folders:
-        if not (folder / "cell.json").exists():
-            states["skipped" if skipped else "missing"] += 1
-            continue
         try:
             cell = Cell.read(folder)
         except InvalidFile as error:
-            states["missing"] += 1
-            reason = reason or str(error)
+            there = (folder / "cell.json").exists()
+            states["missing" if there or not skipped else "skipped"] += 1
+            reason = reason or (str(error) if there else "")
             continue
         status = cell.status()
         state = "missing" if status.state == "planned" else status.state
@@ -210,6 +249,8 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
     pooled = read_tables([cell.folder / "predictions.parquet" for cell, _ in done], [r.n for r in results])
     pooled["seed"] = np.repeat([cell.seed for cell, _ in done], [r.n for r in results])
     outputs, truth = arrays(protocol, pooled)
+    if protocol.task == "classification":
+        truth, _ = class_indices(outputs, truth, protocol.classes)  # names are looked up once
     headline = HEADLINE[protocol.task]
     each = [r.metrics[headline] for r in results if headline in r.metrics]
     metrics = score(protocol.task, outputs, truth, protocol.classes, protocol.tested) | _item_metrics(protocol, done)
@@ -219,59 +260,27 @@ def _row(name: str, protocol_id: str, entry: str, method: str, folders: list[Pat
         if headline in metrics
         else None
     )
-    return replace(
+    samples, n = _counted(pooled, others)
+    row = replace(
         row,
         metrics=metrics,
         interval=draws.interval() if draws else None,
         fold_sd=float(np.std(each, ddof=1)) if len(each) > 1 else None,
-        n=int(pooled["id"].nunique()),
+        n=n,
         pooled=pooled,
+        scored=(outputs, truth),
         draws=draws,
-        samples=_fingerprint(pooled),
+        samples=samples,
     )
+    return replace(row, optimism=optimism(row))
 
 
 def _item_metrics(protocol: Protocol, done: list[tuple[Cell, Result]]) -> dict[str, float]:
     """Metrics of the items, where samples have several, as `item_<name>`."""
-    files = [cell.folder / "items.parquet" for cell, _ in done]
-    if not all(file.exists() for file in files):
+    files = (cell.folder / "items.parquet" for cell, _ in done)
+    there = [*takewhile(Path.exists, files)]
+    if len(there) < len(done):
         return {}
-    outputs, truth = arrays(protocol, pd.concat([read_table(file) for file in files], ignore_index=True))
+    outputs, truth = arrays(protocol, pd.concat([read_table(file) for file in there], ignore_index=True))
     found = score(protocol.task, outputs, truth, protocol.classes, protocol.tested)
     return {f"item_{name}": value for name, value in found.items()}
-
-
-def arrays(protocol: Protocol, table: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    """Raw outputs (N, outputs) and truth, of meshes the subjects, as `score` takes them, of a table of predictions."""
-    outputs = table[[f"{OUTPUT}{name}" for name in protocol.outputs]].to_numpy(dtype=np.float64)
-    if protocol.task == "disentanglement":
-        return outputs, table["subject"].to_numpy(dtype=object)
-    return outputs, np.array(protocol.truth(table), dtype=float if protocol.task == "valence_arousal" else object)
-
-
-def read_tables(paths: list[Path], lengths: list[int]) -> pd.DataFrame:
-    """Tables of predictions of so many rows, one below the other; raises `InvalidFile`.
-
-    Arrow alone reads many small files in a tenth of the time that pandas takes one by one. Whatever it does not like is
-    left to pandas, which tells which file it is.
-    """
-    try:
-        read = [ParquetFile(pa.BufferReader(path.read_bytes())).read(use_threads=False) for path in paths]
-        if [table.num_rows for table in read] == lengths:
-            found: pd.DataFrame = pa.concat_tables(read).to_pandas()
-            return found.reset_index(drop=True)
-    except (OSError, ValueError, pa.ArrowException):
-        pass
-    tables = [read_table(path) for path in paths]
-    for path, each, length in zip(paths, tables, lengths, strict=True):
-        if len(each) != length:
-            raise InvalidFile(path, f"holds {len(each)} predictions, not {length}", "Run the suite with --overwrite.")
-    return pd.concat(tables, ignore_index=True)
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A table of predictions as `score` wrote it; raises `InvalidFile`."""
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise InvalidFile(path, f"cannot be read ({error})", "Run the suite with --overwrite.") from None

@@ -13,7 +13,7 @@ from fer_bench.bench.comparison import groups, pairs
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.machines import trained_on
 from fer_bench.bench.markdown import markdown_text
-from fer_bench.bench.optimism import epochs_told, optimism
+from fer_bench.bench.optimism import epochs_told
 from fer_bench.bench.pairs_page import GROUPS, pairs_frame, pairs_section
 from fer_bench.bench.power import Assumed, told
 from fer_bench.bench.rank_page import draw_ranks, ranks_section
@@ -135,7 +135,7 @@ def texts(row: Row, heads: list[str], group: str = "") -> list[str]:
         "Subjects": str(row.interval.n_clusters) if row.interval else "-",
         "Epochs": epochs,
         "Selection": row.selection or "-",
-        "Optimism": signed(optimism(row), first),
+        "Optimism": signed(row.optimism, first),
         "Weights": (row.weights or "random") if row.parameters is not None else "-",
         "Parameters": f"{row.parameters:,}" if row.parameters is not None else "-",
         "Fit (min)": f"{row.fit_minutes:.1f}" if row.fit_minutes is not None else "-",
@@ -155,7 +155,7 @@ def to_frame(rows: list[Row]) -> pd.DataFrame:
 def _record(row: Row, group: str | None) -> dict[str, object]:
     headline = HEADLINE[row.task]
     low, high = (row.interval.low, row.interval.high) if row.interval else (None, None)
-    against, gap = row.difference, optimism(row)
+    against, gap = row.difference, row.optimism
     return {
         "protocol": row.protocol,
         "protocol_digest": row.protocol_digest,
@@ -294,7 +294,7 @@ def notes(row: Row) -> list[str]:
             f"{row.entry}: memory ran out in {halved} of {row.cells} cells, which were trained with half the batch and "
             "the gradients of two added up; what looks at a batch as a whole saw half as many samples."
         )
-    if (gap := optimism(row)) is not None:
+    if (gap := row.optimism) is not None:
         task_unit = unit(row.task, HEADLINE[row.task])
         found.append(
             f"{row.entry}: to choose the epochs on the test samples buys {signed(gap, task_unit)} "

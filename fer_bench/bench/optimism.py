@@ -7,11 +7,16 @@ zero, and the larger, the more epochs there are to choose from and the fewer sam
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fer_bench.bench import registry
-from fer_bench.bench.leaderboard import Row, arrays, read_tables
+from fer_bench.bench.pooled import arrays, read_tables
 from fer_bench.bench.statistics import HEADLINE, Difference, metric_difference
+
+if TYPE_CHECKING:
+    from fer_bench.bench.leaderboard import Row
 
 
 def optimism(row: Row) -> Difference | None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fer_bench.bench import leaderboard, registry
+from fer_bench.bench import registry
 from fer_bench.bench.evidence import Evidence
+from fer_bench.bench.pooled import arrays
 from fer_bench.bench.published import Paper, Published, Section
 from fer_bench.bench.statistics import (
     Interval,
@@ -179,7 +180,7 @@ def measure(own: Evidence, others: Sequence[Evidence], name: str, scale: float =
 
 def bootstrap_interval(protocol: Protocol, name: str, table: pd.DataFrame) -> Interval:
     """95 % bootstrap over subjects of any metric of `score`."""
-    outputs, truth = leaderboard.arrays(protocol, table)
+    outputs, truth = arrays(protocol, table)
     subjects = table["subject"].to_numpy(dtype=object)
     metric, _, one = name.rpartition("_")
     if protocol.task == "multilabel" and one in protocol.classes and metric in _OF_ONE:
@@ -225,6 +226,6 @@ def _gain(own: pd.DataFrame, others: Sequence[pd.DataFrame], protocol: Protocol)
 
 def _right(table: pd.DataFrame, protocol: Protocol) -> pd.Series:
     """How often each sample is classified rightly, over seeds; by id, sorted."""
-    outputs, truth = leaderboard.arrays(protocol, table)
+    outputs, truth = arrays(protocol, table)
     right = np.array(protocol.classes, dtype=object)[outputs.argmax(axis=1)] == truth
     return pd.Series(right.astype(np.float64), index=table["id"]).groupby(level=0).mean()

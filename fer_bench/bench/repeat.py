@@ -16,8 +16,8 @@ import numpy as np
 from fer_bench.bench import registry, worker
 from fer_bench.bench.cell import DERIVED, Cell
 from fer_bench.bench.commands import console
-from fer_bench.bench.leaderboard import read_table
 from fer_bench.bench.manifest import FILE, last_run
+from fer_bench.bench.pooled import read_table
 from fer_bench.bench.server import preload_for
 from fer_bench.bench.statistics import HEADLINE
 from fer_bench.errors import FerBenchError, InvalidFile

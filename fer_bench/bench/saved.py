@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fer_bench.bench.cell import SAVED, Cell, Part
-from fer_bench.bench.leaderboard import arrays
+from fer_bench.bench.pooled import arrays
 from fer_bench.bench.prediction_files import PredictionFile, read_predictions
 from fer_bench.bench.score import versions
 from fer_bench.errors import InvalidSuite

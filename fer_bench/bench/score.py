@@ -16,7 +16,7 @@ from fer_bench import __version__
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.face_measures import measure_faces, save_meshes
 from fer_bench.bench.fit import build, divided, load_checkpoint, make_trainer
-from fer_bench.bench.leaderboard import arrays
+from fer_bench.bench.pooled import arrays
 from fer_bench.bench.statistics import HEADLINE, LOWER_IS_BETTER
 from fer_bench.data.fold import FoldDataModule
 from fer_bench.errors import FerBenchError

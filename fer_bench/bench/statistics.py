@@ -183,12 +183,21 @@ def resample_sums(
     if terms.ndim != 2:
         raise ValueError(f"terms must be (N, D), not {terms.shape}")
     codes, n_clusters = cluster_codes(clusters, resamples, [len(terms)])
-    order = np.argsort(codes, kind="stable")
-    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    sums = np.add.reduceat(terms[order].astype(np.float64), starts, axis=0)  # (K, D)
+    sums = _sums(terms, codes, n_clusters)
     draws = np.concatenate([statistic(times_drawn(block) @ sums) for block in draws_of(n_clusters, resamples, seed)])
     value = float(statistic(sums.sum(0)[None])[0])
     return replace(_resampled(value, draws, n_clusters, len(codes), scale), sums=sums)
+
+
+def _sums(terms: NDArray[Any], codes: NDArray[np.intp], n_clusters: int) -> NDArray[np.float64]:
+    """Of the terms of each cluster, `(K, D)`; every cluster has some."""
+    if terms.dtype == bool:  # counts, which need no order
+        sample, term = np.nonzero(terms)
+        d = terms.shape[1]
+        return np.bincount(codes[sample] * d + term, minlength=n_clusters * d).reshape(n_clusters, d).astype(np.float64)
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    return np.asarray(np.add.reduceat(terms[order].astype(np.float64), starts, axis=0))
 
 
 def clustered_bootstrap_of_sums(

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from fer_bench.bench import registry
-from fer_bench.bench.leaderboard import Row, arrays, read_table
+from fer_bench.bench.leaderboard import Row
+from fer_bench.bench.pooled import arrays, read_table
 from fer_bench.bench.statistics import HEADLINE, Difference, Interval, metric_difference, metric_interval
 from fer_bench.bench.stress_results import outcome, predictions_path
 from fer_bench.geometry.stress import DECK, Stress

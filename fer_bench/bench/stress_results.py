@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fer_bench.bench.cell import Cell
 from fer_bench.errors import InvalidFile
-from fer_bench.geometry.stress import Stress
 from fer_bench.records import read_json
-from fer_bench.representations.stressed import stressed_digest
+
+if TYPE_CHECKING:  # pages ask for the folder's name alone
+    from fer_bench.geometry.stress import Stress
 
 FOLDER = "stress"
 
@@ -41,6 +42,8 @@ class Outcome:
 
 def outcome(cell: Cell, stress: Stress) -> Outcome | None:
     """What a condition has come to, if it is there and answers what is asked now."""
+    from fer_bench.representations.stressed import stressed_digest
+
     path = cell.folder / FOLDER / f"{stress.label}.json"
     if not path.exists() or not predictions_path(cell, stress).exists():
         return None

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -113,9 +114,10 @@ def class_indices(
             raise ValueError(f"truth must lie in [0, {len(classes)}), not in [{names.min()}, {names.max()}]")
         return names.astype(np.int64), predicted
     index = {name: i for i, name in enumerate(classes)}
-    if unknown := sorted({repr(name) for name in names.tolist() if name not in index}):
+    true = np.fromiter(map(index.get, names.tolist(), repeat(-1)), dtype=np.int64, count=len(names))
+    if true.min() < 0:
+        unknown = sorted({repr(name) for name in names.tolist() if name not in index})
         raise ValueError(f"truth holds {', '.join(unknown[:3])}, which is not among the classes {list(classes)}")
-    true = np.array([index[name] for name in names.tolist()], dtype=np.int64)
     return true, predicted
 
 

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import sklearn.metrics
 
 from fer_bench.bench.cell import Cell, Part
 from fer_bench.bench.classes import classes_of
-from fer_bench.bench.comparison import resampled_t
+from fer_bench.bench.comparison import families, resampled_t
 from fer_bench.bench.display import leaderboard_tables
 from fer_bench.bench.leaderboard import Row, collect
 from fer_bench.bench.leaderboard_page import to_frame, to_markdown, write
@@ -25,8 +26,8 @@ ARGUMENTS = {"size": "nano", "pretrained": False}
 CLASSIFICATION, SEVERAL = "bu3dfe-s1-cv10@1", "fourdme-multilabel@1"
 
 
-def suite(protocol: str, **options: Any) -> Suite:
-    entries = {name: {"method": "facet_vlm", **ARGUMENTS} for name in ("ours", "other")}
+def suite(protocol: str, names: Sequence[str] = ("ours", "other"), **options: Any) -> Suite:
+    entries = {name: {"method": "facet_vlm", **ARGUMENTS} for name in names}
     return Suite(protocols=[protocol], methods=entries, folds=[0, 1], reference="ours", **options)
 
 
@@ -147,6 +148,26 @@ def test_other_questions_are_not_compared(tmp_path: Path) -> None:
     assert rows["other"].difference is None and rows["other"].headline is not None
 
 
+def test_samples_are_the_same_in_whatever_order(tmp_path: Path) -> None:
+    names = ("ours", "alike", "turned", "moved", "seen")
+    board(tmp_path, CLASSIFICATION, dict.fromkeys(names, 1.0))
+    for entry, change in {
+        "turned": lambda table: table[::-1],
+        "moved": lambda table: table.assign(subject=table["subject"].to_numpy()[::-1]),
+        "seen": lambda table: table.assign(id="x" + table["id"]),
+    }.items():
+        path = next(tmp_path.rglob(f"{entry}/fold01/seed0/predictions.parquet"))
+        change(pd.read_parquet(path)).to_parquet(path, index=False)
+    asked = suite(CLASSIFICATION, names)
+    rows = {row.entry: row for row in collect("mine", asked, tmp_path)}
+    same = [name for name in names if rows[name].samples == rows["ours"].samples]
+    assert same == ["ours", "alike", "turned"] and len({row.samples for row in rows.values()}) == 3
+    assert {row.n for row in rows.values()} == {24}
+    assert [name for name in names if rows[name].difference is not None] == ["alike", "turned"]
+    (compared,) = families([*rows.values()])
+    assert {row.entry for row in compared} == set(same)
+
+
 def test_an_unfinished_reference_compares_nothing(tmp_path: Path) -> None:
     for fold in (0, 1):
         write_cell(tmp_path, CLASSIFICATION, "other", fold, 1.0)
@@ -217,6 +238,8 @@ def test_the_table_shows_what_it_buys_to_choose_on_the_test_set(tmp_path: Path) 
     expected = before["other"].difference
     assert expected is not None and gap == expected and gap.value > 0
     assert gap.interval.low is not None and gap.interval.low <= gap.value <= (gap.interval.high or 0)
+    for path in tmp_path.rglob("honest.parquet"):
+        path.unlink()  # it is read once for all formats
     page = to_markdown("mine", suite(CLASSIFICATION), list(rows.values()))
     told = f"{100 * gap.value:+.2f} ["
     assert "| Entry | Accuracy | Optimism | Against ours |" in page

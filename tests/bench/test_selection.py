@@ -17,8 +17,8 @@ import yaml
 from fer_bench.bench import fit, registry, worker
 from fer_bench.bench import score as scoring
 from fer_bench.bench.cell import Cell
-from fer_bench.bench.leaderboard import arrays
 from fer_bench.bench.plan_commands import show_plan
+from fer_bench.bench.pooled import arrays
 from fer_bench.bench.selection import CHOSEN_ON_TEST
 from fer_bench.bench.suite import read_suite
 from fer_bench.errors import FerBenchError, InvalidSuite, UnknownName

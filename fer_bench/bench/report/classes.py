@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench.bench import registry
-from fer_bench.bench.leaderboard import Row, arrays, read_tables
+from fer_bench.bench.leaderboard import Row
+from fer_bench.bench.pooled import arrays, read_tables
 from fer_bench.metrics import class_indices, presence_pairs
 from fer_bench.metrics.classification import per_class
 from fer_bench.metrics.multilabel import presence_matrices
@@ -28,6 +29,11 @@ def predictions(row: Row) -> pd.DataFrame | None:
     return table.assign(cell=np.repeat(np.arange(len(lengths)), lengths))
 
 
+def answers(row: Row, table: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    """Raw outputs and truth of its `predictions`, as `score` takes them."""
+    return row.scored or arrays(registry.find_protocol(row.protocol), table)
+
+
 def fold_matrices(row: Row) -> NDArray[np.int64] | None:
     """Confusion matrix of each finished cell, (cells, C, C), row = truth; None of other tasks than classification."""
     table = predictions(row) if row.task == "classification" else None
@@ -35,7 +41,7 @@ def fold_matrices(row: Row) -> NDArray[np.int64] | None:
         return None
     protocol = registry.find_protocol(row.protocol)
     c = len(protocol.classes)
-    true, found = class_indices(*arrays(protocol, table), protocol.classes)
+    true, found = class_indices(*answers(row, table), protocol.classes)
     # One matrix of cells times classes by classes: as many small ones, counted at once.
     rows = table["cell"].to_numpy() * c + true
     counts = np.bincount(rows * c + found, minlength=len(row.finished) * c * c)
@@ -57,7 +63,7 @@ def class_figures(rows: Sequence[Row]) -> list[dict[str, Any] | None]:
         elif row.finished and row.task == "multilabel":
             table, protocol = predictions(row), registry.find_protocol(row.protocol)
             assert table is not None
-            pairs = presence_pairs(*arrays(protocol, table), protocol.classes)
+            pairs = presence_pairs(*answers(row, table), protocol.classes)
             figure = {"classes": [_per_class(each)[1] for each in presence_matrices(*pairs)]}
         if figure is not None and len(row.finished) < row.cells:
             figure["cells"] = len(row.finished)

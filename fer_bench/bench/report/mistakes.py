@@ -15,8 +15,8 @@ from scipy.special import softmax
 
 from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell
-from fer_bench.bench.leaderboard import Row, arrays
-from fer_bench.bench.report.classes import predictions
+from fer_bench.bench.leaderboard import Row
+from fer_bench.bench.report.classes import answers, predictions
 from fer_bench.bench.statistics import HEADLINE
 from fer_bench.bench.units import MILLIMETRES, number
 from fer_bench.errors import FerBenchError
@@ -124,36 +124,42 @@ def _worst(row: Row) -> list[tuple[dict[str, Any], Cell]]:
     if table is None or row.task == "multilabel":
         return []
     protocol = registry.find_protocol(row.protocol)
-    outputs, truth = arrays(protocol, table)
+    outputs, truth = answers(row, table)
     if row.task == "classification":
-        how_bad = _sure_and_wrong(outputs, truth, protocol.classes)
+        truth, found = class_indices(outputs, truth, protocol.classes)
+        how_bad = _sure_and_wrong(outputs, truth, found)
     elif row.task == "valence_arousal":
         how_bad = np.linalg.norm(outputs - truth, axis=1)
     else:
         how_bad = table[f"{OUTPUT}{HEADLINE[row.task].removesuffix('_mean')}"].to_numpy(np.float64)
     how_bad = np.nan_to_num(how_bad, nan=0.0)
-    order = np.argsort(-how_bad, kind="stable")
-    order = order[how_bad[order] > 0]
-    once = ~table["id"].iloc[order].duplicated().to_numpy()
-    found = []
-    for i in order[once][:SHOWN]:
-        one = table.iloc[i]
+    bad = np.flatnonzero(how_bad > 0)
+    worst: dict[str, tuple[dict[str, Any], Cell]] = {}
+    for i in bad[np.argsort(-how_bad[bad], kind="stable")]:
+        if len(worst) == SHOWN:
+            break
+        sample = str(table["id"].iloc[i])
+        if sample in worst:
+            continue
         if row.task == "classification":
-            told = f"{truth[i]} → {protocol.classes[outputs[i].argmax()]}, {100 * how_bad[i]:.0f} %"
+            told = f"{protocol.classes[truth[i]]} → {protocol.classes[found[i]]}, {100 * how_bad[i]:.0f} %"
         elif row.task == "valence_arousal":
             told = " → ".join(f"({valence:+.2f}, {arousal:+.2f})" for valence, arousal in (truth[i], outputs[i]))
         else:
             told = f"{number(how_bad[i], MILLIMETRES)} mm"
-        found.append(({"id": str(one["id"]), "told": told}, row.finished[one["cell"]][0]))
-    return found
+        worst[sample] = {"id": sample, "told": told}, row.finished[table["cell"].iloc[i]][0]
+    return [*worst.values()]
 
 
-def _sure_and_wrong(outputs: NDArray[np.float64], truth: NDArray[Any], classes: Sequence[str]) -> NDArray[np.float64]:
+def _sure_and_wrong(
+    outputs: NDArray[np.float64], true: NDArray[np.int64], found: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """The share that each wrong answer was given, (N,), 0 of right ones. Scores that are no shares yet become such by
     softmax."""
-    true, found = class_indices(outputs, truth, classes)
-    shares = outputs
+    wrong = np.flatnonzero(found != true)
+    shares = outputs[wrong]
     if (outputs < 0).any() or not np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
-        shares = softmax(outputs, axis=1)
-    sure: NDArray[np.float64] = np.where(found == true, 0.0, shares[np.arange(len(shares)), found])
+        shares = softmax(shares, axis=1)
+    sure = np.zeros(len(outputs))
+    sure[wrong] = shares[np.arange(len(wrong)), found[wrong]]
     return sure

@@ -7,9 +7,7 @@ from typing import Any
 
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.statistics import HEADLINE, Interval
-from fer_bench.bench.stress_board import curves
 from fer_bench.bench.stress_results import FOLDER
-from fer_bench.geometry.stress import DECK
 
 
 def stress_curves(rows: Sequence[Row], first: int) -> list[dict[str, Any]]:
@@ -18,6 +16,9 @@ def stress_curves(rows: Sequence[Row], first: int) -> list[dict[str, Any]]:
     stressed = [any((cell.folder / FOLDER).is_dir() for cell, _ in row.finished) for row in rows]
     if not any(stressed):
         return []
+    from fer_bench.bench.stress_board import curves  # what perturbs scans takes a while to import
+    from fer_bench.geometry.stress import DECK
+
     found = []
     for member, deck in DECK.items():
         lines = []

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -210,9 +211,23 @@ def test_the_surest_mistakes_come_first_and_none_was_right(runs: Path) -> None:
     assert worst[0][0]["id"].startswith(f"f{worst[0][1].fold}s"), "with the cell that says so"
 
 
+def test_who_is_wrong_more_than_once_is_shown_once_at_their_worst(runs: Path) -> None:
+    row = next(row for row in rows_of(runs)[1] if row.entry == "weak")
+    assert row.pooled is not None
+    table = row.pooled.assign(id=row.pooled["subject"])  # several samples of each person
+    worst = mistakes._worst(replace(row, pooled=table))
+    ids = [record["id"] for record, _ in worst]
+    once = mistakes._worst(row)
+    subject = dict(zip(row.pooled["id"], row.pooled["subject"], strict=True))
+    surest = [(subject[record["id"]], record["told"], cell) for record, cell in once]
+    kept = [one for i, one in enumerate(surest) if one[0] not in [other[0] for other in surest[:i]]]
+    assert len(set(ids)) == len(ids) > 1 and len(kept) < len(surest)
+    assert [(record["id"], record["told"], cell) for record, cell in worst][: len(kept)] == kept
+
+
 def test_shares_are_not_made_shares_again() -> None:
     outputs = np.array([[0.9, 0.1], [0.2, 0.8]])
-    sure = mistakes._sure_and_wrong(outputs, np.array(["b", "b"], dtype=object), ["a", "b"])
+    sure = mistakes._sure_and_wrong(outputs, np.array([1, 1]), outputs.argmax(axis=1))
     assert sure.tolist() == [0.9, 0.0]
 
 
