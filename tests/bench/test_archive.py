@@ -150,7 +150,7 @@ def test_a_damaged_file_is_refused_whole(runs: Path, suite: Suite, tmp_path: Pat
 
 
 @given(content=st.binary(max_size=200), cut=st.integers(0, 120))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_bytes_of_any_kind_end_in_a_sentence(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, cut: int
 ) -> None:

@@ -4,7 +4,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -119,7 +119,6 @@ def closed(ps: list[float]) -> list[float]:
     return [max(min(1.0, len(c) * min(ps[i] for i in c)) for c in sets if j in c) for j in range(len(ps))]
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=7))
 def test_holm_is_the_closed_test_of_bonferroni(ps):
     assert holm(ps) == pytest.approx(closed(ps), abs=1e-12)
@@ -129,7 +128,6 @@ def test_holm_of_an_unknown_p_is_unknown():
     assert holm([0.01, None]) == [None, None] and holm([]) == []
 
 
-@settings(deadline=None)
 @given(st.integers(1, 9), st.data())
 def test_two_share_a_letter_if_and_only_if_they_are_not_apart(count, data):
     every = list(combinations(range(count), 2))

@@ -314,7 +314,7 @@ def test_missing_files_and_folders(tmp_path):
             evaluate([path], VA)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=80), st.sampled_from([".csv", ".parquet"]), st.sampled_from([b"", FOUR.encode(), b"PAR1"]))
 def test_any_bytes_give_either_numbers_or_a_sentence(tmp_path, content, suffix, start):
     path = tmp_path / f"a{suffix}"

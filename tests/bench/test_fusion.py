@@ -21,7 +21,7 @@ def scores(seed: int, rows: int = 60) -> tuple[list[NDArray[np.float64]], NDArra
     return [2 * np.eye(5)[truth] + random.normal(0, noise, (rows, 5)) for noise in (1.0, 2.0)], truth
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 99), rule=st.sampled_from(RULES), size=st.integers(1, 60))
 def test_fusion_knows_neither_batches_nor_their_order(seed: int, rule: tuple[str, float | None], size: int) -> None:
     both, _ = scores(seed)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -55,7 +55,6 @@ def test_the_smallest_difference_is_found_with_the_power_that_is_promised(measur
     assert 0.74 <= found / 400 <= 0.86, "80 %, with a standard error of 2"
 
 
-@settings(deadline=None)
 @given(st.integers(2, 300), st.integers(1, 30))
 def test_more_people_resolve_more(subjects, each):
     few, many = (smallest_difference(k, k * each) or 1.0 for k in (subjects, subjects + 20))

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import stats
@@ -34,7 +34,6 @@ def row(entry: str, skill: float, seed: int, subjects: int = 12, protocol: str =
     return Row(protocol, entry, "mit", 1, Counter(done=1), protocol_digest="d", draws=draws, samples=1)
 
 
-@settings(deadline=None)
 @given(st.integers(3, 6), st.integers(10, 25), st.integers(2, 30), st.integers(0, 99))
 def test_friedman_is_that_of_scipy_with_ties_and_without(entries, subjects, levels, seed):
     values = np.random.default_rng(seed).integers(0, levels, size=(subjects, entries)) / levels

@@ -2,7 +2,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import expit, logit
@@ -128,7 +128,6 @@ def test_without_a_fault_the_interval_still_has_a_width(subjects):
     assert (none.low, none.high) == pytest.approx((1 - expected.high, 1 - expected.low))
 
 
-@settings(deadline=None)
 @given(value=st.floats(0, 1), spread=st.floats(0, 0.5), subjects=st.integers(2, 200), confidence=st.floats(0.01, 0.999))
 def test_intervals_hold_the_value_and_stay_within_its_limits(value, spread, subjects, confidence):
     draws = np.clip(value + spread * np.linspace(-1, 1, 9), 0, 1)

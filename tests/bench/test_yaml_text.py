@@ -21,7 +21,7 @@ def powers(first: str, form: str, count: int = 9) -> str:
     return "\n".join(lines + [f"- &a{i} {form.format(','.join([f'*a{i - 1}'] * 9))}" for i in range(1, count)])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(content=CONTENTS)
 def test_what_was_written_is_read(content: object) -> None:
     assert read_yaml(yaml.safe_dump(content)) == content
@@ -55,7 +55,6 @@ def test_whatever_cannot_be_read_is_the_same_kind_of_error(text: str) -> None:
         read_yaml(text)
 
 
-@settings(deadline=None)
 @given(text=st.text("ab:-&*<[]{}!|>?'\"#%, \n\t0e.", max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

@@ -200,7 +200,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, suffix: str) -> None:
         Bosphorus.load(tmp_path, files)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_bytes_make_another_error(tmp_path: Path, data: st.DataObject) -> None:
     files = write_scan(tmp_path)

@@ -355,7 +355,7 @@ def test_sequences_without_a_table_are_named(root: Path) -> None:
     assert lacking == tuple(f"F001_T{n}" for n in range(2, 9))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(["1.obj", "1.wrl"]), data=st.data())
 def test_damaged_frames_are_broken_and_nothing_else(tmp_path: Path, name: str, data: st.DataObject) -> None:
     whole = OBJ if name.endswith("obj") else WRL

@@ -274,7 +274,7 @@ def test_a_mesh_without_texture_coordinates_is_broken(root: Path) -> None:
         BU4DFE.load(root, BU4DFE.index(root)["files"][0])[0]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.sampled_from(["wrl", "jpg", "bnd"]), data=st.data())
 def test_damaged_frames_are_broken_and_nothing_else(tmp_path: Path, which: str, data: st.DataObject) -> None:
     root = tmp_path / "fuzz"

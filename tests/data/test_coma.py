@@ -169,7 +169,7 @@ def test_a_broken_mesh_says_why(tmp_path: Path, content: bytes, says: str) -> No
     assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kind=st.sampled_from(["ascii", "binary_little_endian", "binary_big_endian"]), data=st.data())
 def test_damaged_meshes_are_broken_and_nothing_else(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     whole = ply(kind=kind)

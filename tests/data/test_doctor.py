@@ -55,7 +55,7 @@ def test_two_swapped_classes_are_recognised_in_a_complete_copy() -> None:
     assert permuted_classes(swapped, AFFECTNET) == {"sad": "anger", "anger": "sad"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.permutations(list(AFFECTNET)), st.integers(20, 400))
 def test_any_order_is_recognised_in_a_copy_of_any_size(order: list[str], divisor: int) -> None:
     part = {name: round(count / divisor) for name, count in AFFECTNET.items()}

@@ -118,7 +118,7 @@ def test_what_is_missing_or_strange_is_named(tmp_path: Path) -> None:
     assert len(found["subjects without any mesh"][1]) == 845
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary() | st.text("0159 ,-mf\n\t\u00b2\u0661").map(str.encode))
 def test_no_list_stops_the_reader(tmp_path: Path, content: bytes) -> None:
     root = make(tmp_path / "root", "1/models_reg/1_neutral.obj", "publishable_list_v1.txt")
@@ -172,7 +172,7 @@ def test_bytes_are_read_in_their_order(tmp_path: Path) -> None:
         FaceScape.load(root, index.loc["1_2_smile", "files"])
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.sampled_from(["obj", "jpg"]), data=st.data())
 def test_damaged_files_are_broken_and_nothing_else(tmp_path: Path, which: str, data: st.DataObject) -> None:
     files = {"obj": tmp_path / "1_neutral.obj", "jpg": tmp_path / "1_neutral.jpg"}

@@ -48,7 +48,7 @@ def in_batches(count: int, size: int, replicas: int, epoch: int = 0, classes: to
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     count=st.integers(1, 60),
     size=st.integers(1, 7),
@@ -75,7 +75,7 @@ def test_processes_have_together_the_batches_of_one(
         assert left_out == (count % (size * replicas) == 1 and count > 1)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(count=st.integers(1, 40), replicas=st.integers(1, 5))
 def test_processes_predict_each_sample_once(count: int, replicas: int) -> None:
     parts = [list(PartSampler(count, replicas, rank)) for rank in range(replicas)]
@@ -92,7 +92,7 @@ def test_an_order_depends_on_seed_and_epoch() -> None:
     assert sorted(orders[2]) == list(range(30))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     classes=st.lists(st.integers(-1, 4), min_size=1, max_size=60).filter(lambda c: max(c) >= 0), seed=st.integers(0, 9)
 )

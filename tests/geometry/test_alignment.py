@@ -41,7 +41,7 @@ NO_TRIANGLES = np.empty((0, 3), dtype=np.int32)
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(), ("subnasale",), ("left_alare", "chin"), ("upper_lip",)]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_with_landmarks_any_rigid_motion_is_undone(seed: int, without: tuple[str, ...]) -> None:
     scan = Scan(surface(), NO_TRIANGLES, landmarks=landmarks(without))
     random = np.random.default_rng(seed)

@@ -187,7 +187,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert (tmp_path / "a.bnt").read_bytes() == (tmp_path / "b.bnt").read_bytes()
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.data())
 def test_no_bytes_do_harm(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     valid = file_bytes()

@@ -105,7 +105,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(st.sampled_from(["bmp", "png", "jpeg"]), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_bytes_give_an_image_or_an_error(folder: Path, suffix: str, damage: list[tuple[float, int]]) -> None:
     data = bytearray(encoded(suffix))
     for where, value in damage:

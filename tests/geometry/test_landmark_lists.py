@@ -171,7 +171,7 @@ def test_round_trip(tmp_path: Path, write: Callable, reader: Callable, width: in
     np.testing.assert_allclose(np.stack(list(again.values())), np.stack(list(points.values())), atol=1e-5)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from([LM2, LM3]), st.data())
 def test_no_bytes_do_harm(tmp_path_factory: pytest.TempPathFactory, valid: bytes, data: st.DataObject) -> None:
     mutated = bytearray(valid[: data.draw(st.integers(0, len(valid)))] if data.draw(st.booleans()) else valid)

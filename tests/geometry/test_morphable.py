@@ -258,7 +258,7 @@ def test_round_trips(tmp_path: Path, vector: str) -> None:
 SMALL = json.dumps({part: EMOCA[part] for part in ("exp", "pose", "shape")}).encode()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_bytes_do_harm(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz"

@@ -224,7 +224,7 @@ VALID = [
 ]
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(st.sampled_from(VALID), st.data())
 def test_no_bytes_do_harm(tmp_path_factory: pytest.TempPathFactory, valid: bytes, data: st.DataObject) -> None:
     mutated = bytearray(valid[: data.draw(st.integers(0, len(valid)))] if data.draw(st.booleans()) else valid)
@@ -240,7 +240,6 @@ def test_no_bytes_do_harm(tmp_path_factory: pytest.TempPathFactory, valid: bytes
             assert "\n" not in str(error)
 
 
-@settings(deadline=None)
 @given(st.text("{}[]()'\\,: descrfotan_pOUSi8<>|0123456789TueFalL\n", max_size=200), st.integers(1, 3))
 def test_no_header_does_harm(tmp_path_factory: pytest.TempPathFactory, header: str, version: int) -> None:
     data = header.encode()

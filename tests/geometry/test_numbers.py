@@ -16,7 +16,7 @@ FLOATS = st.one_of(
 SEPARATORS = st.text(alphabet=" \t\r\n\v\f,", min_size=1, max_size=3)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.tuples(FLOATS, SEPARATORS), max_size=12))
 def test_floats_are_what_python_makes_of_them(tokens: list[tuple[str, str]]) -> None:
     text = "".join(token + separator for token, separator in tokens).encode()
@@ -25,7 +25,7 @@ def test_floats_are_what_python_makes_of_them(tokens: list[tuple[str, str]]) -> 
     assert values.tolist() == [float(token) for token, _ in tokens]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(-(10**17), 10**17), SEPARATORS), max_size=12))
 def test_integers_are_what_python_makes_of_them(tokens: list[tuple[int, str]]) -> None:
     text = "".join(f"{number}{separator}" for number, separator in tokens).encode()
@@ -66,7 +66,7 @@ def test_only_the_part_asked_for_is_read() -> None:
     assert parse_floats(bytearray(b"7"))[0].tolist() == [7]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=60))
 def test_no_bytes_do_harm(text: bytes) -> None:
     for parse in (parse_floats, parse_integers):

@@ -124,7 +124,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read_obj(tmp_path / "b.obj").triangles.tolist() == TRIANGLES
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_no_damage_does_harm(tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject) -> None:
     damaged = bytearray(TEXT[: draw.draw(st.integers(0, len(TEXT)))])
@@ -143,7 +143,7 @@ def test_no_damage_does_harm(tmp_path_factory: pytest.TempPathFactory, draw: st.
         assert 0 <= mesh.uv_triangles.min() <= mesh.uv_triangles.max() < len(mesh.uv)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet="vtf 0123456789.-+e/\n\r\t", max_size=80))
 def test_no_text_does_harm(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "text.obj"

@@ -178,7 +178,7 @@ def test_rows_of_nothing_take_no_time(tmp_path: Path) -> None:
     assert read(tmp_path, data)[0].tolist() == [[1, 2, 3]]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from([ASCII, binary("<"), binary(">"), binary("<", mixed=False)]), st.data())
 def test_no_damage_does_harm(tmp_path_factory: pytest.TempPathFactory, data: bytes, draw: st.DataObject) -> None:
     damaged = bytearray(data[: draw.draw(st.integers(0, len(data)))])
@@ -195,7 +195,7 @@ def test_no_damage_does_harm(tmp_path_factory: pytest.TempPathFactory, data: byt
     assert mesh.triangles.size == 0 or (mesh.triangles.min() >= 0 and mesh.triangles.max() < len(mesh.vertices))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=200))
 def test_no_bytes_do_harm(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "bytes.ply"

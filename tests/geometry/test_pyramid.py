@@ -33,7 +33,7 @@ def test_a_mesh_never_has_fewer_than_four_vertices() -> None:
     assert len(first.kept) >= len(second.kept) >= 4
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000))
 def test_the_nearest_place_is_the_nearest_of_many(seed: int) -> None:
     random = np.random.default_rng(seed)

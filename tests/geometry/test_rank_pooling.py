@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_bench.geometry.rank_pooling import Pooling, coefficients, dynamic_images, to_bytes, windows
@@ -40,7 +40,6 @@ def test_windows_cover_what_they_can_and_end_with_the_sequence(
     assert all(b - a <= step for a, b in itertools.pairwise(starts))
 
 
-@settings(deadline=None)
 @given(
     frames=st.integers(1, 30),
     window=st.integers(1, 12) | st.none(),

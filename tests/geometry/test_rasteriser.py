@@ -127,7 +127,7 @@ def test_torch_draws_exactly_the_same(monkeypatch: pytest.MonkeyPatch, distance_
     assert (difference > 0).mean() <= (0.001 if torch.cuda.is_available() else 0)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(1, 60),

@@ -70,7 +70,7 @@ def test_triangles_that_share_an_edge_share_no_pixel() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.sampled_from([7, 64, 101]), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_height_field_has_no_cracks(seed: int, steps: int, size: int, flipped: bool) -> None:
     random = np.random.default_rng(seed)
     line = np.linspace(-51, 51, steps + 1)

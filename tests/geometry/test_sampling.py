@@ -26,7 +26,7 @@ clouds = st.integers(1, 300).flatmap(lambda n: arrays(np.float32, (n, 3), elemen
 
 
 @given(clouds, st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_equals_the_definition_also_with_ties(points: np.ndarray, data: st.DataObject) -> None:
     count, start = (data.draw(st.integers(low, len(points) - 1 + low)) for low in (1, 0))
     assert farthest_point_sample(points, count, start).tolist() == by_definition(points, count, start)

@@ -382,7 +382,7 @@ soups = st.integers(4, 14).flatmap(
 
 
 @given(soups)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_any_triangles_give_a_valid_result(soup: tuple[np.ndarray, np.ndarray, int]) -> None:
     vertices, triangles, count = soup
     result = simplify(vertices, triangles, count)
@@ -396,7 +396,7 @@ def test_any_triangles_give_a_valid_result(soup: tuple[np.ndarray, np.ndarray, i
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(3, 8), st.integers(4, 64))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_rough_surface_stays_a_surface(seed: int, side: int, count: int) -> None:
     chance = np.random.default_rng(seed)
     vertices, triangles = height_field(side, chance.normal(0, 1, (side, side)))

@@ -205,7 +205,7 @@ def test_equal_rows_equal_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (tmp_path / "a.xlsx").read_bytes() == (tmp_path / "b.xlsx").read_bytes()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_no_bytes_do_harm(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz.xlsx"
@@ -230,7 +230,7 @@ def test_no_bytes_do_harm(tmp_path_factory: pytest.TempPathFactory, data: st.Dat
         assert all(value is None or isinstance(value, str | int | float) for row in rows for value in row)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(content=st.binary(max_size=200))
 def test_arbitrary_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "arbitrary.xlsx"

@@ -118,7 +118,7 @@ def test_decimation_keeps_a_share_of_the_vertices_and_the_charts(kept: float) ->
 
 
 @given(st.sampled_from(["yaw", "pitch"]), st.floats(-85, 85), st.integers(0, 2**32 - 1))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_head_turns_by_the_angle_wherever_it_was(axis: str, degrees: float, seed: int) -> None:
     random = np.random.default_rng(seed)
     scan = face()
@@ -180,7 +180,7 @@ def test_what_lies_behind_is_hidden(gap: float, hides: bool) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 84))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_surface_does_not_hide_itself_where_it_slopes(seed: int, degrees: float) -> None:
     vertices, triangles = plate(0.0, 300.0, 60)
     vertices = vertices @ Turn.from_euler("y", degrees, degrees=True).as_matrix().T
@@ -212,7 +212,7 @@ def test_what_is_drawn_is_the_same_on_every_machine() -> None:
 
 
 @given(st.floats(5, 25))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_a_hole_is_a_disc_of_its_radius(radius: float) -> None:
     vertices, triangles = plate(40.0, 120.0, 160)
     frame = Noise(0.0)(face()).landmarks

@@ -166,7 +166,7 @@ def fan(polygons: list[list[int]]) -> list[list[int]]:
 
 
 @given(meshes(), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_round_trip(folder: Path, mesh, textured: bool) -> None:
     vertices, polygons, uv, uv_polygons = mesh
     path = folder / "round.wrl"
@@ -199,7 +199,7 @@ separators = st.sampled_from([b" ", b"\n", b"\r\n", b",", b"\t", b" ,\r\n", b' #
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_separators_mean_the_same(folder: Path, data: st.DataObject) -> None:
     tokens = re.findall(rb'"[^"]*"|[\[\]{}]|[^\s,\[\]{}"]+', BU3DFE.split(b"\n", 2)[2])
     drawn = iter(data.draw(st.lists(separators, min_size=60, max_size=60)) * (len(tokens) // 60 + 1))
@@ -228,7 +228,7 @@ def test_cut_anywhere_it_is_read_whole_or_refused(folder: Path) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, len(BU3DFE) - 1), st.integers(0, 255)), min_size=1, max_size=4))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_damaged_bytes_give_a_valid_mesh_or_an_error(folder: Path, damage: list[tuple[int, int]]) -> None:
     data = bytearray(BU3DFE)
     for position, value in damage:
@@ -246,7 +246,7 @@ def test_damaged_bytes_give_a_valid_mesh_or_an_error(folder: Path, damage: list[
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_garbage_is_refused(folder: Path, data: bytes) -> None:
     with pytest.raises(BrokenScan):
         parse(data, folder)

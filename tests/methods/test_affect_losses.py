@@ -19,7 +19,7 @@ def pair(seed: int, rows: int = 40) -> tuple[Tensor, Tensor]:
     return truth * 0.5 + 0.3 * torch.randn(rows, 2, dtype=torch.float64, generator=generator) + 0.1, truth
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), rows=st.integers(3, 60))
 def test_they_are_the_metrics(seed: int, rows: int) -> None:
     predicted, truth = pair(seed, rows)

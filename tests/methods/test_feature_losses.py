@@ -48,7 +48,7 @@ def test_partners_and_opponents_are_drawn_anew() -> None:
 
 
 @given(st.floats(-3, 3), st.floats(0.1, 3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_divergences_of_moments(mean: float, deviation: float) -> None:
     half = torch.linspace(-1, 1, 9, dtype=torch.float64)
     half = half / half.std(correction=0)

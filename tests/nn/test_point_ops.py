@@ -87,7 +87,7 @@ def clouds(draw: st.DrawFn, batch: int | None = None) -> Tensor:
 
 
 @every_way
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(xyz=clouds(), data=st.data())
 def test_farthest_points_are_those_of_the_definition(way: str, xyz: Tensor, data: st.DataObject) -> None:
     count = data.draw(st.integers(1, xyz.shape[1]))
@@ -98,7 +98,7 @@ def test_farthest_points_are_those_of_the_definition(way: str, xyz: Tensor, data
 
 
 @every_way
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(xyz=clouds(), data=st.data())
 def test_balls_are_those_of_the_definition(way: str, xyz: Tensor, data: st.DataObject) -> None:
     centres = xyz[:, data.draw(st.integers(0, xyz.shape[1] - 1)) :]
@@ -110,7 +110,7 @@ def test_balls_are_those_of_the_definition(way: str, xyz: Tensor, data: st.DataO
 
 
 @every_way
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(among=clouds(2), points=clouds(2), data=st.data())
 def test_neighbours_are_those_of_a_sorted_matrix(way: str, among: Tensor, points: Tensor, data: st.DataObject) -> None:
     k = data.draw(st.integers(1, min(among.shape[1], 40)))
@@ -124,7 +124,7 @@ def test_neighbours_are_those_of_a_sorted_matrix(way: str, among: Tensor, points
 
 
 @every_way
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(a=clouds(2), b=clouds(2))
 def test_chamfer_is_that_of_the_whole_matrix(way: str, a: Tensor, b: Tensor) -> None:
     square = squares(a, b)

@@ -27,7 +27,7 @@ def networks(channels: tuple[int, int], seed: int) -> tuple[nn.Conv1d, nn.BatchN
     return layer, norm
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     batch=st.integers(1, 4),
     points=st.integers(2, 9),

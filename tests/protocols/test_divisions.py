@@ -54,7 +54,7 @@ def test_another_salt_is_another_order() -> None:
     assert len({tuple(hash_order(names, salt)) for salt in "abcdef"}) == 6
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(3, 12), st.integers(0, 30), st.text(max_size=8))
 def test_subject_folds_are_disjoint_and_cover(num_folds: int, extra: int, salt: str) -> None:
     index = make(num_folds + extra)
@@ -72,7 +72,7 @@ def test_subject_folds_are_disjoint_and_cover(num_folds: int, extra: int, salt: 
     assert max(sizes) - min(sizes) <= 3, "groups differ by one subject at most"
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_folds_do_not_depend_on_the_order_of_the_index(seed: int) -> None:
     index = make(17)
@@ -108,7 +108,7 @@ def test_drawn_subjects_are_a_fixed_few_of_the_eligible() -> None:
     assert draw_subjects(index, eligible, 60, "x").equals(eligible), "all, where there are fewer"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(3, 60), st.data())
 def test_a_subject_split_keeps_the_named_apart(subjects: int, data: st.DataObject) -> None:
     index = make(subjects)
@@ -123,7 +123,7 @@ def test_a_subject_split_keeps_the_named_apart(subjects: int, data: st.DataObjec
     assert len(fold.train + fold.val + fold.test) == len(index)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 70), min_size=1), st.integers(1, 5), st.text(max_size=4)
 )

@@ -93,7 +93,7 @@ def test_the_folds_of_a_complete_distribution(name: str, full: Index) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_any_part_of_an_index_is_divided_soundly_or_refused_in_a_sentence(
     name: str, data: st.DataObject, small: Index

@@ -112,7 +112,7 @@ def test_other_labels_and_other_training_are_told(small: Index) -> None:
     assert told.endswith(f"which trains in fold {place} in A and which takes no part in fold {place} in B.")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_questions_of_different_digests_always_differ_in_something_that_is_told(
     data: st.DataObject, small: Index

@@ -21,7 +21,7 @@ def test_every_action_unit_drives_blendshapes_that_exist() -> None:
             assert set(units) <= set(ACTION_UNITS)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.sampled_from(KINDS), st.integers(1, 4))
 def test_weights_are_weights(key: int, expression: str, level: int) -> None:
     rng = generator("test", key)

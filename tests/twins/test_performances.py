@@ -61,7 +61,7 @@ def takes(names: tuple[str, ...], people: range, strength: float = 1.0) -> tuple
     return np.array(weights), np.array(list(names) * len(people))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(0, 10**6), st.sampled_from(EVERYTHING), st.floats(0, 1))
 def test_weights_are_weights(key: int, expression: str, strength: float) -> None:
     weights = act(person(key), expression, strength, generator(key))

@@ -124,7 +124,7 @@ def test_an_expression_can_be_seen() -> None:
     assert changed[y - 12 : y + 12, x - 25 : x + 25].mean() > 5 * changed[: int(marks[19, 1]) - 10].mean()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(EXPRESSIONS), st.floats(0, 1), st.integers(0, 10**6))
 def test_valence_and_arousal_are_in_the_circle(expression: str, intensity: float, key: int) -> None:
     valence, arousal = valence_arousal(expression, intensity, PEOPLE.rng("va", key))

@@ -81,7 +81,7 @@ def test_nothing_that_was_named_or_measured_becomes_markup(report: Path) -> None
     assert "49" not in found.content["title"][0], "no name is a template"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.text(max_size=40))
 def test_any_title_comes_out_as_it_went_in(title: str) -> None:
     asked = suite(title=f"x{title}")
