@@ -28,7 +28,7 @@ from fer_bench.bench.commands import console
 from fer_bench.bench.finished import Finished, open_finished
 from fer_bench.errors import FerBenchError
 from fer_bench.methods.base import Method
-from fer_bench.records import atomic_write
+from fer_bench.records import atomic_write, refuse_unwritable
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import CacheEntry
 from fer_bench.representations.photo_morphable import PhotoMorphable
@@ -264,6 +264,7 @@ def run(folder: Path, out: Path | None) -> None:
     path = out or folder / "network.onnx"
     if path.suffix.lower() != ".onnx" or path.is_dir():
         raise FerBenchError(f"--out {path}: is not the name of an ONNX file; end it with .onnx.")
+    refuse_unwritable(path.parent)
     with console.status(f"exporting {finished.cell.id} ..."):
         found = export(finished)
     write(found, path)

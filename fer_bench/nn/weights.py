@@ -153,7 +153,7 @@ def read_weights(path: Path) -> dict[str, Any]:
                 "It holds objects and not tensors alone. Where you trust the file and have its code: "
                 "torch.save(torch.load(FILE, weights_only=False).state_dict(), NEW)."
             )
-        raise InvalidFile(path, f"cannot be read as weights ({first})", remedy) from None
+        raise InvalidFile(path, f"cannot be read as weights ({first or 'it is empty or cut off'})", remedy) from None
     if not isinstance(content, Mapping):
         raise InvalidFile(path, f"holds a {type(content).__name__} and no state dict", remedy)
     if not all(isinstance(key, str) for key in content):
