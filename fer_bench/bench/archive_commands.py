@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from fer_bench.bench import archive
-from fer_bench.bench.commands import console, load_suite
+from fer_bench.bench.commands import load_suite
+from fer_bench.bench.terminal import console
 from fer_bench.errors import FerBenchError
 
 

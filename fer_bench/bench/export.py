@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from fer_bench import __version__
 from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell
-from fer_bench.bench.commands import console
 from fer_bench.bench.finished import Finished, open_finished
+from fer_bench.bench.terminal import console
 from fer_bench.errors import FerBenchError
 from fer_bench.methods.base import Method
 from fer_bench.records import atomic_write, refuse_unwritable
