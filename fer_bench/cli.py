@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ from fer_bench.cli_data import Launcher, Profile, Root, check_launcher, data_app
 from fer_bench.cli_models import models_app
 from fer_bench.cli_papers import RUNS, Runs, claims, paper
 from fer_bench.cli_protocol import protocol_app
-from fer_bench.errors import FerBenchError, UnknownName
+from fer_bench.errors import FerBenchError, UnknownName, sentence_of
 
 app = typer.Typer(
     name="fer-bench",
@@ -58,13 +57,9 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            told = f"cannot be written ({error.strerror}); make room, or name a folder on another disk."
-        elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            told = f"{error.strerror}; make it accessible, or name another folder."
-        else:
+        if (told := sentence_of(error)) is None:
             raise
-        print(f"fer-bench: {error.filename or 'a file'}: {told}", file=sys.stderr)
+        print(f"fer-bench: {told}", file=sys.stderr)
         sys.exit(2)
     except FerBenchError as error:
         print(f"fer-bench: {error}", file=sys.stderr)
@@ -152,12 +147,15 @@ def run(
     to SUITE-stress-NAME.csv, .md and .png beside the leaderboard.
     """
     from fer_bench.bench import commands
+    from fer_bench.records import refuse_unwritable
 
     retried = [state for state in retry.split(",") if state]
     for state in retried:
         if state not in ("failed", "oom", "timeout"):
             raise UnknownName("state", state, ("failed", "oom", "timeout"), "--retry")
     check_launcher(launcher, profile, detach)
+    for folder in (runs, out):  # before hours of training, and not after them
+        refuse_unwritable(folder)
     options = commands.RunOptions(
         _jobs(jobs),
         retried,
@@ -225,6 +223,8 @@ def leaderboard(
     """Write a suite's leaderboard from the results that are there: as .csv, .md, .tex and .html."""
     from fer_bench.bench import commands
 
+    if not runs.is_dir():  # an empty table would take the place of one that is there
+        raise FerBenchError(f"{runs}: there is no such folder; name the folder of all runs with --runs.")
     commands.write_leaderboard(suite, settings or [], runs, out, faces)
 
 

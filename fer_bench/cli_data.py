@@ -115,7 +115,7 @@ def prepare(
     """
     from fer_bench.bench import cache_commands
 
-    check_launcher(launcher, profile, detach)
+    check_launcher(launcher, profile, detach, shards)
     slurm = cache_commands.SlurmOptions(profile, shards, detach) if launcher == "slurm" else None
     try:
         cache_commands.prepare(dataset, root, representation or [], workers, skip_broken, preview, slurm)
@@ -158,11 +158,11 @@ def morphable(
         stopped("no table was written; the crops are kept, run it again to go on")
 
 
-def check_launcher(launcher: str, profile: Path | None, detach: bool = False) -> None:
+def check_launcher(launcher: str, profile: Path | None, detach: bool = False, shards: int | None = None) -> None:
     """Refuse what does not go together."""
     if launcher not in ("local", "slurm"):
         raise UnknownName("launcher", launcher, ("local", "slurm"), "--launcher")
-    for option, given in (("--profile", profile), ("--detach", detach)):
+    for option, given in (("--profile", profile), ("--detach", detach), ("--shards", shards)):
         if given and launcher != "slurm":
             raise FerBenchError(f"{option} is for tasks of Slurm; give --launcher slurm with it.")
 

@@ -7,6 +7,7 @@ exits with the error's code; a traceback means a fault of ours.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -72,3 +73,24 @@ class InvalidPredictions(InvalidFile):
 
 class ProtocolError(FerBenchError):
     """An index that a protocol cannot be applied to."""
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def sentence_of(error: OSError) -> str | None:
+    """What the system refused, in a sentence that says where and what to do; None if the error names no place."""
+    if error.filename is None and error.errno not in (*_FULL, *_CLOSED):
+        return None
+    if error.errno in _FULL:
+        told = f"cannot be written ({error.strerror}); make room, or name a folder on another disk."
+    elif error.errno in _CLOSED:
+        told = f"{error.strerror}; make it accessible, or name another folder."
+    elif error.errno in (errno.EEXIST, errno.ENOTDIR):
+        told = "there is a file where a folder is needed; move it away, or name another folder."
+    elif error.errno == errno.EISDIR:
+        told = "there is a folder where a file is needed; move it away, or name another file."
+    else:
+        told = f"cannot be read or written ({error.strerror}); name another place."
+    return f"{error.filename2 or error.filename or 'a file'}: {told}"

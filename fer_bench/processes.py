@@ -7,9 +7,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerContext
 from typing import Any, TypeVar
+
+from fer_bench.errors import FerBenchError
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")
@@ -62,6 +66,9 @@ def map_processes(work: Callable[[Item], Output], items: Sequence[Item], workers
 
     `work` is pickled once a worker, not once an item. When the caller stops early, or is interrupted, what has not
     begun is cancelled.
+
+    Raises:
+        FerBenchError: a worker process was killed.
     """
     if workers <= 1 or len(items) <= 1:
         yield from map(work, items)
@@ -70,13 +77,39 @@ def map_processes(work: Callable[[Item], Output], items: Sequence[Item], workers
     size = max(1, min(8, len(items) // workers))
     chunks = [items[start : start + size] for start in range(0, len(items), size)]
     with ProcessPoolExecutor(min(workers, len(chunks)), fork_server(), initializer=_adopt, initargs=(work,)) as pool:
-        futures = [pool.submit(_apply, chunk) for chunk in chunks]
         try:
+            with _undisturbed():
+                futures = [pool.submit(_apply, chunk) for chunk in chunks]
             for future in futures:
                 yield from future.result()
+        except BrokenProcessPool:
+            raise FerBenchError(
+                f"one of {workers} worker processes was ended from outside, most often because memory ran out; "
+                "end what else runs here, or give fewer --workers where the command has them, and run it again."
+            ) from None
         finally:
             # Waits for what has begun, so that nothing is written behind the caller's back.
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block.
+
+    A process that is being started when it comes is known to no one: nobody waits for it, and it ends with a traceback
+    when it looks for the semaphores of a caller that has left.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Ctrl-C reaches the main thread alone
+        return
+    came: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        if came and callable(previous):
+            previous(signal.SIGINT, None)
 
 
 def _adopt(work: Callable[[Any], Any]) -> None:

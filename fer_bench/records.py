@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -246,14 +247,37 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside `path`; it takes the name when the block ends well, and vanishes otherwise."""
+    """Open a temporary file beside `path`; it takes the name when the block ends well, and vanishes otherwise.
+
+    Raises:
+        OSError: it cannot be written; the error names `path` or a folder above it, never the temporary file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    name = None
     try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             yield file
         Path(name).chmod(0o644)
         Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+    except BaseException as error:
+        if name is not None:
+            Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and (name is None or error.filename in (None, name)):
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Raise OSError where nothing could be written to a folder, whether it is there or not; makes nothing.
+
+    For what takes long: it is better told before than after.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None

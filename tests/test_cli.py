@@ -135,6 +135,35 @@ def test_a_mistake_is_one_sentence_and_exit_code_two(call_here: Here, arguments:
     assert list(Path().iterdir()) == [], "nothing is left behind"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "quickstart", "--out", "file"], "file: there is a file where a folder is needed"),
+        (["run", "quickstart", "--runs", "file/runs"], "file: there is a file where a folder is needed"),
+        (["run", "quickstart", "--out", "/proc/x"], "/proc/x: cannot be read or written (No such file or directory)"),
+        (["leaderboard", "quickstart", "--runs", "empty", "--out", "file"], "file: there is a file where a folder is"),
+        (["leaderboard", "quickstart", "--runs", "file"], "file: there is no such folder; name the folder of all runs"),
+        (["leaderboard", "quickstart", "--runs", "none"], "none: there is no such folder; name the folder of all runs"),
+        (["data", "twin", "bu3dfe", "--out", "x", "--preview", "file/x.png"], "file: there is a file where a folder"),
+        (["data", "twin", "bu3dfe", "--out", "x", "--face-model", "/dev/zero"], "it is not a regular file"),
+        (["data", "prepare", "bu3dfe", "--shards", "2"], "--shards is for tasks of Slurm; give --launcher slurm"),
+        (["pack", "quickstart"], "none of 6 cells below runs/quickstart is done"),
+        (["plan", "mine.yaml"], "mine.yaml: there is no such file; name a suite's YAML file"),
+        (["plan", "empty.yaml"], "empty.yaml: is a folder; name a suite's YAML file"),
+    ],
+)
+def test_what_is_in_the_way_is_told_before_anything_is_made(call_here: Here, arguments: list[str], says: str) -> None:
+    Path("file").touch()
+    Path("empty").mkdir()
+    Path("empty.yaml").mkdir()
+    code, _, told = call_here(*arguments)
+    assert code == 2
+    assert says in told
+    assert told.startswith("fer-bench: ")
+    assert told.count("\n") == 1
+    assert sorted(path.name for path in Path().rglob("*")) == ["empty", "empty.yaml", "file"]
+
+
 def test_a_process_ends_as_a_call_does(tmp_path: Path) -> None:
     done = call("data", "check", "bosphrus", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")

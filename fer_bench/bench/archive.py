@@ -19,7 +19,8 @@ from fer_bench.bench.questions import question_file
 from fer_bench.bench.saved import PROVENANCE
 from fer_bench.bench.suite import Suite
 from fer_bench.errors import InvalidFile
-from fer_bench.records import atomic_write, json_bytes
+from fer_bench.geometry.files import open_regular
+from fer_bench.records import atomic_write, json_bytes, refuse_unwritable
 
 _RECORDS = ("status.json", "result.json", "manifest.json")
 # Those of validation samples, too: fusions choose their weights by them.
@@ -63,35 +64,47 @@ def unpack(path: Path, runs: Path) -> int:
 
     Raises:
         InvalidFile: it is no such file, or damaged; nothing of it is written then.
+        OSError: nothing can be written there.
     """
+    cells: dict[Path, dict[str, bytes]] = {}
+    refuse_unwritable(runs)
+    for name, content in _read(path).items():
+        if part := _CELL.fullmatch(name):
+            cells.setdefault(runs / part["cell"], {})[part["file"]] = content
+        elif not (runs / name).exists():
+            with atomic_write(runs / name) as file:
+                file.write(content)
+    new = {folder: files for folder, files in cells.items() if not folder.exists()}
+    for folder, files in new.items():
+        begun = folder.with_name(f".{folder.name}.unpacking")
+        shutil.rmtree(begun, ignore_errors=True)
+        try:
+            for place, content in files.items():
+                with atomic_write(begun / place) as file:
+                    file.write(content)
+            begun.replace(folder)
+        finally:
+            shutil.rmtree(begun, ignore_errors=True)
+    return len(new)
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    """Member -> content, all of it checked; raises `InvalidFile`."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        # Not by its name: of a device zipfile looks for the end until the memory is full.
+        with open_regular(path) as source, zipfile.ZipFile(source) as archive:
             members = archive.infolist()
-            parts = {member.filename: _CELL.fullmatch(member.filename) for member in members}
-            if odd := next((name for name, part in parts.items() if not part and not _QUESTION.fullmatch(name)), None):
-                raise InvalidFile(path, f"holds {odd!r}, which is no part of a cell", _REMEDY)
+            for name in archive.namelist():
+                if not _CELL.fullmatch(name) and not _QUESTION.fullmatch(name):
+                    raise InvalidFile(path, f"holds {name!r}, which is no part of a cell", _REMEDY)
             if sum(member.file_size for member in members) > _LARGEST:
                 raise InvalidFile(path, "unpacks to more than 1 GiB", _REMEDY)
             if (damaged := archive.testzip()) is not None:
                 raise InvalidFile(path, f"is damaged at {damaged}", _REMEDY)
-            cells: dict[Path, dict[str, str]] = {}
-            for name, part in parts.items():
-                if part:
-                    cells.setdefault(runs / part["cell"], {})[part["file"]] = name
-                elif not (runs / name).exists():
-                    with atomic_write(runs / name) as file:
-                        file.write(archive.read(name))
-            new = {folder: files for folder, files in cells.items() if not folder.exists()}
-            for folder, files in new.items():
-                begun = folder.with_name(f".{folder.name}.unpacking")
-                shutil.rmtree(begun, ignore_errors=True)
-                for place, name in files.items():
-                    (begun / place).parent.mkdir(parents=True, exist_ok=True)
-                    (begun / place).write_bytes(archive.read(name))
-                begun.replace(folder)
-            return len(new)
+            return {member.filename: archive.read(member) for member in members}
     except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
-        raise InvalidFile(path, f"cannot be unpacked ({error})", _REMEDY) from None
+        told = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InvalidFile(path, f"cannot be unpacked ({told})", _REMEDY) from None
 
 
 def _contents(cells: Collection[Cell]) -> Iterator[tuple[Path, bytes]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from fer_bench.bench import archive
-from fer_bench.bench.commands import console, load_suite
+from fer_bench.bench.commands import load_suite
+from fer_bench.bench.terminal import console
+from fer_bench.errors import FerBenchError
 
 
 def pack(suite_name: str, settings: list[str], runs: Path, out: Path) -> None:
@@ -17,8 +19,10 @@ def pack(suite_name: str, settings: list[str], runs: Path, out: Path) -> None:
         size = path.stat().st_size / 1000
         console.print(f"packed {count} of {asked} cells: {path}, {size:,.0f} kB", highlight=False, soft_wrap=True)
     else:
-        told = f"none of {asked} cells below {runs / name} is done and not of others' predictions: nothing was written"
-        console.print(told, highlight=False, soft_wrap=True)
+        raise FerBenchError(
+            f"none of {asked} cells below {runs / name} is done and not of others' predictions: nothing was written; "
+            "name the folder of all runs with --runs."
+        )
 
 
 def unpack(path: Path, runs: Path) -> None:

@@ -12,8 +12,8 @@ import pandas as pd
 from rich.markup import escape
 
 from fer_bench.bench import registry
-from fer_bench.bench.commands import console
 from fer_bench.bench.slurm import commands as slurm_commands
+from fer_bench.bench.terminal import console
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import FerBenchError
 from fer_bench.geometry.images import writable_image, write_image

@@ -26,7 +26,7 @@ def write(out: Path) -> list[Path]:
     """
     pages = {out / name: content for name, content in made(out)}
     for old in (*(out / "methods").glob("*.md"), *(out / "datasets").glob("*.md")):
-        if old not in pages and old.read_text(encoding="utf-8").startswith(MADE):
+        if old not in pages and _lines(old)[:1] == [MADE]:
             old.unlink()
     for path, content in pages.items():
         with atomic_write(path) as file:
@@ -66,5 +66,10 @@ def _index(out: Path, methods: list[str]) -> str:
 
 def _heading(path: Path) -> str:
     """The title of a page by hand; empty for one that is made."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = _lines(path)
     return "" if MADE in lines[:1] else next((line[2:] for line in lines if line.startswith("# ")), "")
+
+
+def _lines(path: Path) -> list[str]:
+    """Of a page, which may be anybody's: none of a folder, and a letter that is no UTF-8 does no harm."""
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []

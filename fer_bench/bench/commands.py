@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
-from rich.console import Console
 from rich.markup import escape
 
 from fer_bench.bench import registry
@@ -22,6 +21,7 @@ from fer_bench.bench.server import preload_of
 from fer_bench.bench.slurm import commands as slurm
 from fer_bench.bench.slurm import launch as slurm_launch
 from fer_bench.bench.suite import Suite, read_suite
+from fer_bench.bench.terminal import console
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import FerBenchError
 from fer_bench.processes import available_cores, fork_server
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 FEW = 20
 """So many cells of an entry are told one by one."""
-
-# Where no terminal sets the width, tables are not folded to 80 columns.
-console = Console() if Console().is_terminal else Console(width=160)
 
 
 @dataclass(frozen=True)

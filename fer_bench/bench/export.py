@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from fer_bench import __version__
 from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell
-from fer_bench.bench.commands import console
 from fer_bench.bench.finished import Finished, open_finished
+from fer_bench.bench.terminal import console
 from fer_bench.errors import FerBenchError
 from fer_bench.methods.base import Method
-from fer_bench.records import atomic_write
+from fer_bench.records import atomic_write, refuse_unwritable
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import CacheEntry
 from fer_bench.representations.photo_morphable import PhotoMorphable
@@ -264,6 +264,7 @@ def run(folder: Path, out: Path | None) -> None:
     path = out or folder / "network.onnx"
     if path.suffix.lower() != ".onnx" or path.is_dir():
         raise FerBenchError(f"--out {path}: is not the name of an ONNX file; end it with .onnx.")
+    refuse_unwritable(path.parent)
     with console.status(f"exporting {finished.cell.id} ..."):
         found = export(finished)
     write(found, path)

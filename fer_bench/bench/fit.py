@@ -22,6 +22,7 @@ from fer_bench.bench.trackers import trackers
 from fer_bench.data.fold import FoldDataModule
 from fer_bench.errors import InvalidFile
 from fer_bench.methods.base import Method
+from fer_bench.nn.weights import why_unreadable
 from fer_bench.protocols.base import join
 from fer_bench.records import atomic_write, digest
 from fer_bench.representations.cache import CacheEntry
@@ -144,7 +145,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise InvalidFile(path, "is missing", "Run the suite with --overwrite to train the cell again.") from None
     except Exception as error:  # torch raises many kinds for a damaged file
         raise InvalidFile(
-            path, f"cannot be loaded ({error})", "Run the suite with --overwrite to train the cell again."
+            path,
+            f"cannot be loaded ({why_unreadable(error)})",
+            "Run the suite with --overwrite to train the cell again.",
         ) from None
 
 

@@ -22,9 +22,9 @@ def compare(
     # What follows imports every method: a misspelt name is told before.
     from fer_bench.bench import claims_page, faults_page, paper_page
     from fer_bench.bench.claims_measured import answer
-    from fer_bench.bench.commands import console
     from fer_bench.bench.evidence import Reader, gather
     from fer_bench.bench.paper import compare as compare_section
+    from fer_bench.bench.terminal import console
 
     folder = out / "papers"
     lines, drawn, kept = {}, {}, []
@@ -83,8 +83,8 @@ def claims(name: str | None, runs: Path, out: Path, folds: Mapping[str, Sequence
     # What follows imports every method: a misspelt name is told before.
     from fer_bench.bench import claims_page
     from fer_bench.bench.claims_measured import answer
-    from fer_bench.bench.commands import console
     from fer_bench.bench.evidence import Reader
+    from fer_bench.bench.terminal import console
 
     readers = {each: Reader(runs, folds.get(each)) for each in read}
     with console.status(f"reading what was run below {runs} ..."):

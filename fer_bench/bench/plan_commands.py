@@ -10,13 +10,14 @@ import torch
 
 from fer_bench.bench import display
 from fer_bench.bench.cell import Cell
-from fer_bench.bench.commands import console, load_suite
+from fer_bench.bench.commands import load_suite
 from fer_bench.bench.forecast import Forecast, key, probe_of
 from fer_bench.bench.launch import launch
 from fer_bench.bench.plan import Plan, blueprint, index_of, make_plan
 from fer_bench.bench.power import Assumed, told
 from fer_bench.bench.registry import find_protocol
 from fer_bench.bench.slots import Slot, make_slots
+from fer_bench.bench.terminal import console
 from fer_bench.bench.units import duration, plural
 
 

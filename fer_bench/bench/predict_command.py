@@ -9,22 +9,21 @@ from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fer_bench.bench.commands import console
 from fer_bench.bench.finished import Finished, open_finished
 from fer_bench.bench.predict import Predictions, predict, read_parameters, rows_of
 from fer_bench.bench.predict_inputs import MOVING, Input, find_inputs, notes_on
+from fer_bench.bench.terminal import UnhurriedConsole, console
 from fer_bench.errors import FerBenchError
 from fer_bench.geometry.ply import write_ply
-from fer_bench.records import OUTPUT, atomic_write
+from fer_bench.records import OUTPUT, atomic_write, refuse_unwritable
 from fer_bench.representations.morphable import Morphable
 
 _TABLES = (".csv", ".json", ".parquet")
 _SHOWN = 40  # rows on a terminal; files have them all
-_aside = Console(stderr=True)
+_aside = UnhurriedConsole(stderr=True)
 
 
 def run(
@@ -93,6 +92,8 @@ def _check(
             raise FerBenchError(f"--out {out}: is there already; the meshes need a new or empty folder.")
     elif out is not None and (out.suffix.lower() not in _TABLES or out.is_dir()):
         raise FerBenchError(f"--out {out}: is not the name of a table; end it with {', '.join(_TABLES)}.")
+    if out is not None:
+        refuse_unwritable(out if finished.protocol.task == "disentanglement" else out.parent)
 
 
 def _notes(finished: Finished) -> list[str]:

@@ -175,6 +175,9 @@ def find_suite(name: str) -> tuple[str, Path]:
             if file.resolve() == path.resolve():
                 return suite, file
         return path.stem, path
+    if path.suffix in {".yaml", ".yml"} and path.with_suffix("").as_posix() not in known:
+        what = "is a folder" if path.is_dir() else "there is no such file"
+        raise FerBenchError(f"{name}: {what}; name a suite's YAML file, or one of `fer-bench list suites`.")
     raise UnknownName("suite", name, known)
 
 

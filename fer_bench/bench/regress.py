@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fer_bench.bench import display, registry
 from fer_bench.bench.cache_commands import extract
-from fer_bench.bench.commands import console
 from fer_bench.bench.plan import Need
+from fer_bench.bench.terminal import console
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import FerBenchError, UnknownName
 from fer_bench.geometry.morphable import write_table

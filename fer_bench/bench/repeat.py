@@ -15,11 +15,11 @@ import numpy as np
 
 from fer_bench.bench import registry, worker
 from fer_bench.bench.cell import DERIVED, Cell
-from fer_bench.bench.commands import console
 from fer_bench.bench.manifest import FILE, last_run
 from fer_bench.bench.pooled import read_table
 from fer_bench.bench.server import preload_for
 from fer_bench.bench.statistics import HEADLINE
+from fer_bench.bench.terminal import console
 from fer_bench.errors import FerBenchError, InvalidFile
 from fer_bench.processes import fork_server
 from fer_bench.protocols import Protocol

@@ -11,13 +11,14 @@ from rich.markup import escape
 
 from fer_bench.bench import display
 from fer_bench.bench.cache_commands import extract
-from fer_bench.bench.commands import RunOptions, console
+from fer_bench.bench.commands import RunOptions
 from fer_bench.bench.launch import launch
 from fer_bench.bench.report import page
 from fer_bench.bench.slots import make_slots
 from fer_bench.bench.stress import Trial, find_inputs, tested_ids, trials
 from fer_bench.bench.stress_board import curves
 from fer_bench.bench.stress_page import write
+from fer_bench.bench.terminal import console
 from fer_bench.errors import BrokenScan
 from fer_bench.processes import available_cores
 

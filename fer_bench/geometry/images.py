@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from fer_bench.errors import BrokenScan, FerBenchError
 from fer_bench.geometry.files import REMEDY, read_bytes
-from fer_bench.records import atomic_write
+from fer_bench.records import atomic_write, refuse_unwritable
 
 # Four times FaceScape's 4096 x 4096 textures, the largest among the datasets. A header that claims more is damaged, and
 # believing it would exhaust the memory.
@@ -49,15 +48,17 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
 
 
 def writable_image(path: Path) -> Path:
-    """The path of an image that is to be written later, its folder made; raises `FerBenchError` where it cannot be."""
+    """The path of an image that is to be written later.
+
+    Raises:
+        FerBenchError: it does not name an image, or a folder has its name.
+        OSError: nothing can be written to its folder.
+    """
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".bmp"):
         raise FerBenchError(f"{path}: is not the name of an image; end it with .png.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FerBenchError(f"{path.parent}: cannot be made ({error.strerror}); name another place.") from None
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise FerBenchError(f"{path}: cannot be written; name another place.")
+    if path.is_dir():
+        raise FerBenchError(f"{path}: is a folder; name an image that is to be written.")
+    refuse_unwritable(path.parent)
     return path
 
 

@@ -147,18 +147,22 @@ def read_weights(path: Path) -> dict[str, Any]:
     except SafetensorError as error:
         raise InvalidFile(path, f"cannot be read as weights ({error})", remedy) from None
     except Exception as error:  # torch raises many kinds, a refused pickle among them
-        first = str(error).strip().partition("\n")[0].partition(". ")[0]
         if "Unsupported global" in str(error):
             remedy = (
                 "It holds objects and not tensors alone. Where you trust the file and have its code: "
                 "torch.save(torch.load(FILE, weights_only=False).state_dict(), NEW)."
             )
-        raise InvalidFile(path, f"cannot be read as weights ({first})", remedy) from None
+        raise InvalidFile(path, f"cannot be read as weights ({why_unreadable(error)})", remedy) from None
     if not isinstance(content, Mapping):
         raise InvalidFile(path, f"holds a {type(content).__name__} and no state dict", remedy)
     if not all(isinstance(key, str) for key in content):
         raise InvalidFile(path, "holds keys that are no names", remedy)
     return dict(content)
+
+
+def why_unreadable(error: Exception) -> str:
+    """What `torch.load` says of a file in its first sentence; the others advise to run the code that it may hold."""
+    return str(error).strip().partition("\n")[0].partition(". ")[0] or "it is empty or cut off"
 
 
 def fit_weights(network: nn.Module, state: Mapping[str, Any], path: Path, spared: tuple[str, ...] = ()) -> None:

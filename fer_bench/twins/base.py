@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Sequence
@@ -154,9 +155,12 @@ class TwinWriter:
                 "variants": twin.variants,
             }
             write_json(temporary / TWIN_MARKER, marker)
+            standing = final == Path.cwd()
             if final.exists():
                 final.rmdir()
             temporary.rename(final)
+            if standing:  # in the folder that was there before, from which no relative path leads anywhere
+                os.chdir(final)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

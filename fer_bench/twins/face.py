@@ -14,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from fer_bench.errors import InvalidFile
+from fer_bench.geometry.files import open_regular
 from fer_bench.twins.atlas import unwrap
 from fer_bench.twins.blendshapes import blendshapes
 from fer_bench.twins.identity import identity_modes
@@ -162,10 +163,11 @@ def load_face_model(path: Path | str) -> FaceModel:
 
 def _read_npz(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_regular(path) as source, np.lib.npyio.NpzFile(source, allow_pickle=False) as file:
             arrays = {name: file[name] for name in _ICT_SHAPES if name in file.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise InvalidFile(path, f"cannot be read as an npz file ({error})", _REMEDY) from None
+        told = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InvalidFile(path, f"cannot be read as an npz file ({told})", _REMEDY) from None
     sizes: dict[str, int] = {}
     for name, (shape, kinds) in _ICT_SHAPES.items():
         if name not in arrays:

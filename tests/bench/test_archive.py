@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -160,3 +161,36 @@ def test_bytes_of_any_kind_end_in_a_sentence(
     (folder / "a.zip").write_bytes((folder / "a.zip").read_bytes()[:cut] + content)
     with pytest.raises(InvalidFile, match=r"Make it again with `fer-bench pack`\.$"):
         unpack(folder / "a.zip", folder / "runs")
+
+
+def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.zip")  # of a device, the end would be looked for until the memory is full
+    with pytest.raises(InvalidFile, match="it is not a regular file"):
+        unpack(tmp_path / "a.zip", tmp_path / "runs")
+
+
+def test_where_cells_cannot_be_written_the_file_is_not_blamed(runs: Path, suite: Suite, tmp_path: Path) -> None:
+    pack(SUITE, suite, runs, tmp_path / "a.zip")
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r"file'$"):
+        unpack(tmp_path / "a.zip", tmp_path / "file")
+
+
+def test_a_stopped_unpacking_leaves_whole_cells_alone(
+    runs: Path, suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(SUITE, suite, runs, tmp_path / "a.zip")
+    replace, moved = Path.replace, []
+
+    def stopped(path: Path, target: Path) -> Path:
+        if path.is_dir():
+            moved.append(target)
+            if len(moved) == 2:
+                raise KeyboardInterrupt
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        unpack(tmp_path / "a.zip", tmp_path / "elsewhere")
+    assert [path for path in (tmp_path / "elsewhere").rglob("seed*") if path.is_dir()] == moved[:1]
+    assert not [*(tmp_path / "elsewhere").rglob(".*")], "nothing half unpacked"

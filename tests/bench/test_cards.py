@@ -78,6 +78,17 @@ def test_what_is_gone_is_deleted_and_what_is_by_hand_stays(tmp_path: Path, monke
     assert own.read_text() == "# mine\n"
 
 
+def test_pages_of_others_may_be_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "made", lambda out: iter([("index.md", cards._index(out, []))]))
+    (tmp_path / "methods" / "folder.md").mkdir(parents=True)
+    (tmp_path / "methods" / "latin.md").write_bytes(b"caf\xe9\n")
+    (tmp_path / "guide.md").write_bytes(b"# Caf\xe9\n")
+    (tmp_path / "folder.md").mkdir()
+    cards.write(tmp_path)
+    assert (tmp_path / "methods" / "latin.md").read_bytes() == b"caf\xe9\n"
+    assert "- [Caf\N{REPLACEMENT CHARACTER}](guide.md)" in (tmp_path / "index.md").read_text()
+
+
 def test_a_leaderboard_is_drawn(tmp_path: Path) -> None:
     source, picture = tmp_path / "board.csv", tmp_path / "board.png"
     rows = [ROW.format("good", "", 0.8), ROW.format("bad", "it leaks", 0.95), ROW.format("missing", "", "")]

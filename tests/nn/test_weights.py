@@ -9,6 +9,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.torch import save_file
 from torch import nn
 
+from fer_bench.bench.fit import load_checkpoint
 from fer_bench.errors import InvalidFile, WeightsNotFound
 from fer_bench.nn import weights
 from fer_bench.nn.weights import Published, fit_weights, holds, read_weights, weights_label
@@ -52,6 +53,17 @@ def test_a_damaged_file_is_told(tmp_path: Path, name: str) -> None:
     torch.save({3: torch.ones(1)}, tmp_path / "numbers.pt")
     with pytest.raises(InvalidFile, match="holds keys that are no names"):
         read_weights(tmp_path / "numbers.pt")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x57" * 300], ids=["empty", "garbage"])
+def test_nobody_is_advised_to_run_what_a_file_holds(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.ckpt").write_bytes(content)
+    for read in (read_weights, load_checkpoint):
+        with pytest.raises(InvalidFile) as error:
+            read(tmp_path / "a.ckpt")
+        assert "()" not in error.value.problem
+        assert "\n" not in error.value.problem
+        assert "arbitrary code" not in error.value.problem
 
 
 def test_a_network_takes_all_or_nothing(state: dict[str, torch.Tensor]) -> None:

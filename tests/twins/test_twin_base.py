@@ -77,6 +77,7 @@ def test_an_empty_folder_is_used_and_the_current_one_may_be_it(tmp_path: Path, m
     monkeypatch.chdir(tmp_path / "empty")
     write(Path())
     assert (tmp_path / "empty" / "twin.json").is_file()
+    assert Path("twin.json").is_file(), "relative paths still lead there"
 
 
 @pytest.mark.parametrize(
