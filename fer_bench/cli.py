@@ -259,16 +259,18 @@ def unpack(
 def cards(
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("docs"),
     picture: Annotated[
-        Path | None, typer.Option("--picture", help="Also draw this leaderboard (a CSV file) to leaderboard.png.")
+        list[Path] | None,
+        typer.Option("--picture", help="Also draw this leaderboard (a CSV file) to pictures/<its name>.png."),
     ] = None,
 ) -> None:
     """Write the pages of methods, datasets and protocols, from their docstrings, signatures and records."""
     from fer_bench.bench import cards as pages
 
-    if picture is not None:
+    if picture:
         from fer_bench.bench.interval_plot import draw
 
-        draw(picture, out / "leaderboard.png")
+        for path in picture:
+            draw(path, out / "pictures" / f"{path.stem}.png")
     written = pages.write(out)
     print(f"wrote {len(written)} pages; begin with {out / 'index.md'}")
 

@@ -158,3 +158,12 @@ def test_cards_are_written_from_the_command_line(tmp_path: Path) -> None:
     assert wrong.returncode == 2
     assert "README.md: " in wrong.stderr
     assert not list(tmp_path.iterdir())
+    boards = [str(ROOT / "leaderboards" / name) for name in ("quickstart.csv", "ig3d/table5.csv")]
+    drawn = subprocess.run(
+        [sys.executable, "-m", "fer_bench", "cards", "--out", str(tmp_path)] + [f"--picture={name}" for name in boards],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert drawn.returncode == 0, drawn.stderr
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"quickstart.png", "table5.png"}
