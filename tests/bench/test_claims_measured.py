@@ -213,7 +213,7 @@ def test_what_is_shown(views: Reader, faker: Faker) -> None:
     assert single[0]["Printed"] == "60.00, outside" and single[0]["Difference"].endswith(" pp")
     assert several[0]["Compared"] == "2 hold"
     assert several[0]["Answer"] == "holds on synthetic faces, not as in the paper"
-    assert several[0]["Remarks"] == "only folds 0, 1, 2 of 10; 3 of 200 epochs"
+    assert several[0]["Remarks"] == "only folds 0, 1, 2 of 10; minus-20: 3 of 200 epochs"
     assert [row["Data"] for row in several[1:]] == ["as distributed", f"as distributed and {TWIN}"]
     others = replace(answers[0].compared[0], data="predictions of others", departures=())
     assert texts(replace(answers[0], compared=(others,)))[0]["Answer"] == "holds"
