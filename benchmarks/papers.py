@@ -131,7 +131,7 @@ def pages(out: Path, predictions: Path | None = None) -> None:
             if predictions is not None:
                 given = [word for key, file in PREDICTIONS.items() for word in ("--set", f"{key}={predictions / file}")]
                 fer_bench("run", AUTHORS, *given, "--runs", runs, "--out", place)
-            folds = {paper: plan.get("folds") for paper, plan in plans.items() if (folder / paper).exists()}
+            folds = {paper: plan.get("folds") for paper, plan in plans.items()}
             for paper, few in folds.items():
                 paper_commands.compare(paper, None, runs, place, False, False, few)
             paper_commands.claims(None, runs, place, folds)

@@ -170,8 +170,11 @@ class Result:
         """Read what `write` wrote; raises `InvalidFile`."""
         content = read_json(path)
         try:
-            return cls(**content)
-        except TypeError:
+            found = cls(**content)
+            if not all(isinstance(value, int | float) for value in found.metrics.values()):
+                raise TypeError
+            return found
+        except (TypeError, AttributeError):
             raise InvalidFile(path, "is not a result of this version", "Run the cell again with --overwrite.") from None
 
 

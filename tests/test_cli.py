@@ -81,6 +81,7 @@ def test_lists_need_no_torch() -> None:
 
 
 def test_a_leaderboard_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
     arguments = ["leaderboard", "quickstart", "--runs", str(tmp_path / "none"), "--out", str(tmp_path)]
     script = f"import sys; sys.argv = ['fer-bench', *{arguments}]\nimport fer_bench.cli\n"
     script += (

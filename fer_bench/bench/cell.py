@@ -128,8 +128,10 @@ class Cell:
             loggers = tuple(content.pop("loggers", ()))
             if "selection" not in content and (protocol := PROTOCOLS.get(content["protocol"])):  # of before the choice
                 content["selection"] = "" if content["method"] == SAVED else default_selection(protocol.task)
+            if not {"name", "label", "digest"} <= content["representation"].keys():
+                raise KeyError
             return cls(**content, parts=parts, folder=folder, loggers=loggers)
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, AttributeError):
             raise InvalidFile(
                 folder / "cell.json", "was written by another version", "Run the suite with --overwrite."
             ) from None

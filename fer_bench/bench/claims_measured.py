@@ -28,7 +28,10 @@ from fer_bench.metrics import score
 from fer_bench.records import OUTPUT
 
 Answer = Literal["holds", "fails", "unresolved", "not measured"]
-"""`holds`: the interval lies on the claimed side of 0. `fails`: on the other. `unresolved`: it holds 0."""
+"""`holds`: the interval lies on the claimed side of 0. `fails`: on the other. `unresolved`: it holds 0, or one of those
+compared guesses."""
+
+_GUESSED = {"classification": "balanced_accuracy", "valence_arousal": "ccc_mean"}
 
 _KEY = ["turn", "seed", "id"]
 
@@ -175,9 +178,26 @@ def _compare(
         questions == 1
         or _side(comparison, _difference(comparison, entries[0], own, rest, 1 - 0.05 / questions)) == "fails"
     )
-    alone = "a single subject was tested, so that there is no interval" if found.interval.low is None else ""
+    reason = "a single subject was tested, so that there is no interval" if found.interval.low is None else ""
+    if guessing := [each.row.entry for each in entries if _guesses(each)]:
+        # To be above or below what has learned nothing says nothing of two methods.
+        side, contradicts = "unresolved", False
+        reason = f"{' and '.join(guessing)} cannot be told from guessing"
     n, subjects = int(own["id"].nunique()), int(own["subject"].nunique())
-    return Compared(comparison, question, side, alone, found, contradicts, n, subjects, data, apart)
+    return Compared(comparison, question, side, reason, found, contradicts, n, subjects, data, apart)
+
+
+def _guesses(own: Evidence) -> bool:
+    """Whether the 95 % interval of the mean recall over classes reaches down to chance, or that of both concordances to
+    0, which is all that an answer has that does not depend on the sample."""
+    protocol, metric = own.protocol, _GUESSED.get(own.protocol.task)
+    if metric is None or own.row.pooled is None:
+        return False
+    outputs, truth = arrays(protocol, own.row.pooled)
+    subjects = own.row.pooled["subject"].to_numpy(dtype=object)
+    low = metric_interval(protocol.task, metric, outputs, truth, protocol.classes, subjects).low
+    chance = 1 / len(protocol.tested or protocol.classes) if protocol.task == "classification" else 0.0
+    return low is not None and low <= chance
 
 
 def _departures(entries: Sequence[Evidence]) -> tuple[str, ...]:

@@ -23,7 +23,8 @@ from fer_bench.records import atomic_write
 READING = (
     "A claim is one or several comparisons on the same samples; brackets: 95 % interval over subjects, paired by "
     "sample, which covers who is tested and not how another training of the same networks would come out. `holds`: "
-    "the interval lies on the claimed side of 0; `fails`: on the other; `unresolved`: it holds 0; `not measured`: not "
+    "the interval lies on the claimed side of 0; `fails`: on the other; `unresolved`: it holds 0, or one of those "
+    "compared cannot be told from guessing (mean recall and chance, concordance and 0); `not measured`: not "
     "run, or not all of it, or nothing here can measure it. A claim of several comparisons holds where all do, and "
     "fails where one of m contradicts it at 1 - 0.05 / m. Printed: the difference that the paper claims, and whether "
     "it lies within the interval. Remarks name the entry where those compared were not trained alike. On synthetic "

@@ -246,7 +246,7 @@ def _row(others: Sequence[Row], protocol_id: str, entry: str, method: str, folde
     if len(done) < len(folders) or mixed:
         return replace(row, reason=row.reason or mixed)
     protocol = registry.find_protocol(protocol_id)
-    pooled = read_tables([cell.folder / "predictions.parquet" for cell, _ in done], [r.n for r in results])
+    pooled = read_tables(protocol, [cell.folder / "predictions.parquet" for cell, _ in done], [r.n for r in results])
     pooled["seed"] = np.repeat([cell.seed for cell, _ in done], [r.n for r in results])
     outputs, truth = arrays(protocol, pooled)
     if protocol.task == "classification":

@@ -217,7 +217,7 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
             page.write(f"**Rows of this protocol answer different questions, and stand in tables of their own; {told} ")
             page.write("tells in what they differ.** ")
         if digest:
-            page.write(f"Protocol digest `{digest}`. Data: {data}. ")
+            page.write(f"Protocol digest `{digest}`. Data: {markdown_text(data)}. ")
         if told := suite.shortened(registry.find_protocol(protocol)):
             page.write(f"{told[0].upper()}{told[1:]}. ")
         if sentence := _tested(members):

@@ -30,7 +30,7 @@ def optimism(row: Row) -> Difference | None:
         return None
     protocol = registry.find_protocol(row.protocol)
     lengths = [result.n for _, result in row.finished]
-    honest = read_tables(files, lengths)
+    honest = read_tables(protocol, files, lengths)
     honest["seed"] = np.repeat([cell.seed for cell, _ in row.finished], lengths)
     mine, theirs = (table.sort_values(["id", "seed"], ignore_index=True) for table in (row.pooled, honest))
     outputs, truth = arrays(protocol, mine)

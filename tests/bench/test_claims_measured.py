@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from hypothesis import given
@@ -27,7 +28,8 @@ from fer_bench.bench.stress_results import Outcome, predictions_path
 from fer_bench.cli import main
 from fer_bench.errors import UnknownName
 from fer_bench.geometry.stress import Rotation
-from fer_bench.records import write_json
+from fer_bench.protocols import PROTOCOLS
+from fer_bench.records import OUTPUT, write_json
 from fer_bench.representations.stressed import stressed_digest
 
 if TYPE_CHECKING:
@@ -184,6 +186,30 @@ def test_claims_of_turned_faces(faker: Faker) -> None:
     assert missing.reason == (
         "drfer: not all of its stress stage is there (fer-bench run drfer/table1 --stress rotation)"
     )
+
+
+def test_to_be_above_what_guesses_settles_nothing(views: Reader, faker: Faker) -> None:
+    for fold in (0, 1, 2):
+        faker.cell("mit/figure4", S2, "minus-20", fold=fold, accuracy=1 / 6, **SMALL)
+    for over, answered in ((["front"], "holds"), (["minus-20"], "unresolved"), (["front", "minus-20"], "unresolved")):
+        assert asked(views, VIEWS | {"over": over}).answer == answered
+    for entry, over in (("all-views", "minus-20"), ("minus-20", "all-views")):
+        found = asked(views, VIEWS | {"entry": entry, "over": [over]})
+        assert found.answer == "unresolved", "nor is to be below anything a refutation of what has learned nothing"
+        assert found.compared[0].reason == "minus-20 cannot be told from guessing"
+        assert found.compared[0].difference is not None
+        assert "minus-20 cannot be told from guessing" in texts(found)[0]["Remarks"]
+
+
+def test_concordance_that_is_not_above_0_is_guessing() -> None:
+    protocol = PROTOCOLS["affectnet-va@1"]
+    generator = np.random.default_rng(0)
+    truth = generator.uniform(-1, 1, (60, 2))
+    for outputs, guesses in ((truth + 0.3 * generator.normal(size=(60, 2)), False), (np.full((60, 2), 0.1), True)):
+        table = pd.DataFrame({"id": np.arange(60).astype(str), "subject": np.arange(60).astype(str)})
+        table[["valence", "arousal"]], table[[f"{OUTPUT}{name}" for name in protocol.outputs]] = truth, outputs
+        row = SimpleNamespace(pooled=table)
+        assert claims_measured._guesses(SimpleNamespace(protocol=protocol, row=row)) is guesses  # type: ignore[arg-type]
 
 
 def test_what_does_not_exist_is_told(views: Reader) -> None:

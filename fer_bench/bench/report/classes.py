@@ -25,7 +25,8 @@ def predictions(row: Row) -> pd.DataFrame | None:
     lengths = [result.n for _, result in row.finished]
     table = row.pooled
     if table is None:
-        table = read_tables([cell.folder / "predictions.parquet" for cell, _ in row.finished], lengths)
+        files = [cell.folder / "predictions.parquet" for cell, _ in row.finished]
+        table = read_tables(registry.find_protocol(row.protocol), files, lengths)
     return table.assign(cell=np.repeat(np.arange(len(lengths)), lengths))
 
 
