@@ -249,3 +249,9 @@ def _locked(folder: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+def last_run(manifest: dict[str, Any], stage: str) -> dict[str, Any]:
+    """The last run of a stage in a cell's `manifest.json` that was completed; empty where there is none."""
+    found = [run for run in manifest.get("runs", []) if run.get("stage") == stage and run.get("completed")]
+    return found[-1] if found else {}

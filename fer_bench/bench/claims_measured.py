@@ -196,7 +196,7 @@ def _guesses(own: Evidence) -> bool:
     outputs, truth = arrays(protocol, own.row.pooled)
     subjects = own.row.pooled["subject"].to_numpy(dtype=object)
     low = metric_interval(protocol.task, metric, outputs, truth, protocol.classes, subjects).low
-    chance = 1 / len(protocol.tested or protocol.classes) if protocol.task == "classification" else 0.0
+    chance = protocol.chance if protocol.task == "classification" else 0.0
     return low is not None and low <= chance
 
 

@@ -72,7 +72,7 @@ def draw(source: Path, path: Path) -> None:
 def _frame(ax: Axes, protocol: Protocol, headline: str, shown: Unit, found: pd.DataFrame) -> None:
     """Title, axis and, where one of several classes is chosen, chance."""
     if protocol.task == "classification":
-        chance = shown.factor / len(protocol.tested or protocol.classes)
+        chance = shown.factor * protocol.chance
         ax.set_xlim(0, 101)
         ax.axvline(chance, color="0.5", linestyle=":", linewidth=1.2)
         ax.annotate("chance", (chance, ax.get_ylim()[1]), (3, -9), textcoords="offset points", fontsize=8, color="0.4")

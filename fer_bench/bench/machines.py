@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fer_bench.bench.cell import last_run
 from fer_bench.bench.leaderboard import Row
 from fer_bench.errors import InvalidFile
 from fer_bench.records import read_json
@@ -25,9 +26,8 @@ def trained_on(rows: Sequence[Row]) -> str:
 
 def _machine(folder: Path) -> str:
     try:
-        runs = read_json(folder / "manifest.json")["runs"]
-        hardware = next(run["hardware"] for run in reversed(runs) if run["stage"] == "fit" and run["completed"])
+        hardware = last_run(read_json(folder / "manifest.json"), "fit")["hardware"]
         gpus = [f"{hardware['gpus'].count(gpu)} x {gpu}" for gpu in dict.fromkeys(hardware["gpus"])]
         return ", ".join([str(hardware["cpu"]), f"{int(hardware['cores'])} cores", *gpus])
-    except (InvalidFile, StopIteration, LookupError, TypeError, ValueError, AttributeError):
+    except (InvalidFile, LookupError, TypeError, ValueError, AttributeError):
         return ""  # not trained here, or of another version, or damaged; no result depends on it

@@ -62,12 +62,6 @@ def recorded(cell: Cell, stage: str) -> Iterator[None]:
         write_json(path, {**asked, "runs": [*runs, run]})
 
 
-def last_run(manifest: dict[str, Any], stage: str) -> dict[str, Any]:
-    """The last run of a stage that was completed; empty where there is none."""
-    found = [run for run in manifest.get("runs", []) if run.get("stage") == stage and run.get("completed")]
-    return found[-1] if found else {}
-
-
 def _asked(cell: Cell) -> dict[str, Any]:
     """What decides the result, and is the same whoever runs it."""
     return {

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from fer_bench.bench import registry, worker
-from fer_bench.bench.cell import DERIVED, Cell
-from fer_bench.bench.manifest import FILE, last_run
+from fer_bench.bench.cell import DERIVED, Cell, last_run
+from fer_bench.bench.manifest import FILE
 from fer_bench.bench.pooled import read_table
 from fer_bench.bench.server import preload_for
 from fer_bench.bench.statistics import HEADLINE

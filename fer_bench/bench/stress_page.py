@@ -155,7 +155,7 @@ def draw(member: str, title: str, curves: Sequence[Curve], path: Path) -> None:
         question = registry.find_protocol(protocol)
         for ax in row:
             if question.task == "classification":
-                ax.axhline(100 / len(question.tested or question.classes), color="0.6", linestyle=":", label="guessing")
+                ax.axhline(100 * question.chance, color="0.6", linestyle=":", label="guessing")
             ax.grid(alpha=0.3)
             ax.set_ylim(0, 100)
         for number, curve in enumerate(members):

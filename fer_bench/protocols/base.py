@@ -73,6 +73,11 @@ class Protocol:
         return ("valence", "arousal") if self.task == "valence_arousal" else self.classes
 
     @property
+    def chance(self) -> float:
+        """The share of right answers of one who guesses, where one of several classes is chosen."""
+        return 1 / len(self.tested or self.classes)
+
+    @property
     def target(self) -> Target:
         """What a method has to predict."""
         return Target(self.task, () if self.task == "disentanglement" else self.outputs)

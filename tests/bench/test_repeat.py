@@ -19,7 +19,7 @@ import torch
 from typer.testing import CliRunner
 
 from fer_bench.bench import manifest, worker
-from fer_bench.bench.cell import Cell
+from fer_bench.bench.cell import Cell, last_run
 from fer_bench.bench.leaderboard import collect
 from fer_bench.bench.leaderboard_page import to_frame
 from fer_bench.bench.plan import _open
@@ -214,12 +214,12 @@ def test_every_attempt_is_in_the_manifest(done: Cell, monkeypatch: pytest.Monkey
     runs = read_json(path)["runs"]
     assert [(run["stage"], run["completed"]) for run in runs] == [("fit", True), ("score", True), ("score", False)]
     assert runs[2]["ended"] and runs[0]["threads"] == 7
-    assert manifest.last_run({"runs": runs}, "score") == runs[1]
+    assert last_run({"runs": runs}, "score") == runs[1]
     path.write_text("{")
     assert worker.work(done, "score", 1) == worker.FAILED
     assert [run["stage"] for run in read_json(path)["runs"]] == ["score"], "a damaged one is begun anew"
     content = read_json(path)
-    assert manifest.last_run(content, "fit") == {}
+    assert last_run(content, "fit") == {}
 
 
 def test_a_checkout_is_known_by_its_commit(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def _group(suite: Suite, rows: list[Row], first: int, mistakes: Mistakes, logged
         "head": SHOWN[row.task][HEADLINE[row.task]],
         "first": first,
         "count": len(rows),
-        "chance": 1 / len(protocol.tested or protocol.classes) if row.task == "classification" else None,
+        "chance": protocol.chance if row.task == "classification" else None,
         "classFigures": class_figures(rows),
         "embeddings": embeddings(rows, first),
         "stress": stress_curves(rows, first),
