@@ -17,6 +17,7 @@ from pathlib import Path
 from fer_bench.bench.cell import Cell, cell_path
 from fer_bench.bench.questions import question_file
 from fer_bench.bench.saved import PROVENANCE
+from fer_bench.bench.stress_results import FOLDER
 from fer_bench.bench.suite import Suite
 from fer_bench.errors import InvalidFile
 from fer_bench.geometry.files import open_regular
@@ -29,7 +30,7 @@ _FOLDERS = ("csv/**/metrics.csv", "stress/*.parquet")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9@._+=-]*"
 # What `pack` packs, and nothing else: no checkpoint of somebody else is ever loaded.
 _FILES = "|".join(re.escape(name) for name in ("cell.json", *_RECORDS, *_SCORES))
-_FILE = rf"{_FILES}|csv/({_NAME}/){{0,2}}metrics\.csv|stress/{_NAME}\.parquet"
+_FILE = rf"{_FILES}|csv/({_NAME}/){{0,2}}metrics\.csv|stress/(?!(cell|asked|status)\.){_NAME}\.(parquet|json)"
 _CELL = re.compile(rf"(?P<cell>({_NAME}/){{3,6}}fold\d\d+/seed\d+)/(?P<file>{_FILE})", re.ASCII)
 _QUESTION = re.compile(rf"({_NAME}/){{2,5}}question-[0-9a-f]{{12}}\.parquet")
 _LARGEST = 2**30  # bytes of all that a file may unpack to
@@ -118,6 +119,8 @@ def _contents(cells: Collection[Cell]) -> Iterator[tuple[Path, bytes]]:
         nowhere = replace(cell, parts=tuple(replace(part, root="", cache="") for part in cell.parts))
         yield cell.folder / "cell.json", json_bytes(nowhere.content)
         kept = [cell.folder / name for name in (*_RECORDS, *_SCORES)]
-        for path in [*kept, *(path for pattern in _FOLDERS for path in sorted(cell.folder.glob(pattern)))]:
+        found = [path for pattern in _FOLDERS for path in sorted(cell.folder.glob(pattern))]
+        told = [path.with_suffix(".json") for path in found if path.parent.name == FOLDER]  # what vouches for each
+        for path in (*kept, *found, *told):
             if path.exists():
                 yield path, path.read_bytes()

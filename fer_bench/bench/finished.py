@@ -51,7 +51,7 @@ def open_finished(folder: Path) -> Finished:
         FerBenchError: it is no finished cell of a method, or needs data that are gone.
         InvalidFile: its checkpoint is missing or damaged, or of another version.
     """
-    cell = _read(folder)
+    cell = finished_cell(folder)
     protocol = registry.find_protocol(cell.protocol, str(folder))
     _, arguments = resolve_arguments(cell.entry, {"method": cell.method, **cell.arguments}, cell.id)
     L.seed_everything(cell.seed, verbose=False)
@@ -70,7 +70,8 @@ def open_finished(folder: Path) -> Finished:
     return Finished(cell, protocol, method.eval(), representation, kind, bound)
 
 
-def _read(folder: Path) -> Cell:
+def finished_cell(folder: Path) -> Cell:
+    """The cell of a folder, which is one of a method and done; raises `FerBenchError`."""
     if not folder.exists():
         raise FerBenchError(f"{folder}: there is no such folder; give a finished cell's, like {_USUAL}.")
     if not (folder / "cell.json").is_file():

@@ -1,4 +1,4 @@
-"""The local launcher: one process a stage of a cell, several at a time, none able to harm another."""
+"""The local launcher: one process a cell, several at a time, none able to harm another."""
 
 from __future__ import annotations
 
@@ -102,7 +102,8 @@ def launch(
 ) -> None:
     """Run cells, in this order, until all have ended, well or not; their states are in their folders.
 
-    They begin with the stage `first`; `score` follows `fit`, and nothing follows the others. A crash, a kill or an
+    They begin with the stage `first`; `score` follows `fit`, in the same process where it trained alone, and nothing
+    follows the others. A crash, a kill or an
     error ends one cell. One that runs out of memory is run again, once, with half the batch and the gradients of two
     added up. A cell that another run works on is waited for. On KeyboardInterrupt the running cells are stopped, keep
     their last checkpoint, and the exception goes on; a second one kills them at once.
@@ -193,7 +194,10 @@ class _Launch:
         slot.process = None
         if late:
             status = cell.status()
-            where = f"{slot.stage}, epoch {status.epoch + 1} of {status.epochs}" if status.epochs else slot.stage
+            stage = status.stage or slot.stage
+            where = (
+                f"{stage}, epoch {status.epoch + 1} of {status.epochs}" if stage == "fit" and status.epochs else stage
+            )
             cell.report("timeout", message=f"past its limit of {duration(self.limit or 0)} in {where}")
         elif process.exitcode == worker.BUSY:
             self.observer.retried(cell)
@@ -201,7 +205,7 @@ class _Launch:
             return
         else:
             _settle(cell, slot.stage, process.exitcode or 0, _memory_kills() > slot.memory_kills)
-            if process.exitcode == 0 and slot.stage == "fit":
+            if process.exitcode == 0 and slot.stage == "fit" and cell.processes > 1:
                 self.start(slot, cell, "score")
                 return
         status = cell.status()
@@ -252,9 +256,10 @@ def _end(processes: Sequence[BaseProcess]) -> None:
 
 
 def _settle(cell: Cell, stage: str, code: int, memory_ran_out: bool) -> None:
-    """Write the state of a process that ended without doing so itself."""
+    """Write the state of a process that ended without doing so itself, begun with this stage."""
     if code == 0:
         return
+    stage = cell.status().stage or stage
     if code == worker.FAILED:
         if cell.status().state not in RETRIABLE:
             cell.report("failed", message=f"{stage} ended before it could say why; see {cell.folder / 'log.txt'}")

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from fer_bench.bench import registry, worker
-from fer_bench.bench.cell import DERIVED, Cell, last_run
+from fer_bench.bench.cell import Cell, last_run
+from fer_bench.bench.finished import finished_cell
 from fer_bench.bench.manifest import FILE
 from fer_bench.bench.pooled import read_table
 from fer_bench.bench.server import preload_for
@@ -62,7 +63,7 @@ def repeat(folder: Path, times: int = 1) -> bool:
     Raises:
         FerBenchError: it is no finished cell of a method, its data are gone or have changed, or it failed this time.
     """
-    cell = _finished(folder)
+    cell = finished_cell(folder)
     protocol = registry.find_protocol(cell.protocol)
     _check_data(cell, protocol)
     threads = _threads(cell)
@@ -71,8 +72,9 @@ def repeat(folder: Path, times: int = 1) -> bool:
         start = time.monotonic()
         with _beside(cell) as again:
             with console.status(f"running {cell.id} again ..."):
-                for stage in ("fit", "score"):
-                    _run(again, stage, threads)
+                _run(again, "fit", threads)
+                if again.processes > 1:
+                    _run(again, "score", threads)
             found = compare(cell, again, protocol)
         same &= found.identical
         of = f" ({number + 1} of {times})" if times > 1 else ""
@@ -120,17 +122,6 @@ def _told(drift: Drift) -> Iterator[str]:
     yield "code, versions, hardware: " + ("different" if drift.differences else "the same")
     for difference in drift.differences:
         yield f"  {difference}"
-
-
-def _finished(folder: Path) -> Cell:
-    if not (folder / "cell.json").is_file():
-        raise FerBenchError(f"{folder}: is no cell's folder; give one like runs/SUITE/PROTOCOL/ENTRY/fold00/seed0.")
-    cell = Cell.read(folder)
-    if cell.method in DERIVED:
-        raise FerBenchError(f"{folder}: is not trained but made of other predictions; repeat the cells it is made of.")
-    if (state := cell.status().state) != "done" or cell.result() is None:
-        raise FerBenchError(f"{folder}: is {state}, and only what is done can be repeated.")
-    return cell
 
 
 def _check_data(cell: Cell, protocol: Protocol) -> None:
@@ -184,7 +175,7 @@ def _beside(cell: Cell) -> Iterator[Cell]:
 
 
 def _run(cell: Cell, stage: str, threads: int) -> None:
-    """One stage in a process of its own, as a suite's."""
+    """A process of a cell, as a suite's."""
     process = fork_server(*preload_for([cell])).Process(
         target=worker.main, args=(cell.folder, stage, threads, None), name=cell.id
     )

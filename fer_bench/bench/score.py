@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as L
 import numpy as np
 import pandas as pd
 import torch
@@ -45,7 +46,7 @@ def score(cell: Cell) -> Result:
     best, honest = cell.checkpoints / "best.ckpt", None
     data, method = build(cell)
     data.batch_size = divided(data.batch_size, cell)
-    chosen = best
+    trainer, chosen = predictor(cell), best
     if cell.selection == "best_on_test":
         (*_, stage) = (stage for stage in method.stages if stage.epochs)
         epochs = [cell.kept / f"{n:04d}.ckpt" for n in range(cell.trainer["max_epochs"] or stage.epochs)]
@@ -54,11 +55,11 @@ def score(cell: Cell) -> Result:
             shutil.rmtree(cell.kept, ignore_errors=True)
             return done
         honest = load_checkpoint(best)
-        _write(cell.folder / "honest.parquet", _tested(cell, data, method, honest))
-        chosen = _best_on_test(cell, data, method, epochs)
+        _write(cell.folder / "honest.parquet", _tested(trainer, data, method, honest))
+        chosen = _best_on_test(cell, trainer, data, method, epochs)
     checkpoint = load_checkpoint(chosen)
     method.load_state_dict(checkpoint["state_dict"])
-    items, found = predict(cell, data, method, data.predict_dataloader())
+    items, found = predict(trainer, method, data.predict_dataloader())
     meshes = data.protocol.task == "disentanglement"
     outputs, features = measure_faces(data, items, found) if meshes else found["output"], found.get("features")
     ids, means = _one_each(items, outputs)
@@ -71,7 +72,7 @@ def score(cell: Cell) -> Result:
     if meshes:
         save_meshes(cell.folder, items, found)
     elif data.fold.val:
-        others, chosen_by = predict(cell, data, method, data.val_dataloader())
+        others, chosen_by = predict(trainer, method, data.val_dataloader())
         write_predictions(cell.folder / "validation.parquet", data, *_one_each(others, chosen_by["output"]))
     if features is not None and ids == items:
         with atomic_write(cell.folder / "features.npy") as file:
@@ -105,14 +106,14 @@ def score(cell: Cell) -> Result:
     return result
 
 
-def _best_on_test(cell: Cell, data: FoldDataModule, method: Method, epochs: list[Path]) -> Path:
+def _best_on_test(cell: Cell, trainer: L.Trainer, data: FoldDataModule, method: Method, epochs: list[Path]) -> Path:
     """Of some checkpoints the one whose predictions of the test samples are the best by the headline metric; the first
     of those that are."""
     protocol = data.protocol
     metric = HEADLINE[protocol.task]
     values = []
     for path in epochs:
-        table = _tested(cell, data, method, load_checkpoint(path))
+        table = _tested(trainer, data, method, load_checkpoint(path))
         metrics = measure(protocol.task, *arrays(protocol, table), protocol.classes, protocol.tested)
         if metric not in metrics:
             raise FerBenchError(f"{cell.id}: best_on_test chooses by {metric}, which {cell.method} does not give.")
@@ -120,19 +121,21 @@ def _best_on_test(cell: Cell, data: FoldDataModule, method: Method, epochs: list
     return epochs[int(np.argmin(values) if protocol.task in LOWER_IS_BETTER else np.argmax(values))]
 
 
-def _tested(cell: Cell, data: FoldDataModule, method: Method, checkpoint: dict[str, Any]) -> pd.DataFrame:
+def _tested(trainer: L.Trainer, data: FoldDataModule, method: Method, checkpoint: dict[str, Any]) -> pd.DataFrame:
     """The predictions of the test samples by the weights of a checkpoint."""
     method.load_state_dict(checkpoint["state_dict"])
-    items, found = predict(cell, data, method, data.predict_dataloader())
+    items, found = predict(trainer, method, data.predict_dataloader())
     outputs = measure_faces(data, items, found) if data.protocol.task == "disentanglement" else found["output"]
     return _table(data, *_one_each(items, outputs))
 
 
-def predict(
-    cell: Cell, data: FoldDataModule, method: Method, loader: DataLoader[Batch]
-) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Ids and what `Method.predict` gives of some samples, on one device; a sample comes once an item."""
-    trainer = make_trainer(cell, devices=1, num_nodes=1, logger=False, enable_checkpointing=False)
+def predictor(cell: Cell) -> L.Trainer:
+    """A trainer that predicts on one device, as often as it is asked to."""
+    return make_trainer(cell, devices=1, num_nodes=1, logger=False, enable_checkpointing=False)
+
+
+def predict(trainer: L.Trainer, method: Method, loader: DataLoader[Batch]) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Ids and what `Method.predict` gives of some samples; a sample comes once an item."""
     batches: list[Any] = trainer.predict(method, loader) or []
     ids = [i for batch in batches for i in batch["id"]]
     return ids, {name: torch.cat([b[name] for b in batches]).numpy() for name in batches[0] if name != "id"}

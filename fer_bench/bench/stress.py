@@ -16,7 +16,7 @@ from fer_bench.bench import registry
 from fer_bench.bench.cell import Cell
 from fer_bench.bench.fit import build, load_checkpoint
 from fer_bench.bench.plan import Need, Plan
-from fer_bench.bench.score import measure_file, predict, versions, write_predictions
+from fer_bench.bench.score import measure_file, predict, predictor, versions, write_predictions
 from fer_bench.bench.stress_results import FOLDER, Outcome, outcome
 from fer_bench.errors import FerBenchError, InvalidSuite, UnknownName
 from fer_bench.geometry.stress import DECK, Stress
@@ -132,6 +132,7 @@ def examine(staged: Cell) -> None:
     cell = replace(staged, folder=staged.folder.parent)
     data, method = build(cell)
     method.load_state_dict(load_checkpoint(cell.checkpoints / "best.ckpt")["state_dict"])
+    trainer = predictor(cell)
     asked = read_json(staged.folder / "asked.json")["conditions"]
     for done, one in enumerate(asked):
         staged.report("running", epoch=done, epochs=len(asked))
@@ -139,7 +140,7 @@ def examine(staged: Cell) -> None:
         stressed = data.tested_on(entry)
         if not stressed.fold.test:
             raise FerBenchError(f"no test sample of {cell.id} could be extracted under {one['condition']}.")
-        ids, predicted = predict(cell, stressed, method, stressed.predict_dataloader())
+        ids, predicted = predict(trainer, method, stressed.predict_dataloader())
         if sorted(ids) != sorted(stressed.fold.test) or set(data.fold.test) != {*ids, *entry.broken}:
             raise RuntimeError(f"{cell.id}: predicted {len(ids)} samples under {one['condition']}, not the fold's")
         path = staged.folder / f"{one['condition']}.parquet"

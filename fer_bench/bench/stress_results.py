@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ from fer_bench.bench.cell import Cell
 from fer_bench.errors import InvalidFile
 from fer_bench.records import read_json
 
-if TYPE_CHECKING:  # pages ask for the folder's name alone
+if TYPE_CHECKING:  # what perturbs scans takes a while to import
+    from fer_bench.bench.leaderboard import Row
     from fer_bench.geometry.stress import Stress
 
 FOLDER = "stress"
@@ -54,6 +56,21 @@ def outcome(cell: Cell, stress: Stress) -> Outcome | None:
     digest = stressed_digest(cell.representation["digest"], stress)
     asked = (stress.record, digest, cell.protocol_digest)
     return found if (found.stress, found.representation_digest, found.protocol_digest) == asked else None
+
+
+def members_there(rows: Iterable[Row]) -> list[str]:
+    """Members of the stress deck that a cell of the rows was put through, in part or whole."""
+    folders = [cell.folder / FOLDER for row in rows for cell, _ in row.finished]
+    labels = {path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.parquet")}
+    if not labels:
+        return []
+    from fer_bench.geometry.stress import DECK
+
+    deck = {
+        name: {each.label for _, conditions in member.severities for each in conditions}
+        for name, member in DECK.items()
+    }
+    return [name for name, theirs in deck.items() if theirs & labels]
 
 
 def predictions_path(cell: Cell, stress: Stress) -> Path:

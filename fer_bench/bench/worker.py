@@ -1,4 +1,4 @@
-"""The process that works on one cell: one stage, `fit`, `score`, `stress` or `probe`, and what becomes of it."""
+"""The process that works on one cell: its stage, `fit`, `score`, `stress` or `probe`, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def main(folder: Path, stage: str, threads: int, devices: str | None) -> None:
 
     Args:
         folder: The cell's folder, with `cell.json`; of `stress` and `probe` a folder of that name.
-        stage: `fit`, `score`, `stress` or `probe`.
+        stage: `fit`, which `score` follows where one process trains; `score`, `stress` or `probe`.
         threads: CPU threads it may use.
         devices: GPUs it may use, as in CUDA_VISIBLE_DEVICES; None leaves the environment as it is.
     """
@@ -56,7 +56,12 @@ def main(folder: Path, stage: str, threads: int, devices: str | None) -> None:
         os.execv(sys.executable, [sys.executable, "-m", "fer_bench.bench.worker", str(folder), stage, str(threads)])  # noqa: S606
     if (parent := parent_process()) is not None:
         threading.Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
-    sys.exit(work(cell, stage, threads))
+    code = work(cell, stage, threads)
+    if stage == "fit" and code == 0:
+        if torch.cuda.is_initialized():
+            gc.collect()  # what is left of the training refers to itself, and holds memory of the GPU
+        code = work(cell, "score", threads)
+    sys.exit(code)
 
 
 def work(cell: Cell, stage: str, threads: int) -> int:

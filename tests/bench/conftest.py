@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,15 @@ from fer_bench.bench.cell import Cell, Part
 from fer_bench.bench.launch import pending
 from fer_bench.bench.plan import Plan, _open, describe, make_plan
 from fer_bench.bench.server import PRELOAD
+from fer_bench.bench.stress import conditions
+from fer_bench.bench.stress_results import Outcome, predictions_path
 from fer_bench.bench.suite import read_suite, resolve_arguments, total_epochs
+from fer_bench.geometry.stress import Rotation
 from fer_bench.metrics import score
 from fer_bench.processes import fork_server
-from fer_bench.records import OUTPUT, Result
+from fer_bench.records import OUTPUT, Result, write_json
 from fer_bench.representations.cache import prepare
+from fer_bench.representations.stressed import stressed_digest
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,19 @@ class Faker:
         )
         result.write(cell.folder / "result.json")
         return cell
+
+    def turn(self, cell: Cell, accuracy: Callable[[Rotation], float], subjects: int, each: int) -> None:
+        """What the stage `stress` leaves behind of a cell whose faces were turned."""
+        protocol, n = registry.find_protocol(cell.protocol), subjects * each
+        for stress in conditions("rotation"):
+            assert isinstance(stress, Rotation)
+            path = predictions_path(cell, stress)
+            path.parent.mkdir(exist_ok=True)
+            table = self.predictions(protocol.classes, (), protocol.task, cell.fold, accuracy(stress), subjects, each)
+            table.to_parquet(path, index=False)
+            digest = stressed_digest(cell.representation["digest"], stress)
+            found = Outcome(stress.label, stress.record, digest, cell.protocol_digest, n, 0, {}, {})
+            write_json(path.with_suffix(".json"), asdict(found))
 
     def folds(self, suite: str, protocol: str, entry: str, **options: Any) -> list[Cell]:
         """All folds of an entry."""

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fer_bench.bench import formats
 from fer_bench.bench.archive import pack, unpack
 from fer_bench.bench.cell import cell_path
 from fer_bench.bench.fused import fused_table
@@ -60,6 +61,25 @@ def test_tables_of_what_was_packed_are_the_same(runs: Path, suite: Suite, tmp_pa
     assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == [
         *("cell.json", "metrics.csv", "predictions.parquet", "result.json", "status.json", "validation.parquet"),
     ]
+
+
+def test_what_cells_were_put_through_is_packed(runs: Path, suite: Suite, tmp_path: Path, faker: Faker) -> None:
+    for entry in ("drfer", "baseline"):
+        for fold in (0, 1):
+            cell = faker.cell(SUITE, PROTOCOL, entry, fold=fold, accuracy=0.9)
+            faker.turn(cell, lambda stress: 0.9 - abs(stress.degrees) / 100, 10, 12)
+            for own in ("cell.json", "asked.json", "status.json"):
+                (cell.folder / "stress" / own).write_text("{}")
+    pack(SUITE, suite, runs, tmp_path / "a.zip")
+    unpack(tmp_path / "a.zip", tmp_path / "elsewhere")
+    pages = []
+    for place in (runs, tmp_path / "elsewhere"):
+        written = formats.write(SUITE, suite, collect(SUITE, suite, place), place, place / "out")
+        pages.append({path.name: path.read_bytes() for path in written if "-stress-" in path.name})
+    assert set(pages[0]) == {f"table1-stress-rotation.{kind}" for kind in ("csv", "md", "png")}
+    assert pages[0]["table1-stress-rotation.csv"] == pages[1]["table1-stress-rotation.csv"]
+    assert b"16/16" not in pages[1]["table1-stress-rotation.md"] and b"done" in pages[1]["table1-stress-rotation.md"]
+    assert not (tmp_path / "elsewhere" / cell.folder.relative_to(runs) / "stress" / "cell.json").exists()
 
 
 def test_what_was_packed_can_be_fused(runs: Path, suite: Suite, tmp_path: Path) -> None:
@@ -127,6 +147,7 @@ def test_cells_that_are_there_are_left_alone(runs: Path, suite: Suite, tmp_path:
         "a/b/c/fold00/seed0/cell.json\n",
         "a/b/c/fold00/seed0/checkpoints/best.ckpt",
         "a/b/c/fold00/seed0/stress/metrics.csv",
+        "a/b/c/fold00/seed0/stress/cell.json",
     ],
 )
 def test_a_file_with_anything_else_is_refused_whole(tmp_path: Path, name: str) -> None:

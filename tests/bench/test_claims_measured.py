@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_bench.bench import claims_measured, registry
+from fer_bench.bench import claims_measured
 from fer_bench.bench.claims import Claim, Comparison, read_claims
 from fer_bench.bench.claims_measured import Answer, Answered, Compared, _departures, answer
 from fer_bench.bench.claims_page import summary, texts, to_markdown, to_records
@@ -24,13 +24,11 @@ from fer_bench.bench.evidence import Reader
 from fer_bench.bench.published import papers, read_paper
 from fer_bench.bench.statistics import Difference, Interval
 from fer_bench.bench.stress import conditions
-from fer_bench.bench.stress_results import Outcome, predictions_path
+from fer_bench.bench.stress_results import predictions_path
 from fer_bench.cli import main
 from fer_bench.errors import UnknownName
-from fer_bench.geometry.stress import Rotation
 from fer_bench.protocols import PROTOCOLS
-from fer_bench.records import OUTPUT, write_json
-from fer_bench.representations.stressed import stressed_digest
+from fer_bench.records import OUTPUT
 
 if TYPE_CHECKING:
     from tests.bench.conftest import Faker
@@ -142,24 +140,13 @@ def test_a_claim_is_answered_conservatively(found: list[tuple[Answer, bool]]) ->
         assert "not measured" not in {each for each, _ in found}
 
 
-def turn(faker: Faker, entry: str, accuracy: Any) -> None:
-    """What the stage `stress` leaves behind of one fold."""
-    cell = faker.cell("drfer/table1", SIXTY, entry, fold=0, accuracy=0.97, subjects=24, each=3)
-    question = registry.find_protocol(SIXTY)
-    for stress in conditions("rotation"):
-        assert isinstance(stress, Rotation)
-        path = predictions_path(cell, stress)
-        path.parent.mkdir(exist_ok=True)
-        table = faker.predictions(question.classes, (), "classification", 0, accuracy(stress), 24, 3)
-        table.to_parquet(path, index=False)
-        digest = stressed_digest(cell.representation["digest"], stress)
-        found = Outcome(stress.label, stress.record, digest, cell.protocol_digest, 72, 0, {}, {})
-        write_json(path.with_suffix(".json"), found.__dict__)
-
-
 def test_claims_of_turned_faces(faker: Faker) -> None:
-    turn(faker, "drfer", lambda stress: 0.95 if stress.axis == "yaw" else 0.6)
-    turn(faker, "baseline", lambda stress: 0.3 if abs(stress.degrees) > 15 else 0.99)
+    drfer, baseline = (
+        faker.cell("drfer/table1", SIXTY, entry, fold=0, accuracy=0.97, subjects=24, each=3)
+        for entry in ("drfer", "baseline")
+    )
+    faker.turn(drfer, lambda stress: 0.95 if stress.axis == "yaw" else 0.6, 24, 3)
+    faker.turn(baseline, lambda stress: 0.3 if abs(stress.degrees) > 15 else 0.99, 24, 3)
     reader = Reader(faker.runs, folds=[0])
     strong = {"member": "rotation", "severities": [2, 3, 4, 5]}
     (above,) = asked(reader, TURNED | {"over": ["baseline"], "stress": strong}).compared

@@ -119,6 +119,29 @@ def test_each_fault_ends_one_cell_and_all_can_be_mended(sweep: Sweep) -> None:
         assert (folder / "result.json").stat().st_mtime_ns == written, "what is done is left alone"
 
 
+def test_a_fault_while_scoring_leaves_the_training(sweep: Sweep) -> None:
+    faults = ("raise", "segfault", "kill")
+    lines = [
+        f"  {name}: {{method: trial, fault: {name}, scoring: true, once: {sweep.folder / name}}}\n" for name in faults
+    ]
+    sweep.write("".join(lines) + "  good: {method: trial}\n")
+    code, told = sweep.run()
+    assert code == 1, told
+    messages = {name: cell.status().message for name, cell in sweep.cells().items()}
+    assert messages == {
+        "raise fold00": "score: RuntimeError: as asked",
+        "segfault fold00": "score ended with signal 11",
+        "kill fold00": "killed by a person or a program during score; run again to continue",
+        "good fold00": "",
+    }
+    code, told = sweep.run("--retry", "failed")
+    assert code == 0, told
+    assert set(sweep.states().values()) == {"done"}
+    tables = {name: (cell.folder / "predictions.parquet").read_bytes() for name, cell in sweep.cells().items()}
+    assert all(attempts(cell) == 1 for cell in sweep.cells().values()), "it was trained once"
+    assert len(set(tables.values())) == 1, "whether scored by the process that trained or by another one"
+
+
 def _done(sweep: Sweep) -> list[Cell]:
     return [cell for cell in sweep.cells().values() if cell.status().state == "done"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,19 +12,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fer_bench.bench import figures, registry
-from fer_bench.bench.cell import Cell
+from fer_bench.bench import figures
 from fer_bench.bench.evidence import gather
 from fer_bench.bench.figure_parts import DPI, title
 from fer_bench.bench.figures import KINDS, draw
 from fer_bench.bench.published import Paper, Section, papers, published_folder, read_paper
-from fer_bench.bench.stress import conditions
-from fer_bench.bench.stress_results import Outcome, predictions_path
 from fer_bench.bench.training_logs import published_log, training_log
 from fer_bench.errors import InvalidFile, UnknownName
-from fer_bench.geometry.stress import Rotation
-from fer_bench.records import write_json
-from fer_bench.representations.stressed import stressed_digest
 
 if TYPE_CHECKING:
     from tests.bench.conftest import Faker
@@ -174,26 +166,12 @@ def test_an_embedding_is_of_the_first_fold_of_each_entry(faker: Faker, tmp_path:
         figure_of("embedding", "drfer", "Fig. 6", faker.runs)
 
 
-def turn(faker: Faker, cell: Cell, accuracy: Callable[[Rotation], float]) -> None:
-    """What the stage `stress` leaves behind of a cell whose faces were turned."""
-    protocol = registry.find_protocol(cell.protocol)
-    for stress in conditions("rotation"):
-        assert isinstance(stress, Rotation)
-        path = predictions_path(cell, stress)
-        path.parent.mkdir(exist_ok=True)
-        share = accuracy(stress)
-        faker.predictions(protocol.classes, (), "classification", cell.fold, share, 6, 12).to_parquet(path, index=False)
-        digest = stressed_digest(cell.representation["digest"], stress)
-        found = Outcome(stress.label, stress.record, digest, cell.protocol_digest, 72, 0, {}, {})
-        write_json(path.with_suffix(".json"), asdict(found))
-
-
 def test_a_turned_face_is_recognised_less_the_farther_it_turns(faker: Faker, tmp_path: Path) -> None:
     cells = {e: faker.folds("drfer/table1", SIXTY, e, accuracy=0.9, subjects=6) for e in ("drfer", "baseline")}
     for cell in cells["drfer"]:
-        turn(faker, cell, lambda stress: 0.9 - abs(stress.degrees) / (200 if stress.axis == "yaw" else 100))
+        faker.turn(cell, lambda stress: 0.9 - abs(stress.degrees) / (200 if stress.axis == "yaw" else 100), 6, 12)
     for cell in cells["baseline"][:-1]:
-        turn(faker, cell, lambda _: 0.5)
+        faker.turn(cell, lambda _: 0.5, 6, 12)
     figure = figure_of("rotation", "drfer", "Fig. 5", faker.runs)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["drfer"], "the baseline lacks a fold"
     yaw, pitch = figure.axes

@@ -127,7 +127,7 @@ def test_what_cannot_be_repeated_is_told_in_a_sentence(bench: Bench, done: Cell,
     whole = (done.folder / "cell.json").read_bytes()
     for key, value, sentence in (
         ("protocol_digest", "0123456789ab", "asks another question of these data now (its digest is"),
-        ("method", "late_fusion", "is not trained but made of other predictions"),
+        ("method", "late_fusion", "has no network, for it is made of other predictions"),
         ("parts", [{"dataset": "bu3dfe", "root": "/nowhere", "cache": "/nowhere"}], "its data are gone; there is no"),
     ):
         change(done.folder / "cell.json", lambda c, key=key, value=value: c.update({key: value}))  # type: ignore[misc]
@@ -142,7 +142,7 @@ def test_what_cannot_be_repeated_is_told_in_a_sentence(bench: Bench, done: Cell,
     assert "failed this time; fit: mit: image_size is 16; give a multiple of patch_size, 7." in refused()
     (done.folder / "cell.json").write_bytes(whole)
     change(done.folder / "status.json", lambda s: s.update(state="failed"))
-    assert "is failed, and only what is done can be repeated" in refused()
+    assert "is failed, and only what is done can be used" in refused()
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ def by_hand(cell: Cell) -> list[pd.DataFrame]:
     tables = []
     for path in sorted(cell.kept.iterdir()):
         method.load_state_dict(torch.load(path, weights_only=True)["state_dict"])
-        ids, found = scoring.predict(cell, data, method, data.predict_dataloader())
+        ids, found = scoring.predict(scoring.predictor(cell), method, data.predict_dataloader())
         table = pd.DataFrame(found["output"], columns=[f"output_{name}" for name in data.protocol.classes])
         tables.append(table.assign(id=ids, label=data.samples.set_index("id").loc[ids, "label"].to_numpy()))
     return tables

@@ -7,21 +7,21 @@ from typing import Any
 
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.statistics import HEADLINE, Interval
-from fer_bench.bench.stress_results import FOLDER
+from fer_bench.bench.stress_results import members_there
 
 
 def stress_curves(rows: Sequence[Row], first: int) -> list[dict[str, Any]]:
     """Of each member of the deck that a row was put through: `ticks`, the values of its severities from the scan as it
     is, and `lines`, of each row its place and, a severity, the metric with its interval."""
-    stressed = [any((cell.folder / FOLDER).is_dir() for cell, _ in row.finished) for row in rows]
-    if not any(stressed):
+    members = members_there(rows)
+    if not members:
         return []
     from fer_bench.bench.stress_board import curves  # what perturbs scans takes a while to import
     from fer_bench.geometry.stress import DECK
 
     found = []
-    for member, deck in DECK.items():
-        lines = []
+    for member in members:
+        deck, lines = DECK[member], []
         for place, curve in enumerate(curves(member, rows, None), start=first):
             metric = HEADLINE[curve.row.task]
             points = [

@@ -81,7 +81,7 @@ class CellsTask:
         return DelayedSubmission(self)
 
     def _run(self, cells: list[Cell]) -> None:
-        """One process a stage of a cell, as on one machine."""
+        """One process a cell, as on one machine."""
         from fer_bench.bench.launch import launch
         from fer_bench.bench.server import preload_for
         from fer_bench.bench.slots import make_slots

@@ -8,7 +8,7 @@ import resource
 import signal
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -28,6 +28,7 @@ class Trial(Method):
     Args:
         target: The classes.
         fault: What befalls the first step.
+        scoring: It befalls the scoring instead.
         once: A file that is made when it does; where it exists, nothing happens any more.
         largest: `memory` befalls batches that are larger.
         pause: Seconds that a step takes longer.
@@ -39,6 +40,7 @@ class Trial(Method):
         self,
         target: Target,
         fault: Fault = "",
+        scoring: bool = False,
         once: str = "",
         largest: int = 8,
         pause: float = 0.0,
@@ -46,7 +48,7 @@ class Trial(Method):
         batch_size: int = 16,
     ) -> None:
         super().__init__(target, (Points(count=16),), Stage("", epochs, batch_size))
-        self.fault, self.once, self.largest, self.pause = fault, once, largest, pause
+        self.fault, self.scoring, self.once, self.largest, self.pause = fault, scoring, once, largest, pause
         self.layer = nn.Linear(48, len(target.outputs))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,15 +57,22 @@ class Trial(Method):
         return out
 
     def loss(self, batch: Batch) -> Tensor:
-        if self.fault and self.training and not (self.once and Path(self.once).exists()):
+        if self.training and not self.scoring:
             self._break(len(batch["id"]))
         time.sleep(self.pause if self.training else 0.0)
         return nn.functional.cross_entropy(self(batch["input"]), batch["label"])
+
+    def predict_step(self, batch: Batch, number: int) -> dict[str, Any]:
+        if self.scoring:
+            self._break(len(batch["id"]))
+        return super().predict_step(batch, number)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return torch.optim.Adam(self.parameters())
 
     def _break(self, samples: int) -> None:
+        if not self.fault or (self.once and Path(self.once).exists()):
+            return
         if self.fault == "memory" and samples <= self.largest:
             return
         if self.once:
