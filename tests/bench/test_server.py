@@ -30,7 +30,7 @@ def look(cell, name):
 worker._stage = look
 threads = [each.read_text().strip() for each in Path(f"/proc/{os.getppid()}/task").glob("*/comm")]
 try:
-    worker.main(plain, name, 1, None)
+    worker.main(plain, "fit", 1, None)
 finally:
     new = sorted(set(sys.modules) - before)
     found = {"new": new, "frozen": frozen[0], "read": read, "asked": asked, "threads": threads}
@@ -38,9 +38,9 @@ finally:
 """
 
 
-def look(cell: Cell, stage: str, told: Path) -> dict[str, Any]:
+def look(cell: Cell, told: Path) -> dict[str, Any]:
     """What a cell's process finds done, and imports itself."""
-    given = {"folder": str(cell.folder), "name": stage, "told": str(told)}
+    given = {"folder": str(cell.folder), "told": str(told)}
     process = fork_server(*PRELOAD).Process(target=exec, args=(_LOOK, given))
     process.start()
     process.join()
@@ -51,21 +51,20 @@ def look(cell: Cell, stage: str, told: Path) -> dict[str, Any]:
 
 def test_a_cells_process_imports_nothing_that_it_could_have_been_given(bench: Bench, tmp_path: Path) -> None:
     (cell,) = bench.ready("points.epochs=1", only=("entry=points", "fold=0"))
-    for stage in ("fit", "score"):
-        found = look(cell, stage, tmp_path / f"{stage}.json")
-        # Of the package's own modules those of the cell's method and dataset: this server knows of no suite.
-        others = [name for name in found["new"] if not name.startswith("fer_bench.")]
-        heavy = {"torch", "torchvision", "lightning", "numba", "pyarrow", "tensorboard", "google", "scipy", "timm"}
-        assert not heavy & {name.partition(".")[0] for name in others}, others
-        assert found["read"] == 2, "methods and datasets are known"
-        assert found["asked"] == 1, "so are versions and the state of the checkout"
-        assert found["frozen"] > 100_000, "the collector leaves alone what the server has imported"
-    assert cell.status().state == "done"
+    found = look(cell, tmp_path / "told.json")
+    # Of the package's own modules those of the cell's method and dataset: this server knows of no suite.
+    others = [name for name in found["new"] if not name.startswith("fer_bench.")]
+    heavy = {"torch", "torchvision", "lightning", "numba", "pyarrow", "tensorboard", "google", "scipy", "timm"}
+    assert not heavy & {name.partition(".")[0] for name in others}, others
+    assert found["read"] == 2, "methods and datasets are known"
+    assert found["asked"] == 1, "so are versions and the state of the checkout"
+    assert found["frozen"] > 100_000, "the collector leaves alone what the server has imported"
+    assert cell.status().state == "done", "the same process has scored it"
 
 
 def test_the_server_runs_no_thread_of_ours(bench: Bench, tmp_path: Path) -> None:
     (cell,) = bench.ready("points.epochs=1", only=("entry=points", "fold=1"))
-    threads = look(cell, "fit", tmp_path / "told.json")["threads"]
+    threads = look(cell, tmp_path / "told.json")["threads"]
     assert len([name for name in threads if name != "jemalloc_bg_thd"]) == 1, "arrow's allocator minds being forked"
 
 
