@@ -103,10 +103,10 @@ def launch(
     """Run cells, in this order, until all have ended, well or not; their states are in their folders.
 
     They begin with the stage `first`; `score` follows `fit`, in the same process where it trained alone, and nothing
-    follows the others. A crash, a kill or an
-    error ends one cell. One that runs out of memory is run again, once, with half the batch and the gradients of two
-    added up. A cell that another run works on is waited for. On KeyboardInterrupt the running cells are stopped, keep
-    their last checkpoint, and the exception goes on; a second one kills them at once.
+    follows the others. A crash, a kill or an error ends one cell. One that runs out of memory is run again, once, with
+    half the batch and the gradients of two added up. A cell that another run works on is waited for. On
+    KeyboardInterrupt the running cells are stopped, keep their last checkpoint, and the exception goes on; a second one
+    kills them at once.
 
     Args:
         limit: Seconds that a cell may take, all its stages together; then it is stopped and `timeout`.
