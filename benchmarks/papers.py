@@ -133,7 +133,7 @@ def pages(out: Path, predictions: Path | None = None) -> None:
                 fer_bench("run", AUTHORS, *given, "--runs", runs, "--out", place)
             folds = {paper: plan.get("folds") for paper, plan in plans.items()}
             for paper, few in folds.items():
-                paper_commands.compare(paper, None, runs, place, False, False, few)
+                paper_commands.compare(paper, None, runs, place, True, False, few)
             paper_commands.claims(None, runs, place, folds)
 
 

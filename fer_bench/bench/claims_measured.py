@@ -18,8 +18,9 @@ import pandas as pd
 from fer_bench.bench import registry
 from fer_bench.bench.claims import Claim, Comparison, Stressed
 from fer_bench.bench.evidence import Evidence, Reader
+from fer_bench.bench.intervals import Difference
 from fer_bench.bench.pooled import arrays, read_table
-from fer_bench.bench.statistics import Difference, metric_difference, metric_interval
+from fer_bench.bench.statistics import metric_difference, metric_interval
 from fer_bench.bench.stress_results import outcome, predictions_path
 from fer_bench.bench.units import Unit, unit
 from fer_bench.errors import UnknownName

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fer_bench.bench import registry
+from fer_bench.bench.intervals import Difference, difference
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.power import resolved
-from fer_bench.bench.statistics import HEADLINE, Difference, difference
+from fer_bench.bench.statistics import HEADLINE
 from fer_bench.protocols import Protocol
 
 LEVEL = 0.05

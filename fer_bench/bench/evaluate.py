@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from fer_bench.bench.fusion import fuse as fused
 from fer_bench.bench.fusion import parse_rule
+from fer_bench.bench.intervals import Interval
 from fer_bench.bench.prediction_files import PredictionFile, enumerate_briefly, read_predictions
-from fer_bench.bench.statistics import HEADLINE, Interval, metric_interval
+from fer_bench.bench.statistics import HEADLINE, metric_interval
 from fer_bench.errors import FerBenchError, UnknownName
 from fer_bench.metrics import METRICS, score
 from fer_bench.protocols.base import names

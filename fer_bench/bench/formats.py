@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_bench.bench import latex, leaderboard_page
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.report import page
 from fer_bench.bench.stress_results import members_there
 from fer_bench.bench.suite import Suite
+
+if TYPE_CHECKING:  # what perturbs scans takes a while to import
+    from fer_bench.bench.stress_board import Curve
 
 
 def write(name: str, suite: Suite, rows: Sequence[Row], runs: Path, out: Path, *, faces: bool = False) -> list[Path]:
@@ -19,15 +23,36 @@ def write(name: str, suite: Suite, rows: Sequence[Row], runs: Path, out: Path, *
         runs: What the rows were collected below.
         faces: Whether the HTML page shows scans of real people.
     """
-    written = [
+    stress = _curves(members_there(rows), suite, rows)
+    return [
         *leaderboard_page.write(name, suite, list(rows), out),
         latex.write(name, suite, list(rows), out),
-        page.write(name, suite, rows, runs, out, faces=faces),
+        page.write(name, suite, rows, stress, runs, out, faces=faces),
+        *_stress_pages(name, suite, stress, out),
     ]
-    if members := members_there(rows):
-        from fer_bench.bench import stress_board, stress_page  # what perturbs scans takes a while to import
 
-        for member in members:
-            curves = stress_board.curves(member, rows, suite.reference)
-            written += stress_page.write(member, name, suite, curves, out)
-    return written
+
+def write_stress(
+    members: Sequence[str], name: str, suite: Suite, rows: Sequence[Row], runs: Path, out: Path
+) -> list[Path]:
+    """Write the pages of these members of the stress deck, of which there need be nothing yet, and the HTML page anew,
+    which shows what has come of it, too; returns the former."""
+    stress = _curves(list(dict.fromkeys([*members, *members_there(rows)])), suite, rows)
+    page.write(name, suite, rows, stress, runs, out)
+    return _stress_pages(name, suite, {member: stress[member] for member in members}, out)
+
+
+def _curves(members: Sequence[str], suite: Suite, rows: Sequence[Row]) -> dict[str, list[Curve]]:
+    if not members:
+        return {}
+    from fer_bench.bench import stress_board
+
+    return {member: stress_board.curves(member, rows, suite.reference) for member in members}
+
+
+def _stress_pages(name: str, suite: Suite, stress: Mapping[str, Sequence[Curve]], out: Path) -> list[Path]:
+    if not stress:
+        return []
+    from fer_bench.bench import stress_page
+
+    return [path for each, curves in stress.items() for path in stress_page.write(each, name, suite, curves, out)]

@@ -23,17 +23,10 @@ from numpy.typing import NDArray
 
 from fer_bench.bench import registry
 from fer_bench.bench.cell import DERIVED, LATE_FUSION, SAVED, Cell, cell_path
+from fer_bench.bench.intervals import Difference, Interval, Resampled, difference
 from fer_bench.bench.optimism import optimism
 from fer_bench.bench.pooled import arrays, read_table, read_tables
-from fer_bench.bench.statistics import (
-    HEADLINE,
-    LOWER_IS_BETTER,
-    Difference,
-    Interval,
-    Resampled,
-    difference,
-    resample_metric,
-)
+from fer_bench.bench.statistics import HEADLINE, LOWER_IS_BETTER, resample_metric
 from fer_bench.bench.suite import Suite
 from fer_bench.errors import InvalidFile
 from fer_bench.metrics import class_indices, score

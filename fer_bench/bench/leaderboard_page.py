@@ -10,6 +10,7 @@ import pandas as pd
 from fer_bench.bench import registry
 from fer_bench.bench.classes import classes_frame, classes_section
 from fer_bench.bench.comparison import groups, pairs
+from fer_bench.bench.intervals import BRACKETS
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.machines import trained_on
 from fer_bench.bench.markdown import markdown_text
@@ -18,7 +19,7 @@ from fer_bench.bench.pairs_page import GROUPS, pairs_frame, pairs_section
 from fer_bench.bench.power import Assumed, told
 from fer_bench.bench.rank_page import draw_ranks, ranks_section
 from fer_bench.bench.selection import EXPLAINED as SELECTIONS
-from fer_bench.bench.statistics import BRACKETS, HEADLINE
+from fer_bench.bench.statistics import HEADLINE
 from fer_bench.bench.suite import Suite
 from fer_bench.bench.units import number, plural, signed, unit, with_interval
 from fer_bench.records import Task, atomic_write

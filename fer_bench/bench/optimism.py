@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fer_bench.bench import registry
+from fer_bench.bench.intervals import Difference
 from fer_bench.bench.pooled import arrays, read_tables
-from fer_bench.bench.statistics import HEADLINE, Difference, metric_difference
+from fer_bench.bench.statistics import HEADLINE, metric_difference
 
 if TYPE_CHECKING:
     from fer_bench.bench.leaderboard import Row

@@ -10,15 +10,10 @@ import pandas as pd
 
 from fer_bench.bench import registry
 from fer_bench.bench.evidence import Evidence
+from fer_bench.bench.intervals import Interval
 from fer_bench.bench.pooled import arrays
 from fer_bench.bench.published import Paper, Published, Section
-from fer_bench.bench.statistics import (
-    Interval,
-    clustered_bootstrap,
-    clustered_bootstrap_of_sums,
-    metric_interval,
-    scale_of,
-)
+from fer_bench.bench.statistics import clustered_bootstrap, clustered_bootstrap_of_sums, metric_interval, scale_of
 from fer_bench.bench.verdict import Measured, Verdict, judge
 from fer_bench.errors import UnknownName
 from fer_bench.metrics import presence_pairs, score
@@ -221,7 +216,9 @@ def _gain(own: pd.DataFrame, others: Sequence[pd.DataFrame], protocol: Protocol)
     gains = (right - sum(rest) / len(rest)).to_numpy(dtype=np.float64)
     subjects = own.drop_duplicates("id").set_index("id")["subject"].loc[right.index].to_numpy(dtype=object)
     terms = np.column_stack([gains, np.ones_like(gains)])
-    return float(gains.mean()), clustered_bootstrap_of_sums(lambda sums: sums[:, 0] / sums[:, 1], subjects, terms)
+    return float(gains.mean()), clustered_bootstrap_of_sums(
+        lambda sums: sums[:, 0] / sums[:, 1], subjects, terms, scale="difference"
+    )
 
 
 def _right(table: pd.DataFrame, protocol: Protocol) -> pd.Series:

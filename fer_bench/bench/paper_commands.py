@@ -52,7 +52,7 @@ def compare(
         for note in [*notes, *paper_page.fault_notes(paper, rows), *section.notes.notes]:
             console.print(f"- {note}", highlight=False, markup=False)
         for kind in section.notes.figures if figures and not drawn[section.table] else ():
-            console.print(f"no figure ({kind}): nothing of it was run, and no numbers are printed", highlight=False)
+            console.print(f"no figure ({kind}): nothing that it is drawn from is there", highlight=False)
         console.print()
     for note in paper.notes.notes:
         console.print(f"- {note}", highlight=False, markup=False)

@@ -14,10 +14,10 @@ from rich.table import Table
 
 from fer_bench.bench import claims_page, faults_page, registry
 from fer_bench.bench.claims_measured import Answered
+from fer_bench.bench.intervals import BRACKETS
 from fer_bench.bench.markdown import markdown_text
 from fer_bench.bench.paper import Line
 from fer_bench.bench.published import Paper, Section
-from fer_bench.bench.statistics import BRACKETS
 from fer_bench.bench.units import counted
 from fer_bench.records import atomic_write
 

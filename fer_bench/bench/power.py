@@ -8,8 +8,9 @@ section 5.4, for a mean over clusters)
     SE^2 = 2 p (1 - p) (1 - r) (1 + (n / K - 1) rho) / n
 
 and a two-sided test at level alpha finds a difference of (t_{1 - alpha / 2} + t_{power}) SE with that power, t of K - 1
-degrees of freedom as in `fer_bench.bench.statistics`. What is assumed is in `Assumed`, and is said wherever it is
-printed; r and rho are not known before methods have been run, and pairs of one suite differ in them.
+degrees of freedom as in `fer_bench.bench.intervals` where people differ as normal variables do. What is assumed is in
+`Assumed`, and is said wherever it is printed; r and rho are not known before methods have been run, and pairs of one
+suite differ in them.
 """
 
 from __future__ import annotations

@@ -112,6 +112,15 @@ def load_twin(name: str) -> TwinWriter:
     return writer
 
 
+def representation_class(name: str, where: str = "") -> type[Representation]:
+    """The representation of a name; raises `UnknownName` with the near misses."""
+    if name not in representations():
+        raise UnknownName("representation", name, representations(), where)
+    from fer_bench.representations.base import Representation
+
+    return _only_subclass("representations", name, Representation)
+
+
 def load_representation(text: str) -> Representation:
     """A representation from its spelling on the command line: `views`, `points:count=1024`, `views:size=64;yaws=[0]`.
 
@@ -120,12 +129,7 @@ def load_representation(text: str) -> Representation:
         InvalidSuite: the value of a parameter does not fit.
     """
     name, _, parameters = text.partition(":")
-    known = representations()
-    if name not in known:
-        raise UnknownName("representation", name, known, "--representation")
-    from fer_bench.representations.base import Representation
-
-    chosen = _only_subclass("representations", name, Representation)
+    chosen = representation_class(name, "--representation")
     fields = [field.name for field in dataclasses.fields(chosen)]
     values = {}
     for part in filter(None, parameters.split(";")):

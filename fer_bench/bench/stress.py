@@ -17,14 +17,14 @@ from fer_bench.bench.cell import Cell
 from fer_bench.bench.fit import build, load_checkpoint
 from fer_bench.bench.plan import Need, Plan
 from fer_bench.bench.score import measure_file, predict, predictor, versions, write_predictions
-from fer_bench.bench.stress_results import FOLDER, Outcome, outcome
+from fer_bench.bench.stress_results import FOLDER, Outcome, outcome, refusal
 from fer_bench.errors import FerBenchError, InvalidSuite, UnknownName
 from fer_bench.geometry.stress import DECK, Stress
 from fer_bench.records import read_json, write_json
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import CacheEntry
 from fer_bench.representations.joined import left_out
-from fer_bench.representations.stressed import Stressed, refusal
+from fer_bench.representations.stressed import Stressed
 
 
 def chosen_members(texts: Iterable[str]) -> list[str]:
@@ -59,10 +59,8 @@ def find_inputs(plan: Plan) -> tuple[dict[tuple[str, str], Inputs], dict[tuple[s
     refused: dict[tuple[str, str], str] = {}
     for cell in plan.trained:
         key, inputs = (cell.protocol, cell.entry), made[cell.parts[0].cache]
-        if why := refusal(inputs.representation):
+        if why := refusal(cell):
             refused[key] = why
-        elif len(cell.parts) > 1:
-            refused[key] = f"{cell.protocol} joins datasets, and the deck takes one at a time"
         else:
             found[key] = inputs
     if not found:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from fer_bench.bench import registry
+from fer_bench.bench.intervals import Difference, Interval
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.pooled import arrays, read_table
-from fer_bench.bench.statistics import HEADLINE, Difference, Interval, metric_difference, metric_interval
-from fer_bench.bench.stress_results import outcome, predictions_path
+from fer_bench.bench.statistics import HEADLINE, metric_difference, metric_interval
+from fer_bench.bench.stress_results import outcome, predictions_path, refusal
 from fer_bench.geometry.stress import DECK, Stress
 from fer_bench.metrics import score
 
@@ -90,9 +91,7 @@ class Curve:
         return sum(level.broken for level in self.severities)
 
 
-def curves(
-    member: str, rows: Sequence[Row], reference: str | None, refused: dict[tuple[str, str], str] | None = None
-) -> list[Curve]:
+def curves(member: str, rows: Sequence[Row], reference: str | None) -> list[Curve]:
     """The curves of a leaderboard's rows, in their order."""
     levels = {(row.protocol, row.entry): _levels(member, row) for row in rows}
     asked = {row.protocol: row.protocol_digest for row in rows if row.entry == reference}
@@ -101,8 +100,10 @@ def curves(
         if theirs is not None and row.entry != reference and asked.get(row.protocol) == row.protocol_digest:
             key = row.protocol, row.entry
             levels[key] = [_against(row, *both) for both in zip(levels[key], theirs, strict=True)]
-    keys = [(row.protocol, row.entry) for row in rows]
-    return [Curve(row, tuple(levels[k]), (refused or {}).get(k, "")) for k, row in zip(keys, rows, strict=True)]
+    return [
+        Curve(row, tuple(levels[row.protocol, row.entry]), refusal(row.finished[0][0]) if row.finished else "")
+        for row in rows
+    ]
 
 
 def _levels(member: str, row: Row) -> list[Level]:

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from rich.markup import escape
 
-from fer_bench.bench import display
+from fer_bench.bench import display, formats
 from fer_bench.bench.cache_commands import extract
 from fer_bench.bench.commands import RunOptions
 from fer_bench.bench.launch import launch
-from fer_bench.bench.report import page
 from fer_bench.bench.slots import make_slots
 from fer_bench.bench.stress import Trial, find_inputs, tested_ids, trials
-from fer_bench.bench.stress_board import curves
-from fer_bench.bench.stress_page import write
 from fer_bench.bench.terminal import console
 from fer_bench.errors import BrokenScan
 from fer_bench.processes import available_cores
@@ -46,11 +43,8 @@ def run(plan: Plan, members: Sequence[str], rows: Sequence[Row], runs: Path, out
         _launch(plan, staged, options)
     else:
         console.print(f"{plan.name}: nothing to put through {', '.join(members)}", highlight=False)
-    for member in members:
-        found = curves(member, rows, plan.suite.reference, refused)
-        written = write(member, plan.name, plan.suite, found, out)
-        console.print(f"wrote {' and '.join(map(str, written))}", highlight=False)
-    page.write(plan.name, plan.suite, rows, runs, out)  # which shows what has come of it, too
+    written = formats.write_stress(members, plan.name, plan.suite, rows, runs, out)
+    console.print(f"wrote {', '.join(map(str, written))}", highlight=False)
     return all(cell.status().state == "done" for cell in plan.trained) and not trials(plan.trained, inputs, members)
 
 

@@ -12,9 +12,10 @@ import pandas as pd
 
 from fer_bench.bench import registry
 from fer_bench.bench.figure_parts import COLOURS, DPI
+from fer_bench.bench.intervals import BRACKETS, Interval
 from fer_bench.bench.leaderboard_page import SHOWN
 from fer_bench.bench.markdown import markdown_text
-from fer_bench.bench.statistics import BRACKETS, HEADLINE, Interval
+from fer_bench.bench.statistics import HEADLINE
 from fer_bench.bench.stress_board import Curve, Level
 from fer_bench.bench.suite import Suite
 from fer_bench.bench.units import signed, with_interval

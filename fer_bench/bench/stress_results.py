@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_bench.bench.cell import Cell
+from fer_bench.bench import registry
+from fer_bench.bench.cell import DERIVED, Cell
 from fer_bench.errors import InvalidFile
 from fer_bench.records import read_json
 
@@ -56,6 +57,17 @@ def outcome(cell: Cell, stress: Stress) -> Outcome | None:
     digest = stressed_digest(cell.representation["digest"], stress)
     asked = (stress.record, digest, cell.protocol_digest)
     return found if (found.stress, found.representation_digest, found.protocol_digest) == asked else None
+
+
+def refusal(cell: Cell) -> str:
+    """Why a cell cannot be put through the deck, a sentence without its stop; empty if it can."""
+    if cell.method in DERIVED:
+        return "it is made of other predictions"
+    if len(cell.parts) > 1:
+        return f"{cell.protocol} joins datasets, and the deck takes one at a time"
+    from fer_bench.representations import stressed
+
+    return stressed.refusal(registry.representation_class(cell.representation["name"]))
 
 
 def members_there(rows: Iterable[Row]) -> list[str]:

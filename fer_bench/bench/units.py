@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fer_bench.bench.statistics import Difference, Interval
+from fer_bench.bench.intervals import Difference, Interval
 from fer_bench.records import Task
 
 

@@ -69,7 +69,7 @@ class Stressed(base.Representation):
         return stressed_digest(self.representation.digest, self.stress)
 
 
-def refusal(representation: base.Representation) -> str:
+def refusal(representation: base.Representation | type[base.Representation]) -> str:
     """Why a representation cannot be had of perturbed scans, a sentence without its stop; empty if it can."""
     if "mesh" not in representation.takes:
         made_of = " or ".join(representation.takes)

@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fer_bench.bench import latex
+from fer_bench.bench.intervals import Difference, Interval
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.leaderboard_page import header, texts
-from fer_bench.bench.statistics import Difference, Interval
 from fer_bench.bench.suite import Suite
 
 PROTOCOLS = ["bu3dfe-s1-cv10@1", "coma-identity@1"]

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from fer_bench.bench import commands, stress, stress_results, worker
+from fer_bench.bench import commands, formats, stress, stress_results, worker
 from fer_bench.bench.leaderboard import collect
 from fer_bench.bench.plan import Plan, _open, make_plan
 from fer_bench.bench.stress_board import curves
@@ -23,6 +23,7 @@ from fer_bench.cli import app
 from fer_bench.errors import InvalidSuite, UnknownName
 from fer_bench.geometry.alignment import UnusableScan
 from fer_bench.geometry.stress import DECK, Member, Noise, Severity
+from fer_bench.representations import stressed
 from fer_bench.representations.cache import prepare
 
 SUITE = """
@@ -194,12 +195,21 @@ def test_what_cannot_be_put_through_the_deck(bench: Bench, monkeypatch: pytest.M
     with pytest.raises(UnknownName, match="did you mean 'rotation'"):
         stress.chosen_members(["rotations"])
     assert stress.chosen_members(["holes,noise", "holes"]) == ["holes", "noise"]
-    monkeypatch.setattr(stress, "refusal", lambda r: "it is flat" if r.name == "views" else "")
+    monkeypatch.setattr(stressed, "refusal", lambda r: "it is flat" if r.name == "views" else "")
     found, refused = stress.find_inputs(bench.plan())
     assert [entry for _, entry in found] == ["points"]
     assert refused == {("bu3dfe-s1-cv10@1", "views"): "it is flat"}
     with pytest.raises(InvalidSuite, match="--stress: nothing in mine can be put through it; it is flat"):
         stress.find_inputs(bench.plan("entry=views"))
+    # A page says so whichever command writes it.
+    suite = read_suite(bench.file)
+    rows = collect("mine", suite, bench.runs)
+    written = [formats.write_stress(["noise"], "mine", suite, rows, bench.runs, bench.out)[1].read_text()]
+    formats.write("mine", suite, rows, bench.runs, bench.out)
+    written.append((bench.out / "mine-stress-noise.md").read_text())
+    assert written[0] == written[1]
+    assert "- views: it is flat" in written[0]
+    assert "| refused |" in written[0]
 
 
 def test_the_help_names_the_deck() -> None:
@@ -241,3 +251,12 @@ def test_predictions_that_are_not_the_folds_are_refused(bench: Bench) -> None:
     prepare(Path(os.environ["FER_BENCH_CACHE"]), need.source, need.representations, need.dataset.load)
     assert worker.work(trial.ready(need), "stress", 1) == worker.FAILED
     assert stress_results.outcome(trial.cell, stress.conditions("decimation")[0]) is None
+
+
+def test_joined_datasets_and_predictions_of_predictions_are_refused(bench: Bench) -> None:
+    cell = bench.plan("entry=points", "fold=0").cells[0]
+    assert stress_results.refusal(cell) == ""
+    joined = replace(cell, parts=cell.parts * 2)
+    assert stress_results.refusal(joined) == "bu3dfe-s1-cv10@1 joins datasets, and the deck takes one at a time"
+    fused = replace(cell, method="late_fusion")
+    assert stress_results.refusal(fused) == "it is made of other predictions"

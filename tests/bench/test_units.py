@@ -1,4 +1,4 @@
-from fer_bench.bench.statistics import Difference, Interval
+from fer_bench.bench.intervals import Difference, Interval
 from fer_bench.bench.units import MILLIMETRES, PERCENT, PLAIN, counted, number, signed, unit, with_interval
 
 

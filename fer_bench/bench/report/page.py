@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from jinja2.utils import htmlsafe_json_dumps
@@ -35,27 +35,48 @@ from fer_bench.bench.suite import Suite
 from fer_bench.bench.units import unit
 from fer_bench.records import atomic_write
 
+if TYPE_CHECKING:  # what perturbs scans takes a while to import
+    from fer_bench.bench.stress_board import Curve
+
 _FOLDER = Path(__file__).parent / "page"
 _SCRIPTS = ("dom", "tables", "charts", "figures", "classes", "cell", "main")
 _OPEN = 12
 """Figures of groups of so many rows are drawn at once; of larger ones when they are opened."""
 
 
-def write(name: str, suite: Suite, rows: Sequence[Row], runs: Path, out: Path, *, faces: bool = False) -> Path:
+def write(
+    name: str,
+    suite: Suite,
+    rows: Sequence[Row],
+    stress: Mapping[str, Sequence[Curve]],
+    runs: Path,
+    out: Path,
+    *,
+    faces: bool = False,
+) -> Path:
     """Write `<out>/<name>.html`; returns the file.
 
     Args:
         rows: Of the leaderboard, see `fer_bench.bench.leaderboard.collect`.
+        stress: What became of the rows under each member of the stress deck that some were put through.
         runs: What they were collected below.
         faces: Whether the worst-classified scans of real people are shown, too; those of twins always are.
     """
     path = out / f"{name}.html"
     with atomic_write(path) as file:
-        file.write(to_html(name, suite, list(rows), runs, faces=faces).encode())
+        file.write(to_html(name, suite, list(rows), stress, runs, faces=faces).encode())
     return path
 
 
-def to_html(name: str, suite: Suite, rows: list[Row], runs: Path, *, faces: bool = False) -> str:
+def to_html(
+    name: str,
+    suite: Suite,
+    rows: list[Row],
+    stress: Mapping[str, Sequence[Curve]],
+    runs: Path,
+    *,
+    faces: bool = False,
+) -> str:
     """The report; see `write`."""
     rows = [row for members in by_question(rows).values() for row in members]
     cells = Cells.of(name, suite, rows, runs)
@@ -63,7 +84,8 @@ def to_html(name: str, suite: Suite, rows: list[Row], runs: Path, *, faces: bool
     curves = training_curves(rows, cells.places)
     groups, first = [], 0
     for members in by_question(rows).values():
-        groups.append(_group(suite, members, first, mistakes, {cells.rows[place] for place in curves}))
+        stressed = stress_curves(stress, members, first)
+        groups.append(_group(suite, members, first, mistakes, {cells.rows[place] for place in curves}, stressed))
         first += len(members)
     data = {
         "groups": [group["data"] for group in groups],
@@ -96,12 +118,15 @@ def to_html(name: str, suite: Suite, rows: list[Row], runs: Path, *, faces: bool
     )
 
 
-def _group(suite: Suite, rows: list[Row], first: int, mistakes: Mistakes, logged: set[int]) -> dict[str, Any]:
+def _group(
+    suite: Suite, rows: list[Row], first: int, mistakes: Mistakes, logged: set[int], stressed: list[dict[str, Any]]
+) -> dict[str, Any]:
     """What the template needs of rows that answer one question, and what the script does.
 
     Args:
         first: Place of the first of them among all rows.
         logged: Places of the rows of which there are training curves.
+        stressed: Of `stress_curves`.
     """
     row = rows[0]
     protocol, measured = registry.find_protocol(row.protocol), unit(row.task, HEADLINE[row.task])
@@ -120,7 +145,7 @@ def _group(suite: Suite, rows: list[Row], first: int, mistakes: Mistakes, logged
         "chance": protocol.chance if row.task == "classification" else None,
         "classFigures": class_figures(rows),
         "embeddings": embeddings(rows, first),
-        "stress": stress_curves(rows, first),
+        "stress": stressed,
         "mistakes": mistakes.of(rows, first),
         "pairs": found,
     }

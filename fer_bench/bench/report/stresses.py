@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from fer_bench.bench.intervals import Interval
 from fer_bench.bench.leaderboard import Row
-from fer_bench.bench.statistics import HEADLINE, Interval
-from fer_bench.bench.stress_results import members_there
+from fer_bench.bench.statistics import HEADLINE
+
+if TYPE_CHECKING:  # what perturbs scans takes a while to import
+    from fer_bench.bench.stress_board import Curve
 
 
-def stress_curves(rows: Sequence[Row], first: int) -> list[dict[str, Any]]:
-    """Of each member of the deck that a row was put through: `ticks`, the values of its severities from the scan as it
-    is, and `lines`, of each row its place and, a severity, the metric with its interval."""
-    members = members_there(rows)
-    if not members:
+def stress_curves(stress: Mapping[str, Sequence[Curve]], rows: Sequence[Row], first: int) -> list[dict[str, Any]]:
+    """Of each member of the deck that one of these rows was put through: `ticks`, the values of its severities from the
+    scan as it is, and `lines`, of each row its place and, a severity, the metric with its interval.
+
+    Args:
+        stress: Of each member the curves of the rows of the leaderboard.
+        first: Place of the first of these rows.
+    """
+    if not stress:
         return []
-    from fer_bench.bench.stress_board import curves  # what perturbs scans takes a while to import
     from fer_bench.geometry.stress import DECK
 
     found = []
-    for member in members:
+    for member, curves in stress.items():
         deck, lines = DECK[member], []
-        for place, curve in enumerate(curves(member, rows, None), start=first):
-            metric = HEADLINE[curve.row.task]
+        curve_of = {(curve.row.protocol, curve.row.entry): curve for curve in curves}
+        for place, row in enumerate(rows, start=first):
+            curve, metric = curve_of[row.protocol, row.entry], HEADLINE[row.task]
             points = [
                 [level.severity, level.metrics[metric], *_ends(level.interval)]
                 for level in curve.severities

@@ -112,7 +112,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def report(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of it."""
     asked = suite()
-    return page.write("mine", asked, collect("mine", asked, runs), runs, tmp_path_factory.mktemp("boards"))
+    return page.write("mine", asked, collect("mine", asked, runs), {}, runs, tmp_path_factory.mktemp("boards"))
 
 
 @pytest.fixture(scope="session")

@@ -85,7 +85,7 @@ def test_nothing_that_was_named_or_measured_becomes_markup(report: Path) -> None
 @given(st.text(max_size=40))
 def test_any_title_comes_out_as_it_went_in(title: str) -> None:
     asked = suite(title=f"x{title}")
-    text = page.to_html("mine", asked, [], Path("nowhere"))
+    text = page.to_html("mine", asked, [], {}, Path("nowhere"))
     parsed = re.sub(r"\r\n?", "\n", asked.title).replace("\x00", "�")
     assert Page(text).content["title"][0].replace("\x00", "�") == parsed or "\r" in title
 
@@ -121,12 +121,12 @@ def test_real_data_are_not_called_synthetic(tmp_path: Path) -> None:
     for fold in range(3):
         write_cell(tmp_path, "strong", fold, provenance="as distributed")
     asked, rows = rows_of(tmp_path, methods={"strong": {"method": "pointnet2"}})
-    assert "Synthetic" not in page.to_html("mine", asked, rows, tmp_path)
+    assert "Synthetic" not in page.to_html("mine", asked, rows, {}, tmp_path)
 
 
 def test_a_suite_without_results_says_what_to_do(tmp_path: Path) -> None:
     asked, rows = rows_of(tmp_path)
-    path = page.write("mine", asked, rows, tmp_path, tmp_path)
+    path = page.write("mine", asked, rows, {}, tmp_path, tmp_path)
     text = path.read_text(encoding="utf-8")
     assert "No results yet." in text
     assert "fer-bench run mine" in text
@@ -255,7 +255,7 @@ def test_other_questions_stand_apart(tmp_path: Path) -> None:
         write_cell(tmp_path, "strong", fold)
         write_cell(tmp_path, "strong", fold, OTHER)
     asked, rows = rows_of(tmp_path, protocols=[PROTOCOL, OTHER], methods={"strong": {"method": "pointnet2"}})
-    path = page.write("mine", asked, rows, tmp_path, tmp_path)
+    path = page.write("mine", asked, rows, {}, tmp_path, tmp_path)
     assert [group["protocol"] for group in data_of(path)["groups"]] == [PROTOCOL, OTHER]
 
 
@@ -264,7 +264,7 @@ def test_letters_and_pairs_stand_where_entries_are_compared(runs: Path, tmp_path
     heads, lines, found = lettered(rows, asked.reference)
     assert heads[:3] == ["Entry", "Accuracy", "Group"]
     assert {line[0]: line[2] for line in lines} == {"strong": "a", "unsound (unsound)": "-", "weak": "b", "broken": "-"}
-    path = page.write("mine", asked, rows, runs, tmp_path)
+    path = page.write("mine", asked, rows, {}, runs, tmp_path)
     (group,) = data_of(path)["groups"]
     assert group["pairs"] == found
     (pair,) = comparison.pairs(rows)
@@ -287,7 +287,7 @@ def test_many_cells_leave_out_what_would_fill_the_file(
 ) -> None:
     monkeypatch.setattr(cells, "DETAILED", 5)
     asked, rows = rows_of(runs)
-    found = data_of(page.write("mine", asked, rows, runs, tmp_path))["cells"]
+    found = data_of(page.write("mine", asked, rows, {}, runs, tmp_path))["cells"]
     assert not found["detailed"]
     assert not {"runs", "environments", "confusions"} & found.keys()
     assert found["value"].count(None) == 1, "results are all there"
