@@ -43,6 +43,8 @@ def check(
     """
     from fer_bench.bench import cache_commands, commands
 
+    if cache and root is not None:
+        raise FerBenchError("--cache: looks at all that was extracted of a dataset, from any folder; leave --root out.")
     try:
         code = (
             cache_commands.check_cache(dataset)
