@@ -1,4 +1,4 @@
-"""How often the intervals of `fer_bench.bench.statistics` cover, simulated: leaderboards/coverage.{csv,md}.
+"""How often the intervals of `fer_bench.bench.intervals` cover, simulated: leaderboards/coverage.{csv,md}.
 
 Each set is a test set of K people who differ: in how hard their faces are to any method, and in how well each of two
 methods does on them. The true value is that of the population they are drawn from, measured on very many people.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ CLASSES = tuple("abcdef")
 HEADER = ("metric", "people", "true value", "K", "covered", "percentiles", "median width", "93 to 97 %")
 _MANY = 40_000  # people of whom the true value is measured: its error is a twentieth of that of a hundred's
 _SHARES = (0.3, 0.25, 0.2, 0.12, 0.08, 0.05)
+
+People = Literal["balanced", "unbalanced", "uneven"]
+"""How many scans people have, see `faces`."""
 
 Generator = np.random.Generator
 Sample = tuple[NDArray[np.int64], NDArray[np.float64]]  # subjects (N,), and what each sample adds to the sums (N, D)
@@ -44,20 +47,37 @@ class Population(NamedTuple):
     scale: Scale
 
 
+def faces(generator: Generator, subjects: int, people: People) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Subjects and true classes, each `(N,)`.
+
+    Balanced: two scans of each of six expressions a person, as on BU-3DFE with two intensities. Unbalanced: 6 to 30
+    scans, and the expressions unequally frequent. Uneven: one scan to hundreds, lognormal, half of the people have 12
+    or fewer; and only three people in ten show the sixth expression at all.
+    """
+    if people == "balanced":
+        return np.repeat(np.arange(subjects), 12), np.tile(np.repeat(np.arange(6), 2), subjects)
+    sizes = generator.integers(6, 31, size=subjects)
+    if people == "uneven":
+        sizes = np.maximum(1, np.exp(generator.normal(np.log(12), 1, subjects)).round().astype(np.int64))
+    who = np.repeat(np.arange(subjects), sizes)
+    truth = generator.choice(6, size=len(who), p=_SHARES)
+    if people == "uneven":
+        rarely = (generator.random(subjects) < 0.3)[who]
+        truth = np.where(rarely & (generator.random(len(who)) < 0.3), 5, np.where(truth == 5, 0, truth))
+    return who, truth
+
+
 def answers(
-    generator: Generator, subjects: int, skill: float, balanced: bool, second: float = 0.0
+    generator: Generator, subjects: int, skill: float, people: People, second: float = 0.0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], list[NDArray[np.int64]]]:
     """Subjects, true classes, and the answers of two methods, each `(N,)`; the second has so much more skill.
 
-    Balanced: two scans of each of six expressions a person, as on BU-3DFE with two intensities. Otherwise 6 to 30, and
-    the expressions unequally frequent. An answer is right where a sum of normal terms is above zero: skill less the
-    difficulty of the class, of the person (standard deviation 0.7), of the person for this method (0.4), of the scan
-    (0.7), of the scan for this method (0.7). Six wrong answers in ten go to the class next to the true one.
+    An answer is right where a sum of normal terms is above zero: skill less the difficulty of the class, of the person
+    (standard deviation 0.7), of the person for this method (0.4), of the scan (0.7), of the scan for this method (0.7).
+    Six wrong answers in ten go to the class next to the true one.
     """
-    sizes = np.full(subjects, 12) if balanced else generator.integers(6, 31, size=subjects)
-    who = np.repeat(np.arange(subjects), sizes)
+    who, truth = faces(generator, subjects, people)
     n = len(who)
-    truth = np.tile(np.repeat(np.arange(6), 2), subjects) if balanced else generator.choice(6, size=n, p=_SHARES)
     shared = np.linspace(0.6, -0.6, 6)[truth] + generator.normal(0, 0.7, subjects)[who] + generator.normal(0, 0.7, n)
     found = []
     for more in (0.0, second):
@@ -67,7 +87,7 @@ def answers(
     return who, truth, found
 
 
-def classification(metric: str, skill: float, balanced: bool, second: float | None = None) -> Population:
+def classification(metric: str, skill: float, people: People, second: float | None = None) -> Population:
     """One method, or the difference between two."""
     eye = np.eye(6)
 
@@ -75,11 +95,11 @@ def classification(metric: str, skill: float, balanced: bool, second: float | No
         return metric_terms("classification", metric, eye[predicted], truth, CLASSES)
 
     def draw(generator: Generator, subjects: int) -> Sample:
-        who, truth, found = answers(generator, subjects, skill, balanced, second or 0.0)
+        who, truth, found = answers(generator, subjects, skill, people, second or 0.0)
         return who, np.hstack([terms(each, truth)[0] for each in found[: 1 if second is None else 2]])
 
     score = terms(np.arange(6), np.arange(6))[1]
-    shape = f"{'balanced' if balanced else 'unbalanced'}, {'hard' if skill < 1.5 else 'nearly solved'}"
+    shape = f"{people}, {'hard' if skill < 1.5 else 'nearly solved'}"
     if second is None:
         return Population(metric, shape, draw, score, scale_of("classification", metric))
     name = f"difference of {metric}"
@@ -123,13 +143,13 @@ def populations() -> Iterator[Population]:
     """All that the table shows."""
     for metric in ("accuracy", "balanced_accuracy", "f1_macro"):
         for skill in (0.7, 2.3):
-            for balanced in (True, False):
-                if balanced and metric == "balanced_accuracy":
-                    continue  # the accuracy itself
-                yield classification(metric, skill, balanced)
-    yield classification("accuracy", 0.7, True, second=0.2)
-    yield classification("accuracy", 2.3, False, second=0.2)
-    yield classification("f1_macro", 0.7, False, second=0.2)
+            for people in get_args(People):
+                if (metric, people) != ("balanced_accuracy", "balanced"):  # the accuracy itself
+                    yield classification(metric, skill, people)
+    yield classification("accuracy", 0.7, "balanced", second=0.2)
+    yield classification("accuracy", 2.3, "unbalanced", second=0.2)
+    yield classification("accuracy", 0.7, "uneven", second=0.2)
+    yield classification("f1_macro", 0.7, "unbalanced", second=0.2)
     yield affect()
     yield distances()
 

@@ -41,7 +41,8 @@ class Pair:
         family: How many pairs of that protocol are compared.
         fold_p, fold_p_holm: Of the corrected resampled t-test, the same; None with fewer than two folds.
         folds: How many folds that is of.
-        resolved: The difference that would have been found with 80 % power at 5 %, were these two the only pair.
+        resolved: The difference that would have been found with 80 % power at 5 %, were these two the only pair; None
+            where the spread cannot be seen: with a single subject, or where they differ alike in all.
     """
 
     protocol: str
@@ -114,7 +115,7 @@ def _pair(first: Row, second: Row) -> Pair:
         apart.p(),
         resampled_t([mine[fold] - theirs[fold] for fold in folds], test_to_train(protocol)),
         len(folds),
-        resolved(apart.n_clusters, apart.error) if apart.n_clusters > 1 else None,
+        resolved(apart.degrees, apart.error) if apart.n_clusters > 1 and apart.error > 0 else None,
     )
 
 

@@ -37,8 +37,9 @@ def write_stress(
 ) -> list[Path]:
     """Write the pages of these members of the stress deck, of which there need be nothing yet, and the HTML page anew,
     which shows what has come of it, too; returns the former."""
-    stress = _curves(list(dict.fromkeys([*members, *members_there(rows)])), suite, rows)
-    page.write(name, suite, rows, stress, runs, out)
+    there = members_there(rows)
+    stress = _curves([*there, *(member for member in members if member not in there)], suite, rows)
+    page.write(name, suite, rows, {member: stress[member] for member in there}, runs, out)
     return _stress_pages(name, suite, {member: stress[member] for member in members}, out)
 
 

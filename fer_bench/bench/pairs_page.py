@@ -19,9 +19,10 @@ GROUPS = (
 """What the column says, in the head of a page."""
 
 _TESTS = (
-    "Difference: the first minus the second on the same samples, with a paired interval of its own. p: bootstrap over "
-    "subjects, which asks about other test people; over folds: corrected resampled t-test (Nadeau and Bengio 2003), "
-    "which asks about other training people, too. In brackets: by Holm over these pairs."
+    "Difference: the first minus the second on the same samples, with a paired interval of its own; where two differ "
+    "on nothing, with that of one sample of one person. p: bootstrap over subjects, which asks about other test people; "
+    "over folds: corrected resampled t-test (Nadeau and Bengio 2003), which asks about other training people, too. In "
+    "brackets: by Holm over these pairs."
 )
 
 

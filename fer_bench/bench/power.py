@@ -50,12 +50,12 @@ def standard_error(subjects: int, samples: int, assumed: Assumed | None = None) 
     return float((2 * a.accuracy * (1 - a.accuracy) * (1 - a.between) * inflated / samples) ** 0.5)
 
 
-def resolved(subjects: int, error: float, assumed: Assumed | None = None) -> float:
-    """The difference, in the unit of its standard error, that is resolved; needs two subjects."""
+def resolved(degrees: float, error: float, assumed: Assumed | None = None) -> float:
+    """The difference, in the unit of its standard error, that is resolved with so many degrees of freedom."""
     from scipy.special import stdtrit
 
     a = assumed or Assumed()
-    return float(stdtrit(subjects - 1, [1 - a.level / 2, a.power]).sum() * error)
+    return float(stdtrit(degrees, [1 - a.level / 2, a.power]).sum() * error)
 
 
 def smallest_difference(subjects: int, samples: int, assumed: Assumed | None = None) -> float | None:
@@ -69,7 +69,7 @@ def smallest_difference(subjects: int, samples: int, assumed: Assumed | None = N
         raise ValueError(f"{samples} samples of {subjects} subjects: each needs one")
     if subjects == 1:
         return None
-    found = resolved(subjects, standard_error(subjects, samples, assumed), assumed)
+    found = resolved(subjects - 1, standard_error(subjects, samples, assumed), assumed)
     return found if found < 1 else None
 
 

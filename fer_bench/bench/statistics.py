@@ -72,9 +72,9 @@ def clustered_bootstrap(
                 yield statistic(*(array[rows] for array in arrays))
 
     draws = np.fromiter(values(), dtype=np.float64)
-    kept = (codes != each for each in range(n_clusters if n_clusters > 1 else 0))
+    kept = (codes != each for each in (range(n_clusters) if n_clusters > 1 else ()))
     without = np.array([statistic(*(array[rows] for array in arrays)) for rows in kept])
-    return _resampled(float(statistic(*arrays)), draws, n_clusters, len(codes), without, scale).interval(confidence)
+    return _resampled(float(statistic(*arrays)), draws, codes, without, scale).interval(confidence)
 
 
 def resample_sums(
@@ -101,7 +101,7 @@ def resample_sums(
     total = sums.sum(0)
     without = statistic(total - sums) if n_clusters > 1 else np.empty(0)
     value = float(statistic(total[None])[0])
-    return replace(_resampled(value, draws, n_clusters, len(codes), without, scale), sums=sums)
+    return replace(_resampled(value, draws, codes, without, scale), sums=sums)
 
 
 def _sums(terms: NDArray[Any], codes: NDArray[np.intp], n_clusters: int) -> NDArray[np.float64]:
@@ -193,17 +193,14 @@ def scale_of(task: str, metric: str) -> Scale:
         return "correlation" if metric.startswith(("ccc", "pcc")) else "error"
     if task == "disentanglement":
         return "share" if metric.startswith(("rank1_", "leak_")) else "error"
-    return "share"
+    return "share" if metric == "accuracy" else "score"
 
 
 def _resampled(
-    value: float,
-    draws: NDArray[np.float64],
-    n_clusters: int,
-    n: int,
-    without: NDArray[np.float64],
-    scale: Scale,
+    value: float, draws: NDArray[np.float64], codes: NDArray[np.intp], without: NDArray[np.float64], scale: Scale
 ) -> Resampled:
-    if not (np.isfinite(draws).all() and np.isfinite(without).all() and np.isfinite(value)):
+    if not (np.isfinite(draws).all() and np.isfinite(value)):
         raise ValueError("the statistic is not finite on every resample")
-    return Resampled(value, draws, n_clusters, n, without, scale)
+    sizes = np.bincount(codes)
+    trials = float(sizes.sum() ** 2 / (sizes**2).sum())
+    return Resampled(value, draws, len(sizes), len(codes), without, trials, scale)

@@ -62,12 +62,15 @@ def outcome(cell: Cell, stress: Stress) -> Outcome | None:
 def refusal(cell: Cell) -> str:
     """Why a cell cannot be put through the deck, a sentence without its stop; empty if it can."""
     if cell.method in DERIVED:
-        return "it is made of other predictions"
+        return "it is predictions, and has no network to give other scans to"
     if len(cell.parts) > 1:
         return f"{cell.protocol} joins datasets, and the deck takes one at a time"
+    name = cell.representation["name"]
+    if name not in registry.representations():
+        return ""  # a packed cell's, of another version: whatever it was put through is there
     from fer_bench.representations import stressed
 
-    return stressed.refusal(registry.representation_class(cell.representation["name"]))
+    return stressed.refusal(registry.representation_class(name))
 
 
 def members_there(rows: Iterable[Row]) -> list[str]:

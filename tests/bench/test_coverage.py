@@ -27,9 +27,9 @@ def simulation():
 @pytest.mark.parametrize("metric", ["accuracy", "f1_macro", "difference", "ccc", "distance"])
 def test_intervals_cover_with_few_subjects(simulation, metric, subjects):
     population = {
-        "accuracy": lambda: simulation.classification("accuracy", 0.7, True),
-        "f1_macro": lambda: simulation.classification("f1_macro", 0.7, False),
-        "difference": lambda: simulation.classification("accuracy", 0.7, True, second=0.2),
+        "accuracy": lambda: simulation.classification("accuracy", 0.7, "balanced"),
+        "f1_macro": lambda: simulation.classification("f1_macro", 0.7, "unbalanced"),
+        "difference": lambda: simulation.classification("accuracy", 0.7, "balanced", second=0.2),
         "ccc": simulation.affect,
         "distance": simulation.distances,
     }[metric]()

@@ -214,6 +214,16 @@ def test_a_gain_is_paired_by_sample(faker: Faker) -> None:
     assert found.reason == "the paper names neither the dataset nor the size"
 
 
+def test_a_gain_of_nothing_is_as_sure_as_its_samples_are_many(faker: Faker) -> None:
+    for entry in ("all-views", "front", "plus-20", "minus-20"):
+        faker.folds("mit/figure4", S2, entry, accuracy=0.9, subjects=3, each=10)
+    found = line(lines("mit", "Fig. 4", faker.runs), "MiT", "not stated", "gain of multi-view over single views (pp)")
+    measured = found.measured
+    assert measured is not None and measured.low is not None and measured.high is not None
+    assert measured.value == pytest.approx(0, abs=1e-9) and measured.low == pytest.approx(-measured.high)
+    assert 0 < measured.high < 5
+
+
 def test_a_gain_over_another_question_is_no_gain(faker: Faker) -> None:
     for entry in ("all-views", "front", "plus-20", "minus-20"):
         cells = faker.folds("mit/figure4", S2, entry, subjects=3, each=10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from fer_bench.bench import commands, formats, stress, stress_results, worker
 from fer_bench.bench.leaderboard import collect
 from fer_bench.bench.plan import Plan, _open, make_plan
+from fer_bench.bench.report.page import to_html
 from fer_bench.bench.stress_board import curves
 from fer_bench.bench.stress_page import to_frame, to_markdown, write
 from fer_bench.bench.suite import read_suite
@@ -116,6 +118,33 @@ def test_every_condition_is_predicted_and_tabulated(bench: Bench) -> None:
     assert (bench.out / "mine-stress-holes.png").read_bytes().startswith(b"\x89PNG")
 
 
+def on_page(text: str) -> list[dict[str, dict[int, list[list[float]]]]]:
+    """Of each table of an HTML page, by member of the deck and place of a row, what the page's script draws."""
+    data = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)
+    assert data is not None
+    return [
+        {each["member"]: {line["row"]: line["points"] for line in each["lines"]} for each in group["stress"]}
+        for group in json.loads(data[1])["groups"]
+    ]
+
+
+def test_the_html_page_draws_the_curves(bench: Bench) -> None:
+    suite = read_suite(bench.file)
+    rows = sorted(collect("mine", suite, bench.runs), key=lambda row: row.entry)
+    board = pd.read_csv(bench.out / "mine-stress-noise.csv").set_index("entry")
+    assert [list(group) for group in on_page((bench.out / "mine.html").read_text())] == [["noise", "holes"]]
+    # Two questions are two tables, whose rows are counted on.
+    apart = [replace(row, protocol_digest="another") if row.entry == "views" else row for row in rows]
+    found = {member: curves(member, apart, None) for member in ("noise", "holes")}
+    both = on_page(to_html("mine", suite, apart, found, bench.runs))
+    assert [list(group["noise"]) for group in both] == [[0], [1]]
+    for group, place, entry in ((both[0], 0, "points"), (both[1], 1, "views")):
+        numbers = np.array(group["noise"][place])
+        assert numbers[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+        expected = board.loc[entry, ["accuracy", "accuracy_low", "accuracy_high"]].to_numpy(dtype=float)
+        np.testing.assert_allclose(numbers[:, 1:], expected, atol=1e-6)
+
+
 def test_a_second_run_does_nothing(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     before = files(bench)
     assert len(before) == 4 * (2 * 6 + 3)  # cell, status and what was asked, of each cell
@@ -205,9 +234,11 @@ def test_what_cannot_be_put_through_the_deck(bench: Bench, monkeypatch: pytest.M
     suite = read_suite(bench.file)
     rows = collect("mine", suite, bench.runs)
     written = [formats.write_stress(["noise"], "mine", suite, rows, bench.runs, bench.out)[1].read_text()]
+    pages = [(bench.out / "mine.html").read_text()]
     formats.write("mine", suite, rows, bench.runs, bench.out)
     written.append((bench.out / "mine-stress-noise.md").read_text())
-    assert written[0] == written[1]
+    pages.append((bench.out / "mine.html").read_text())
+    assert written[0] == written[1] and pages[0] == pages[1]
     assert "- views: it is flat" in written[0]
     assert "| refused |" in written[0]
 
@@ -259,4 +290,6 @@ def test_joined_datasets_and_predictions_of_predictions_are_refused(bench: Bench
     joined = replace(cell, parts=cell.parts * 2)
     assert stress_results.refusal(joined) == "bu3dfe-s1-cv10@1 joins datasets, and the deck takes one at a time"
     fused = replace(cell, method="late_fusion")
-    assert stress_results.refusal(fused) == "it is made of other predictions"
+    assert stress_results.refusal(fused) == "it is predictions, and has no network to give other scans to"
+    older = replace(cell, representation={**cell.representation, "name": "gone"})
+    assert stress_results.refusal(older) == "", "a packed cell's pages are still written"
