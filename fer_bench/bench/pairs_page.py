@@ -20,9 +20,9 @@ GROUPS = (
 
 _TESTS = (
     "Difference: the first minus the second on the same samples, with a paired interval of its own; where two differ "
-    "on nothing, with that of one sample of one person. p: bootstrap over subjects, which asks about other test people; "
-    "over folds: corrected resampled t-test (Nadeau and Bengio 2003), which asks about other training people, too. In "
-    "brackets: by Holm over these pairs."
+    "on nothing, with that of one sample of one person. p: bootstrap over subjects, which asks about other test "
+    "people; over folds: corrected resampled t-test (Nadeau and Bengio 2003), which asks about other training people, "
+    "too. In brackets: by Holm over these pairs."
 )
 
 
