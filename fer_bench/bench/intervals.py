@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 BRACKETS = (
     "brackets: 95 % interval over the K subjects, of Student's t with K - 1 degrees of freedom, fewer where few "
     "subjects make most of the spread, and the standard error of the bootstrap that draws subjects (2,000 resamples), "
-    "on the logit of shares, Fisher's z of correlations, the logarithm of errors; that of an accuracy is no wider than "
-    "Clopper and Pearson's for so many people all right or all wrong"
+    "on the logit of shares, Fisher's z of correlations, the logarithm of errors (of an accuracy no wider than Clopper "
+    "and Pearson's for so many people all right or all wrong)"
 )
 """What intervals are, as the heads of pages say it."""
 
