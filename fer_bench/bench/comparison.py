@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fer_bench.bench import registry
-from fer_bench.bench.intervals import Difference, difference
+from fer_bench.bench.intervals import Difference
 from fer_bench.bench.leaderboard import Row
 from fer_bench.bench.power import resolved
 from fer_bench.bench.statistics import HEADLINE
@@ -111,7 +111,7 @@ def _pair(first: Row, second: Row) -> Pair:
         HEADLINE[first.task],
         first.entry,
         second.entry,
-        difference(first.draws, second.draws),
+        Difference(apart.value, apart.interval()),
         apart.p(),
         resampled_t([mine[fold] - theirs[fold] for fold in folds], test_to_train(protocol)),
         len(folds),

@@ -14,6 +14,7 @@ tells where they do not.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -66,12 +67,12 @@ class Resampled:
     scale: Scale = "plain"
     sums: NDArray[np.float64] | None = None
 
-    @property
+    @cached_property
     def error(self) -> float:
         """Standard error: that of the bootstrap (ddof 1 over draws) times sqrt(K / (K - 1)); needs two clusters."""
         return float(self.draws.std(ddof=1)) * (self.n_clusters / (self.n_clusters - 1)) ** 0.5
 
-    @property
+    @cached_property
     def degrees(self) -> float:
         """Degrees of freedom of Student's t, at most K - 1; needs two clusters."""
         return _degrees(self.without)
