@@ -92,7 +92,7 @@ def refuse_other_settings(cells: Iterable[Cell]) -> None:
         cell, differences = changed[0]
         raise FerBenchError(
             f"{cell.folder}: was run with another {', '.join(differences)}"
-            f"{f', and so was each of {len(changed)} cells' if len(changed) > 1 else ''}. "
+            f"{f', one of {len(changed)} cells that were run otherwise' if len(changed) > 1 else ''}. "
             f"Keep it by giving --runs another folder, or start afresh with --overwrite."
         )
 
