@@ -90,3 +90,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Processes that tests start are forked from one that has torch and Lightning imported already."""
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         fork_server(*PRELOAD)  # not in the process that only hands out tests
+
+
+@pytest.fixture(scope="session")
+def same_picture():
+    """Whether two image files show the same, but for what drawing on another machine may round."""
+    from matplotlib.image import imread
+
+    def same(first, second):
+        one, other = imread(first), imread(second)
+        return one.shape == other.shape and np.abs(one - other).mean() < 1e-6
+
+    return same

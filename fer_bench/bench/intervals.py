@@ -102,8 +102,7 @@ class Resampled:
             raise ValueError(f"confidence must be in (0, 1), not {confidence}")
         if self.n_clusters == 1:
             return Interval(None, None, 1, self.n)
-        surely = self.scale in ("share", "score") and abs(2 * self.value - 1) >= 1
-        if surely:
+        if self.scale in ("share", "score") and abs(2 * self.value - 1) >= 1:
             low, high = _clopper_pearson(self.value, self.trials, confidence)
         elif self.scale == "difference" and self.error <= _NONE:
             apart = _student(confidence, _degrees(np.eye(self.n_clusters)[0])) / self.n
@@ -112,9 +111,9 @@ class Resampled:
                 low, high = min(low, 0.0), max(high, 0.0)
         else:
             low, high = _on_scale(self.value, _student(confidence, self.degrees) * self.error, self.scale)
-        if self.scale == "share" and not surely:
-            least, most = _clopper_pearson(self.value, self.trials, confidence)
-            low, high = max(low, least), min(high, most)
+            if self.scale == "share":
+                least, most = _clopper_pearson(self.value, self.trials, confidence)
+                low, high = max(low, least), min(high, most)
         return Interval(low, high, self.n_clusters, self.n)
 
     def p(self) -> float | None:
