@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from fer_bench.bench import registry
+from fer_bench.bench.archive import unpack
+from fer_bench.bench.cell import Cell
 from fer_bench.bench.published import papers as known_papers
 from fer_bench.bench.published import read_paper
-from fer_bench.bench.suite import read_suite
+from fer_bench.bench.suite import read_suite, resolve_arguments
 
 
 @pytest.fixture
@@ -36,6 +39,28 @@ def test_what_is_run_on_twins_are_suites_and_settings_that_there_are(papers: Mod
             assert name in {each for section in read_paper(paper).sections for each in section.suites}
             for protocol in suite.protocols:
                 assert set(registry.find_protocol(protocol).datasets) <= set(known["twins"])
+
+
+def test_what_is_packed_was_run_as_twins_are_run(papers: ModuleType, tmp_path: Path) -> None:
+    """Who runs the settings that are committed comes to the results that are."""
+    told = {
+        name: papers.settings_of(plan, name) for plan in papers.settings()["papers"].values() for name in plan["suites"]
+    }
+    checked = set()
+    for packed in sorted((papers.RESULTS / papers.PROCEDURAL).rglob("*.zip")):
+        name = packed.relative_to(papers.RESULTS / papers.PROCEDURAL).with_suffix("").as_posix()
+        suite = read_suite(registry.suites()[name], told.get(name, []))
+        unpack(packed, tmp_path)
+        for file in sorted((tmp_path / name).rglob("cell.json")):
+            cell = Cell.read(file.parent)
+            if cell.entry in suite.fusions:
+                arguments = suite.fusions[cell.entry].model_dump()
+            else:
+                _, arguments = resolve_arguments(cell.entry, suite.methods[cell.entry], name)
+            asked = replace(cell, arguments=arguments, trainer=suite.trainer_of(cell.entry).model_dump())
+            assert not asked.differences(cell), f"{cell.id}: run it anew, or say in {papers.SETTINGS} how it was run"
+            checked.add(name)
+    assert checked > set(told)
 
 
 def test_twins_are_made_once_and_every_suite_is_run_and_packed(
