@@ -25,6 +25,8 @@ from fer_bench.processes import fork_server
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+OWN_METHODS = Path(__file__).parent / "bench" / "own_methods"
+
 EXPRESSIONS = ("AN", "DI", "FE", "HA", "SA", "SU")
 SIZE = 13
 # Rows of the landmark file that have a name, and where they are on a face (x, y) in millimetres.
@@ -87,9 +89,12 @@ def make_bu3dfe(tmp_path: Path) -> Callable[[int], Path]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Processes that tests start are forked from one that has torch and Lightning imported already."""
-    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
-        fork_server(*PRELOAD)  # not in the process that only hands out tests
+    """Processes that tests start are forked from one that has torch and Lightning imported already, and that knows the
+    methods of tests' own."""
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):  # not where tests are handed out
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FER_BENCH_METHODS", str(OWN_METHODS))
+            fork_server(*PRELOAD)
 
 
 @pytest.fixture(scope="session")

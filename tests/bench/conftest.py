@@ -177,13 +177,12 @@ _SLOW_FIT = """
 import time
 from pathlib import Path
 from fer_bench.bench import fit, worker
-from fer_bench.bench.cell import Cell
 plain = fit.ReportProgress.on_train_epoch_end
 def slow(self, trainer, method):
     plain(self, trainer, method)
     time.sleep(0.3)
 fit.ReportProgress.on_train_epoch_end = slow
-worker.work(Cell.read(Path(folder)), "fit", 1)
+worker.main(Path(folder), "fit", 1, None)
 """
 
 SUITE = """

@@ -39,7 +39,7 @@ SUITE = """
 protocols: [coma-interpolation@1]
 reference: linear
 methods:
-  ours: {method: face_disentanglement, count: 20, epochs: [1, 2], batch_sizes: [64, 64], learning_rate: 0.001}
+  ours: {method: face_disentanglement, count: 20, epochs: [1, 2], batch_sizes: [32, 32], learning_rate: 0.001}
   known: {method: face_disentanglement, count: 20, epochs: [0, 1], neutral_truth: true, discriminator: false}
   conv: {method: conv_mesh_ae, count: 20, epochs: 1, batch_size: 64}
   linear: {method: linear_face_model, count: 20}
@@ -50,9 +50,12 @@ trainer: {accelerator: cpu}
 
 @pytest.fixture(scope="module")
 def coma(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A twin of CoMA with two people."""
+    """A twin of CoMA with two people, and the first ten meshes of each sequence."""
     root = tmp_path_factory.mktemp("faces") / "coma"
     write_twin(root, subjects=2)
+    for mesh in root.rglob("*.ply"):
+        if int(mesh.stem.partition(".")[2]) > 10:
+            mesh.unlink()
     return root
 
 
@@ -116,9 +119,10 @@ def test_a_fit_killed_in_the_joint_training_ends_as_the_uninterrupted_one(faces:
     faces.fit_and_score(whole)
     faces.runs = faces.runs.with_name("again")
     (cell,) = faces.ready(*settings, only=("entry=ours",))
-    faces.kill_fit(cell, 2)
+    faces.kill_fit(cell, 3)
     assert cell.status().state == "interrupted"
     assert (cell.checkpoints / "discriminator" / "end.ckpt").exists()
+    assert (cell.checkpoints / "last.ckpt").exists(), "of the epoch before the one that was killed"
     faces.fit_and_score(cell)
     for name in ("identity.npy", "reconstruction.npy"):
         np.testing.assert_array_equal(np.load(cell.folder / name), np.load(whole.folder / name))

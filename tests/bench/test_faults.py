@@ -8,34 +8,37 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from fer_bench.bench.cell import Cell
-
-METHODS = Path(__file__).parent / "own_methods"
+from fer_bench.bench.plan import _open
+from fer_bench.cli import main
+from tests.conftest import OWN_METHODS
 
 
 class Sweep:
-    """A suite of trials, run as a person does: by a command of its own."""
+    """A suite of trials, run by the command that a person gives."""
 
-    def __init__(self, folder: Path, data: Path) -> None:
+    def __init__(self, folder: Path, data: Path, output: pytest.CaptureFixture[str]) -> None:
         self.folder, self.runs, self.file, self.data = folder, folder / "runs", folder / "sweep.yaml", data
+        self._output = output
 
     def write(self, entries: str, folds: str = "[0]") -> None:
         self.file.write_text(
             f"protocols: [bu3dfe-s1-cv10@1]\nfolds: {folds}\ntrainer: {{accelerator: cpu}}\nmethods:\n{entries}"
         )
 
+    def _words(self, options: Sequence[str], jobs: int) -> list[str]:
+        words = ["run", str(self.file), "--runs", str(self.runs), "--data", str(self.data)]
+        return [*words, "--out", str(self.folder / "boards"), "--jobs", str(jobs), *options]
+
     def start(self, *options: str, jobs: int = 2) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "fer_bench", "run", str(self.file), "--runs", str(self.runs)]
-        command += ["--data", str(self.data), "--out", str(self.folder / "boards"), "--jobs", str(jobs), *options]
-        environment = {**os.environ, "FER_BENCH_METHODS": str(METHODS)}
+        """In a process of its own, which can be killed."""
         return subprocess.Popen(
-            command,
-            env=environment,
+            [sys.executable, "-m", "fer_bench", *self._words(options, jobs)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -45,11 +48,16 @@ class Sweep:
         )
 
     def run(self, *options: str, jobs: int = 2) -> tuple[int, str]:
-        """Exit code and all that it printed."""
-        process = self.start(*options, jobs=jobs)
-        told, _ = process.communicate(timeout=300)
+        """In this process, which has imported already what a new one has to; exit code and all that it printed."""
+        _open.cache_clear()
+        self._output.readouterr()
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+            patch.setattr(sys, "argv", ["fer-bench", *self._words(options, jobs)])
+            main()
+        told = "".join(self._output.readouterr())
         assert "Traceback" not in told, told
-        return process.returncode, told
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, told
 
     def cells(self) -> dict[str, Cell]:
         return {
@@ -68,9 +76,17 @@ class Sweep:
 
 
 @pytest.fixture
-def sweep(tmp_path: Path, bu3dfe_root: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+def sweep(
+    tmp_path: Path,
+    bu3dfe_root: Path,
+    see_methods: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Sweep:
+    see_methods(OWN_METHODS)
     monkeypatch.setenv("FER_BENCH_CACHE", str(bu3dfe_root.parent / "cache"))
-    return Sweep(tmp_path, bu3dfe_root.parent)
+    monkeypatch.setenv("FER_BENCH_DATA", str(bu3dfe_root.parent))
+    return Sweep(tmp_path, bu3dfe_root.parent, capsys)
 
 
 def attempts(cell: Cell) -> int:
@@ -86,7 +102,7 @@ def test_each_fault_ends_one_cell_and_all_can_be_mended(sweep: Sweep) -> None:
     lines += ["  good: {method: trial}\n", "  memory: {method: trial, fault: memory}\n"]
     lines += ["  always: {method: trial, fault: memory, largest: 1}\n"]
     sweep.write("".join(lines))
-    code, told = sweep.run("--time-limit", "0.5")
+    code, told = sweep.run("--time-limit", "0.25")
     assert code == 1, told
     assert sweep.states() == {
         "raise fold00": "failed",
@@ -99,7 +115,7 @@ def test_each_fault_ends_one_cell_and_all_can_be_mended(sweep: Sweep) -> None:
     }
     messages = {name: cell.status().message for name, cell in sweep.cells().items()}
     assert messages["raise fold00"] == "fit: RuntimeError: as asked"
-    assert messages["hang fold00"] == "past its limit of 30 s in fit, epoch 1 of 2"
+    assert messages["hang fold00"] == "past its limit of 15 s in fit, epoch 1 of 2"
     assert messages["segfault fold00"] == "fit ended with signal 11"
     assert messages["kill fold00"] == "killed by a person or a program during fit; run again to continue"
     assert "out of memory in fit" in messages["always fold00"]

@@ -24,6 +24,7 @@ from fer_bench.bench.suite import read_suite
 from fer_bench.errors import FerBenchError, InvalidSuite, UnknownName
 from fer_bench.metrics import score
 from fer_bench.protocols import PROTOCOLS
+from tests.conftest import OWN_METHODS
 
 if TYPE_CHECKING:
     from tests.bench.conftest import Bench
@@ -42,7 +43,7 @@ trainer: {{accelerator: cpu}}
 
 @pytest.fixture
 def rules(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setenv("FER_BENCH_METHODS", str(Path(__file__).parent / "own_methods"))
+    monkeypatch.setenv("FER_BENCH_METHODS", str(OWN_METHODS))
     registry._docstrings.cache_clear()  # which methods there are
     bench.file.write_text(SUITE)
     yield bench

@@ -11,6 +11,7 @@ from fer_bench.bench.cell import SAVED, Cell
 from fer_bench.bench.server import PRELOAD, preload, preload_for, preload_of
 from fer_bench.bench.suite import read_suite
 from fer_bench.processes import fork_server
+from tests.conftest import OWN_METHODS
 
 if TYPE_CHECKING:
     from tests.bench.conftest import Bench
@@ -80,7 +81,7 @@ def test_modules_are_those_of_the_cells(bench: Bench) -> None:
 
 
 def test_methods_of_somebodys_own_are_left_to_their_cells(see_methods: Any) -> None:
-    see_methods(Path(__file__).parent / "own_methods")
+    see_methods(OWN_METHODS)
     own = [name for name in registry.methods() if not registry.ships(name)]
     assert own
     assert preload(own, []) == PRELOAD

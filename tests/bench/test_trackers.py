@@ -21,8 +21,7 @@ from fer_bench.bench.suite import read_suite
 from fer_bench.errors import FerBenchError, InvalidSuite
 from fer_bench.records import read_json
 from tests.bench.conftest import Bench
-
-OWN = Path(__file__).parent / "own_methods"
+from tests.conftest import OWN_METHODS
 
 
 class StandIn(Logger):
@@ -71,7 +70,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[tuple[Any, 
 
 @pytest.fixture
 def tracked(bench: Bench, see_methods: Callable[[Path], None]) -> Bench:
-    see_methods(OWN)
+    see_methods(OWN_METHODS)
     bench.file.write_text(
         "protocols: [bu3dfe-s1-cv10@1]\nmethods:\n  trial: {method: trial, epochs: 3}\nfolds: [0]\n"
         "trainer: {accelerator: cpu}\n"
