@@ -15,7 +15,7 @@ from fer_bench.bench.plan import blueprint
 from fer_bench.bench.published import Section
 from fer_bench.bench.suite import Suite, read_suite, resolve_arguments
 from fer_bench.bench.verdict import departures
-from fer_bench.errors import UnknownName
+from fer_bench.errors import FerBenchError, UnknownName
 from fer_bench.protocols import Protocol
 from fer_bench.records import Result
 
@@ -53,7 +53,8 @@ class Reader:
 
     Args:
         runs: The folder.
-        folds: Look at these alone, as far as a protocol has them; by default at those that a suite asks for.
+        folds: Look at these alone, as far as a protocol has them, and at the only one of a protocol that has one; by
+            default at those that a suite asks for.
     """
 
     def __init__(self, runs: Path, folds: Sequence[int] | None = None) -> None:
@@ -72,7 +73,8 @@ class Reader:
         return self._suites[name]
 
     def evidence(self, name: str, protocol_id: str, entry: str) -> Evidence:
-        """What was run of an entry of a suite on a protocol; raises `UnknownName`."""
+        """What was run of an entry of a suite on a protocol; raises `UnknownName`, and `FerBenchError` where the
+        protocol has none of the folds."""
         key = name, protocol_id, entry
         if key not in self._found:
             suite, rows = self._on(name, protocol_id)
@@ -84,12 +86,20 @@ class Reader:
     def _on(self, name: str, protocol_id: str) -> tuple[Suite, dict[str, Row]]:
         if (name, protocol_id) not in self._rows:
             whole = self.suite(name)
-            total = registry.find_protocol(protocol_id).num_folds
-            chosen = whole.folds if self._folds is None else [f for f in self._folds if f < total] or [0]
+            chosen = whole.folds if self._folds is None else self._folds_of(registry.find_protocol(protocol_id))
             suite = whole.model_copy(update={"protocols": [protocol_id], "folds": chosen})
             rows = {row.entry: row for row in leaderboard.collect(name, suite, self.runs)}
             self._rows[name, protocol_id] = suite, rows
         return self._rows[name, protocol_id]
+
+    def _folds_of(self, protocol: Protocol) -> list[int]:
+        assert self._folds is not None
+        if protocol.num_folds == 1:
+            return [0]
+        if not (there := [fold for fold in self._folds if fold < protocol.num_folds]):
+            given = ",".join(map(str, self._folds))
+            raise FerBenchError(f"--folds {given}: {protocol.id} has folds 0 to {protocol.num_folds - 1}.")
+        return there
 
 
 def gather(

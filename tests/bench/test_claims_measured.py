@@ -26,7 +26,7 @@ from fer_bench.bench.published import papers, read_paper
 from fer_bench.bench.stress import conditions
 from fer_bench.bench.stress_results import predictions_path
 from fer_bench.cli import main
-from fer_bench.errors import UnknownName
+from fer_bench.errors import FerBenchError, UnknownName
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.records import OUTPUT
 
@@ -138,6 +138,18 @@ def test_a_claim_is_answered_conservatively(found: list[tuple[Answer, bool]]) ->
     assert (said == "fails") == any(each.contradicts for each in compared)
     if said == "unresolved":
         assert "not measured" not in {each for each, _ in found}
+
+
+def test_folds_that_a_protocol_lacks_are_refused(faker: Faker) -> None:
+    for entry, accuracy in (("all-views", 0.95), ("front", 0.8)):
+        faker.cell("mit/figure4", S2, entry, fold=1, accuracy=accuracy, **SMALL)
+    above = VIEWS | {"over": ["front"]}
+    assert asked(Reader(faker.runs, folds=[1, 99]), above).compared[0].n == 40, "of those that are named and there"
+    with pytest.raises(FerBenchError, match=rf"^--folds 10,99: {S2} has folds 0 to 9\.$"):
+        asked(Reader(faker.runs, folds=[10, 99]), above)
+    only = "mit/table3", "bu4dfe-to-bp4d@1", "mit-base"
+    faker.cell(*only)
+    assert Reader(faker.runs, folds=[3]).evidence(*only).complete, "the only one there is"
 
 
 def test_claims_of_turned_faces(faker: Faker) -> None:
