@@ -147,7 +147,7 @@ def scaling(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Ke
     measured = [times[p] for p in processes]
     ax.plot(processes, measured, "o-", color=COLOURS[0], label="measured")
     for p, seconds in zip(processes, measured, strict=True):
-        ax.annotate(f"{seconds:.3g} s", (p, seconds), textcoords="offset points", xytext=(6, 6))
+        ax.annotate(f"{seconds:.3g} s", (p, seconds), textcoords="offset points", xytext=(0, 8), ha="center")
     ax.plot(
         processes, [times[first] * first / p for p in processes], "--", color=COLOURS[1], label=f"ideal, from {first}"
     )
@@ -155,11 +155,11 @@ def scaling(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Ke
     ax.set_yscale("log", base=2)
     ax.set_xticks(processes, [str(p) for p in processes])
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ax.margins(0.12)
+    ax.margins(0.15)
     ax.set_xlabel("processes (devices x nodes)")
     ax.set_ylabel("training time of an epoch (s)")
     ax.grid(alpha=0.3)
-    ax.legend()
+    ax.legend(loc="lower left")
     title(figure, paper, section, evidence.values())
     return True
 

@@ -48,7 +48,7 @@ class MiT(Method):
     Args:
         target: The expressions.
         size: Of each view's network; `nano` is not the paper's but ours, for CPUs.
-        pretrained: True starts from DeiT's ImageNet weights, as the paper does, and False at random. A path starts from
+        pretrained: True starts from DeiT's ImageNet weights, as the code does, and False at random. A path starts from
             a file: DeiT's own, or a checkpoint of the public MiT code (`modelRA0`, `modelRA20`, `modelRA_20`). That one
             has seen people whom nobody names, and perhaps the tested ones: a result that starts from it is marked
             unsound. Its classes are folders in alphabetical order; a head of others, or in another order, is not taken.

@@ -104,6 +104,17 @@ def test_what_is_too_much_for_twins_is_left_out(
     assert only == {"mit/table1": True, "mit/figure4": False, "mit/figure5": False}
 
 
+@pytest.mark.parametrize("data", [[], ["--data", "/licensed"]])
+def test_what_measures_time_is_run_one_at_a_time(
+    papers: ModuleType, called: list[list[str]], data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["papers.py", "mit", "--jobs", "4", "--twins", str(tmp_path), *data])
+    with pytest.raises(SystemExit):
+        papers.main()
+    jobs = {words[1]: words[words.index("--jobs") + 1] for words in called if words[0] == "run"}
+    assert jobs["mit/figure5"] == "1" and jobs["mit/table1"] == "4"
+
+
 def test_on_datasets_suites_are_run_as_they_ship(
     papers: ModuleType, called: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
