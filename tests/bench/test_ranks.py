@@ -57,6 +57,18 @@ def test_the_critical_values_are_those_in_print(entries, printed):
     assert critical_difference(entries, 14) == pytest.approx(printed * np.sqrt(entries * (entries + 1) / 84), abs=1e-3)
 
 
+@pytest.mark.parametrize("right", [0.5, 0.9])
+def test_the_critical_difference_keeps_its_level_where_most_ranks_are_tied(right):
+    random = np.random.default_rng(3)
+    wrong = 0
+    for _ in range(1000):
+        # Six methods that are equally good, on photographs of which each is right or wrong: hard ones and easy ones.
+        share = random.beta(3 * right, 3 * (1 - right), size=(150, 1))
+        found = rank_test("p", list("abcdef"), (random.random((150, 6)) < share).astype(float))
+        wrong += found.ranks[-1] - found.ranks[0] > found.critical
+    assert 0.03 <= wrong / 1000 <= 0.07
+
+
 @pytest.mark.parametrize("count", [2, 5, 40])
 def test_the_studentized_range_is_that_of_scipy(count):
     assert range_quantile(0.95, count) == pytest.approx(stats.studentized_range.ppf(0.95, count, np.inf), abs=1e-5)
