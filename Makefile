@@ -8,6 +8,8 @@ SUITE ?= quickstart
 # The folder that holds one folder per dataset. By default the embedded twins, made on first use.
 DATA ?= data/twins
 RUN_FLAGS ?=
+# Where `make perf` writes; PERF=leaderboards for the tables that are committed.
+PERF ?= runs/perf
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -33,7 +35,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(VENV) --no-deps -e .
 	@touch $@
 
-benchmark: install data ## Run SUITE on DATA and write leaderboards/SUITE.{csv,md,tex,html}
+benchmark: install data ## Run SUITE on DATA and write runs/leaderboards/SUITE.{csv,md,tex,html}
 	$(BIN)/fer-bench run $(SUITE) --data $(DATA) $(RUN_FLAGS)
 
 # Only the embedded default is made here; a folder that was named is taken as it is.
@@ -74,7 +76,8 @@ lock: ## Write requirements.lock from pyproject.toml: versions and hashes, no ad
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --all-extras \
 		--no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 
-perf: install ## Time what the suite does often against named peers, and write leaderboards/perf*
+perf: export FER_BENCH_PERF = $(PERF)
+perf: install ## Time what the suite does often against named peers, and write the tables to PERF
 	$(BIN)/python benchmarks/perf.py
 	$(BIN)/python benchmarks/perf_representations.py
 	$(BIN)/python benchmarks/perf_methods.py

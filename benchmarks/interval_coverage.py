@@ -1,4 +1,4 @@
-"""How often the intervals of `fer_bench.bench.intervals` cover, simulated: leaderboards/coverage.{csv,md}.
+"""How often the intervals of `fer_bench.bench.intervals` cover, simulated: coverage.{csv,md}.
 
 Each set is a test set of K people who differ: in how hard their faces are to any method, and in how well each of two
 methods does on them. The true value is that of the population they are drawn from, measured on very many people.

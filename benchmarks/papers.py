@@ -1,8 +1,8 @@
 """`make paper-<paper>`: run the suites of a paper, and write its page. `make leaderboards`: write all committed pages.
 
 On the datasets of a folder the suites are run as they ship. Without one, on twins, with the smaller networks and
-trainings that `leaderboards/twins.yaml` names; what these give is packed to `leaderboards/results/`, from which all
-pages are made again in a minute, on any machine.
+trainings that `leaderboards/twins.yaml` names, and packed. Tables go to `runs/leaderboards`. The committed pages are
+written by `--pages` alone, from the packed results in `leaderboards/results/`, in a minute on any machine.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def run_on_twins(paper: str, chosen: argparse.Namespace) -> int:
         ]
         # Twins have scans that cannot be read, as real copies do.
         failed += run(suite, twins, chosen, "--skip-broken", *given, *parts)
-        fer_bench("pack", suite, *given, "--runs", chosen.runs, "--out", RESULTS / PROCEDURAL)
+        fer_bench("pack", suite, *given, "--runs", chosen.runs, "--out", chosen.packed)
     return failed
 
 
@@ -148,12 +148,19 @@ def main() -> None:
     parser.add_argument("--twins", type=Path, default=Path("data/paper_twins"), help="Where twins are, or are made.")
     parser.add_argument("--suite", action="append", default=[], help="On twins: run this one alone.")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, default=Path("leaderboards"))
+    parser.add_argument("--out", type=Path, help="Folder of tables; runs/leaderboards, or leaderboards with --pages.")
+    parser.add_argument(
+        "--packed",
+        type=Path,
+        default=Path("runs/packed"),
+        help=f"On twins: pack results to this; {RESULTS / PROCEDURAL} to commit them.",
+    )
     parser.add_argument("--jobs", default="auto")
     chosen = parser.parse_args()
     if chosen.pages:
-        pages(chosen.out, chosen.predictions)
+        pages(chosen.out or Path("leaderboards"), chosen.predictions)
         return
+    chosen.out = chosen.out or Path("runs/leaderboards")
     known = papers() if chosen.data else settings()["papers"]
     wrong = [f"{name} is not here" for name in chosen.papers if name not in known]
     if wrong or not chosen.papers:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import trimesh
-from timing import against, height_field, machine, write_csv
+from timing import OUT, against, height_field, machine, write_csv
 
 from fer_bench.geometry.bnt import grid_scan, read_bnt, write_bnt
 from fer_bench.geometry.obj import read_obj, write_obj
@@ -21,8 +21,6 @@ from fer_bench.geometry.ply import read_ply, write_ply
 from fer_bench.geometry.ply_header import FORMATS
 from fer_bench.geometry.vrml import read_vrml
 from fer_bench.geometry.vrml_writer import write_vrml, write_vrml_sequence_frame
-
-OUT = Path("leaderboards") / "perf.csv"
 
 
 class Timing(NamedTuple):
@@ -84,7 +82,7 @@ def parsing(folder: Path) -> Iterator[Timing]:
 
 
 def main() -> None:
-    """Time, print, and write leaderboards/perf.csv."""
+    """Time, print, and write perf.csv."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for timing in parsing(Path(folder)):
@@ -92,7 +90,7 @@ def main() -> None:
             ratio = f"{timing.ours / timing.theirs:.3f}"
             rows.append([timing.what, mine, timing.peer, theirs, ratio, machine()])
             print(f"{timing.what}: {mine} ms; {timing.peer} {theirs} ms; ratio {ratio}", flush=True)
-    write_csv(OUT, ["what", "ours_ms", "peer", "peer_ms", "ratio", "machine"], rows)
+    write_csv(OUT / "perf.csv", ["what", "ours_ms", "peer", "peer_ms", "ratio", "machine"], rows)
 
 
 if __name__ == "__main__":

@@ -277,7 +277,7 @@ def loading(folder: Path) -> Iterator[Row]:
 
 
 def main() -> None:
-    """Time, print, and write leaderboards/perf_representations.{csv,md}."""
+    """Time, print, and write perf_representations.{csv,md}."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = itertools.chain(rendering(), sampling(), registering(), extraction(folder), loading(folder))

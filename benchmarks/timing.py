@@ -17,7 +17,8 @@ import numpy as np
 from fer_bench.geometry.scan import Scan
 from fer_bench.records import atomic_write
 
-OUT = Path("leaderboards")
+OUT = Path(os.environ.get("FER_BENCH_PERF", "runs/perf"))
+"""Folder of the tables; `make perf PERF=leaderboards` writes those that are committed."""
 HEADER = ("what", "unit", "ours", "peer", "theirs", "ratio")
 
 
@@ -69,7 +70,7 @@ class Row(NamedTuple):
 
 
 def write_tables(name: str, title: str, conditions: str, rows: Iterable[Row]) -> None:
-    """Print each row as it is measured, and write leaderboards/<name>.{csv,md} at the end."""
+    """Print each row as it is measured, and write <name>.{csv,md} at the end."""
     cells = []
     for row in rows:
         cells.append(row.cells())

@@ -12,7 +12,7 @@ import typer
 from fer_bench import __version__
 from fer_bench.cli_data import Launcher, Profile, Root, check_launcher, data_app, stopped
 from fer_bench.cli_models import models_app
-from fer_bench.cli_papers import RUNS, Runs, claims, paper
+from fer_bench.cli_papers import RUNS, TABLES, Runs, claims, paper
 from fer_bench.cli_protocol import protocol_app
 from fer_bench.errors import FerBenchError, UnknownName, sentence_of
 
@@ -117,7 +117,7 @@ def run(
     only: Only = None,
     runs: Runs = RUNS,
     data: Data = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder the leaderboard is written to.")] = Path("leaderboards"),
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the leaderboard to.")] = TABLES,
     jobs: Jobs = "auto",
     retry: Annotated[str, typer.Option("--retry", help="Run these again: failed,oom,timeout.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete what is there of these cells first.")] = False,
@@ -214,7 +214,7 @@ def leaderboard(
     suite: SuiteName,
     settings: Set = None,
     runs: Runs = RUNS,
-    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("leaderboards"),
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = TABLES,
     faces: Annotated[
         bool,
         typer.Option("--faces", help="Show the most wrong scans in the HTML page also where they are of real people."),
@@ -233,7 +233,7 @@ def pack(
     suite: SuiteName,
     settings: Set = None,
     runs: Runs = RUNS,
-    out: Annotated[Path, typer.Option("--out", help="Folder to write SUITE.zip to.")] = Path("leaderboards/results"),
+    out: Annotated[Path, typer.Option("--out", help="Folder to write SUITE.zip to.")] = RUNS / "packed",
 ) -> None:
     """Put a suite's finished cells into one file: settings, results, predictions and logs, no checkpoints.
 

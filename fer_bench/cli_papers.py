@@ -14,6 +14,8 @@ Folds = Annotated[
     str | None, typer.Option("--folds", help="Look at these folds alone, as in 0,1; then nothing is comparable.")
 ]
 RUNS = Path("runs")
+TABLES = RUNS / "leaderboards"
+"""Tables of one's own; those that are committed are written by `make leaderboards` alone."""
 
 
 def paper(
@@ -22,9 +24,7 @@ def paper(
         str | None, typer.Argument(help="Show one of its tables: II, 'Fig. 3' or figure3. The files hold them all.")
     ] = None,
     runs: Runs = RUNS,
-    out: Annotated[Path, typer.Option("--out", help="Folder to write papers/PAPER.md and .csv to.")] = Path(
-        "leaderboards"
-    ),
+    out: Annotated[Path, typer.Option("--out", help="Folder to write papers/PAPER.md and .csv to.")] = TABLES,
     figures: Annotated[bool, typer.Option("--figures", help="Also draw its figures, to papers/figures/.")] = False,
     meshes: Annotated[
         bool,
@@ -48,9 +48,7 @@ def claims(
         str | None, typer.Argument(metavar="PAPER", help="Show those of one paper. The files hold them all.")
     ] = None,
     runs: Runs = RUNS,
-    out: Annotated[Path, typer.Option("--out", help="Folder to write claims.md and claims.csv to.")] = Path(
-        "leaderboards"
-    ),
+    out: Annotated[Path, typer.Option("--out", help="Folder to write claims.md and claims.csv to.")] = TABLES,
     folds: Folds = None,
 ) -> None:
     """Answer what papers claim in words by what was measured.

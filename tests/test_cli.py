@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
-from fer_bench.cli import main
+from fer_bench.cli import app, main
 
 HEAVY = ("torch", "lightning", "pandas", "numpy", "numba", "matplotlib")
 
@@ -218,3 +220,27 @@ def test_what_nobody_foresaw_is_told_in_full() -> None:
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.endswith("RuntimeError: why\n")
+
+
+def leaves(command: Any, path: str = "fer-bench") -> Iterator[tuple[str, Any]]:
+    """Every command with its full name."""
+    if hasattr(command, "commands"):
+        for name, below in command.commands.items():
+            yield from leaves(below, f"{path} {name}")
+    else:
+        yield path, command
+
+
+def test_by_default_a_command_writes_below_runs_which_git_ignores() -> None:
+    """The committed tables are compared with the packed results by other tests; using the suite must not change them.
+    `cards` writes committed pages on purpose: it is what `make docs` runs."""
+    outs = {
+        name: parameter.default
+        for name, command in leaves(typer.main.get_command(app))
+        for parameter in command.params
+        if parameter.name == "out" and parameter.default is not None and name != "fer-bench cards"
+    }
+    assert len(outs) >= 5
+    assert {name: Path(out).parts[0] for name, out in outs.items()} == dict.fromkeys(outs, "runs")
+    root = Path(__file__).parent.parent
+    assert "/runs/" in (root / ".gitignore").read_text().splitlines()

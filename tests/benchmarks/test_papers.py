@@ -88,8 +88,8 @@ def test_twins_are_made_once_and_every_suite_is_run_and_packed(
     assert "drfer/table1" in told[1] and "--set drfer.epochs=[30,10,5]" in told[1] and "--set folds=[0]" in told[1]
     assert "--stress rotation" in told[1] and "--stress" not in told[3]
     assert told[2].startswith("pack drfer/table1 --set") and "--runs mine" in told[2]
-    assert told[2].endswith("--out leaderboards/results/procedural")
-    assert told[-1] == "paper drfer --folds 0 --runs mine --out leaderboards --figures"
+    assert told[2].endswith("--out runs/packed")
+    assert told[-1] == "paper drfer --folds 0 --runs mine --out runs/leaderboards --figures"
 
 
 def test_what_is_too_much_for_twins_is_left_out(
@@ -124,7 +124,7 @@ def test_on_datasets_suites_are_run_as_they_ship(
     told = [" ".join(command) for command in called]
     assert not any("--set" in words or "twin" in words or words.startswith("pack") for words in told)
     assert {words.split()[1] for words in told[:-1]} == {f"ig3d/table{number}" for number in (2, 3, 4, 5, 7)}
-    assert told[-1] == "paper ig3d --runs runs --out leaderboards --figures"
+    assert told[-1] == "paper ig3d --runs runs --out runs/leaderboards --figures"
 
 
 def test_a_suite_that_fails_leaves_the_others_to_run(
