@@ -61,7 +61,7 @@ test-slurm: install ## Start a Slurm of two nodes here (as root, with Debian's s
 		started=$$(tests/slurm/cluster start "$$folder") && eval "$$started" && $(BIN)/python -m pytest tests/slurm
 
 test-browser: install ## Test the HTML report in Chromium (Debian's chromium), and compile the LaTeX where there is one
-	FER_BENCH_TEST_BROWSER=chromium $(BIN)/python -m pytest tests/bench/report tests/bench/test_latex.py
+	FER_BENCH_TEST_BROWSER=chromium $(BIN)/python -m pytest tests/leaderboard/html tests/leaderboard/pages/test_latex.py
 
 lint: install ## Check style and types
 	$(BIN)/ruff check fer_bench tests benchmarks

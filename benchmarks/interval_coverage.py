@@ -1,4 +1,4 @@
-"""How often the intervals of `fer_bench.bench.intervals` cover, simulated: coverage.{csv,md}.
+"""How often the intervals of `fer_bench.stats.intervals` cover, simulated: coverage.{csv,md}.
 
 Each set is a test set of K people who differ: in how hard their faces are to any method, and in how well each of two
 methods does on them. The true value is that of the population they are drawn from, measured on very many people.
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from timing import OUT, machine, write_csv
 
-from fer_bench.bench.intervals import Scale
-from fer_bench.bench.metric_sums import Statistic, metric_terms
-from fer_bench.bench.statistics import resample_sums, scale_of
 from fer_bench.metrics.disentanglement import MEASURES
 from fer_bench.records import atomic_write
+from fer_bench.stats.bootstrap import resample_sums, scale_of
+from fer_bench.stats.intervals import Scale
+from fer_bench.stats.sums import Statistic, metric_terms
 
 SUBJECTS = (5, 6, 10, 20, 30, 60, 100)
 CLASSES = tuple("abcdef")

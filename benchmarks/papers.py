@@ -17,10 +17,12 @@ from typing import Any
 
 import yaml
 
-from fer_bench.bench import commands, paper_commands, registry
-from fer_bench.bench.archive import unpack
-from fer_bench.bench.published import papers, read_paper
-from fer_bench.bench.suite import read_suite
+from fer_bench import registry
+from fer_bench.commands import papers as paper_commands
+from fer_bench.commands import run as commands
+from fer_bench.leaderboard.archive import unpack
+from fer_bench.papers.published import papers, read_paper
+from fer_bench.suites.suite import read_suite
 
 SETTINGS = Path("leaderboards/twins.yaml")
 RESULTS = Path("leaderboards/results")

@@ -15,12 +15,12 @@ import numpy as np
 import trimesh
 from timing import OUT, against, height_field, machine, write_csv
 
-from fer_bench.geometry.bnt import grid_scan, read_bnt, write_bnt
-from fer_bench.geometry.obj import read_obj, write_obj
-from fer_bench.geometry.ply import read_ply, write_ply
-from fer_bench.geometry.ply_header import FORMATS
-from fer_bench.geometry.vrml import read_vrml
-from fer_bench.geometry.vrml_writer import write_vrml, write_vrml_sequence_frame
+from fer_bench.io.bnt import grid_scan, read_bnt, write_bnt
+from fer_bench.io.obj import read_obj, write_obj
+from fer_bench.io.ply import read_ply, write_ply
+from fer_bench.io.ply_header import FORMATS
+from fer_bench.io.vrml import read_vrml
+from fer_bench.io.vrml_writer import write_vrml, write_vrml_sequence_frame
 
 
 class Timing(NamedTuple):

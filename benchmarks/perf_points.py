@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_bench.expressions import BASIC_SIX
-from fer_bench.methods import drfer, face_networks
+from fer_bench.methods import drfer
 from fer_bench.methods.drfer import DrFER
 from fer_bench.methods.face_disentanglement import FaceDisentanglement
 from fer_bench.methods.pointnet2 import PointNet2
-from fer_bench.nn import point_ops, pointnet2
+from fer_bench.nn import face_networks, point_ops, pointnet2
 from fer_bench.nn.point_ops import ball_query, chamfer, farthest_point_sample, nearest, take
 from fer_bench.nn.pointnet2 import Size
 from fer_bench.records import Batch, Target, TrainingSet

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 from timing import Row, write_tables
 
-from fer_bench.bench import registry
-from fer_bench.bench.cell import Cell, Part
-from fer_bench.bench.suite import read_suite, resolve_arguments
+from fer_bench import registry
+from fer_bench.cells.cell import Cell, Part
 from fer_bench.metrics import score
 from fer_bench.records import OUTPUT, Result
+from fer_bench.suites.suite import read_suite, resolve_arguments
 
 SWEEP = """
 protocols: [bu3dfe-s1-cv10@1]
@@ -36,8 +36,8 @@ methods:
 TRAIN = """
 import sys
 from pathlib import Path
-from fer_bench.bench import worker
-from fer_bench.bench.cell import Cell
+from fer_bench.launch import worker
+from fer_bench.cells.cell import Cell
 cell = Cell.read(Path(sys.argv[1]))
 sys.exit(worker.work(cell, "fit", int(sys.argv[2])) or worker.work(cell, "score", int(sys.argv[2])))
 """
@@ -215,8 +215,8 @@ def sortable(page: Path, rounds: int = 5) -> float:
 
 def starting(rounds: int = 20) -> Iterator[Row]:
     """A process that has all that a cell needs, against a fresh one that imports it."""
-    from fer_bench.bench.preload import STAGES
-    from fer_bench.bench.server import PRELOAD
+    from fer_bench.launch.preload import STAGES
+    from fer_bench.launch.server import PRELOAD
     from fer_bench.processes import fork_server
 
     context = fork_server(*PRELOAD)

@@ -4,7 +4,7 @@ import atexit
 import os
 import sys
 
-from fer_bench.cli import main
+from fer_bench.cli.main import main
 
 
 def script() -> None:

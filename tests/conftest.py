@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,16 +17,20 @@ from PIL import Image
 # OpenMP when it is loaded, so before anything that imports PyTorch.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from fer_bench.bench.server import PRELOAD
-from fer_bench.geometry.bnd import write_bnd
-from fer_bench.geometry.vrml_writer import write_vrml
+from fer_bench.io.bnd import write_bnd
+from fer_bench.io.vrml_writer import write_vrml
+from fer_bench.launch.server import PRELOAD
 from fer_bench.processes import fork_server
+
+if TYPE_CHECKING:
+    from tests.faked_cells import Faker
+    from tests.suite_runner import Bench
 
 # How long an example takes tells how busy the machine is, and not whether the code is right.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-OWN_METHODS = Path(__file__).parent / "bench" / "own_methods"
+OWN_METHODS = Path(__file__).parent / "own_methods"
 
 EXPRESSIONS = ("AN", "DI", "FE", "HA", "SA", "SU")
 SIZE = 13
@@ -107,3 +112,42 @@ def same_picture():
         return one.shape == other.shape and np.abs(one - other).mean() < 1e-6
 
     return same
+
+
+@pytest.fixture
+def faker(tmp_path: Path) -> Faker:
+    from tests.faked_cells import Faker
+
+    return Faker(tmp_path / "runs")
+
+
+@pytest.fixture(scope="module")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, bu3dfe_root: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setenv("FER_BENCH_CACHE", str(shared_cache))
+    monkeypatch.setenv("FER_BENCH_DATA", str(bu3dfe_root.parent))
+    monkeypatch.chdir(tmp_path)
+    from fer_bench.launch.planning import _open
+    from tests.suite_runner import Bench
+
+    _open.cache_clear()
+    yield Bench(tmp_path, bu3dfe_root.parent)
+    _open.cache_clear()
+
+
+@pytest.fixture
+def see_methods(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+    """Call it with a folder: its methods count like those that ship, in this process and for one test."""
+
+    from fer_bench import registry
+
+    def see(folder: Path) -> None:
+        monkeypatch.setenv("FER_BENCH_METHODS", str(folder))
+        registry._docstrings.cache_clear()
+
+    yield see
+    registry._docstrings.cache_clear()

@@ -8,7 +8,7 @@ from typing import get_type_hints
 import numpy as np
 import torch
 
-from fer_bench.bench import registry
+from fer_bench import registry
 from fer_bench.expressions import BASIC_SIX, EXPRESSIONS, FOURDME_EMOTIONS
 from fer_bench.geometry.mean_face import mean_face
 from fer_bench.geometry.simplification import simplify

@@ -14,22 +14,22 @@ import pytest
 import torch
 from filelock import FileLock
 
-from fer_bench.bench import registry
-from fer_bench.bench.describe import KINDS, listing
-from fer_bench.bench.doctor_page import page
-from fer_bench.bench.plan import Unsuitable, describe
-from fer_bench.bench.published import papers, read_paper
-from fer_bench.bench.suite import read_suite, resolve_arguments, total_epochs
+from fer_bench import registry
+from fer_bench.cards.describe import KINDS, listing
+from fer_bench.commands.doctor_page import page
 from fer_bench.data.doctor import diagnose
 from fer_bench.errors import DatasetNotFound, FerBenchError
 from fer_bench.geometry.alignment import align
 from fer_bench.geometry.render import render_views
 from fer_bench.geometry.scan import Scan
+from fer_bench.launch.planning import Unsuitable, describe
+from fer_bench.papers.published import papers, read_paper
 from fer_bench.protocols import PROTOCOLS as ALL_PROTOCOLS
 from fer_bench.records import INDEX_COLUMNS, TWIN_MARKER, read_json
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import prepare
 from fer_bench.representations.source import Source
+from fer_bench.suites.suite import read_suite, resolve_arguments, total_epochs
 from tests.small_methods import MADE_FOR, OFFERS, TARGETS, attached, batch_for, build, small, training_for
 
 METHODS, DATASETS, TWINS = registry.methods(), registry.datasets(), registry.twins()

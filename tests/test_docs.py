@@ -17,14 +17,14 @@ import typer
 import yaml
 
 from fer_bench import __version__
-from fer_bench.bench import cards
-from fer_bench.bench.markdown import anchor
-from fer_bench.cli import app
+from fer_bench.cards import pages
+from fer_bench.cli.main import app
+from fer_bench.markdown import anchor
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
-BY_HAND = [page for page in PAGES if cards.MADE not in page.read_text(encoding="utf-8").partition("\n")[0]]
+BY_HAND = [page for page in PAGES if pages.MADE not in page.read_text(encoding="utf-8").partition("\n")[0]]
 
 
 def blocks(page: Path, kind: str) -> list[str]:

@@ -23,7 +23,7 @@ FLOORS = {
     "data": 3,
     "twins": 3,
     "methods": 3,
-    "bench": 4,
+    "cells": 4,
     "cli": 5,
     "cli_data": 5,
     "cli_models": 5,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fer_bench.bench import registry
-from fer_bench.bench.cell import Cell
+from fer_bench import registry
+from fer_bench.cells.cell import Cell
 from fer_bench.data.base import FaceDataModule
 from fer_bench.protocols import Protocol
 from fer_bench.protocols.base import names

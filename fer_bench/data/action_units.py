@@ -13,8 +13,8 @@ import pandas as pd
 
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import InvalidFile
-from fer_bench.geometry.au_tables import NOT_CODED, ActionUnits, read_intensity, read_occurrence
-from fer_bench.geometry.files import open_regular
+from fer_bench.io.au_tables import NOT_CODED, ActionUnits, read_intensity, read_occurrence
+from fer_bench.io.file_bytes import open_regular
 
 Key = tuple[str, str]
 """Subject and task."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fer_bench.data.layouts import Tree, below_root
 from fer_bench.errors import BrokenScan, InvalidFile
 from fer_bench.expressions import AFFECTNET_CODES
-from fer_bench.geometry.files import REMEDY, open_regular
+from fer_bench.io.file_bytes import REMEDY, open_regular
 
 COLUMNS = (
     "subDirectory_filePath",

@@ -13,12 +13,12 @@ from fer_bench.data.copies import one_copy
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import BrokenScan
 from fer_bench.expressions import BOSPHORUS_CODES
-from fer_bench.geometry.bnt import grid_scan, read_bnt
-from fer_bench.geometry.files import REMEDY
-from fer_bench.geometry.images import read_image
-from fer_bench.geometry.landmark_lists import named_landmarks, read_lm3
 from fer_bench.geometry.scan import Scan
-from fer_bench.geometry.scan_files import photographed
+from fer_bench.io.bnt import grid_scan, read_bnt
+from fer_bench.io.file_bytes import REMEDY
+from fer_bench.io.images import read_image
+from fer_bench.io.landmark_lists import named_landmarks, read_lm3
+from fer_bench.io.scan_files import photographed
 from fer_bench.records import make_index
 
 _SUBJECTS = [f"bs{number:03d}" for number in range(105)]

@@ -18,13 +18,13 @@ from fer_bench.data.frame_numbers import gaps, spans
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import BrokenScan, FerBenchError
 from fer_bench.expressions import BP4D_CODES
-from fer_bench.geometry.clip import Clip, group_frames
-from fer_bench.geometry.files import REMEDY
-from fer_bench.geometry.images import read_image
-from fer_bench.geometry.obj import read_obj
+from fer_bench.geometry.frames import Clip, group_frames
 from fer_bench.geometry.scan import Scan
-from fer_bench.geometry.scan_files import millimetres_a_unit
-from fer_bench.geometry.vrml import read_vrml
+from fer_bench.io.file_bytes import REMEDY
+from fer_bench.io.images import read_image
+from fer_bench.io.obj import read_obj
+from fer_bench.io.scan_files import millimetres_a_unit
+from fer_bench.io.vrml import read_vrml
 from fer_bench.records import make_index
 
 _SUBJECTS = [f"{sex}{n:03d}" for sex, count in (("F", 23), ("M", 18)) for n in range(1, count + 1)]

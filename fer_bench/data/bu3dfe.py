@@ -13,10 +13,10 @@ from fer_bench.data.copies import one_copy
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import BrokenScan
 from fer_bench.expressions import BU3DFE_CODES
-from fer_bench.geometry.bnd import named_landmarks, read_bnd
-from fer_bench.geometry.images import read_image
 from fer_bench.geometry.scan import Scan
-from fer_bench.geometry.vrml import read_vrml
+from fer_bench.io.bnd import named_landmarks, read_bnd
+from fer_bench.io.images import read_image
+from fer_bench.io.vrml import read_vrml
 from fer_bench.records import make_index
 
 _NAME = re.compile(

@@ -15,12 +15,12 @@ from fer_bench.data.frame_numbers import gaps, spans
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import BrokenScan
 from fer_bench.expressions import BU4DFE_CODES
-from fer_bench.geometry.bnd import named_landmarks, read_bnd
-from fer_bench.geometry.clip import Clip, group_frames
-from fer_bench.geometry.files import REMEDY
-from fer_bench.geometry.images import read_image
+from fer_bench.geometry.frames import Clip, group_frames
 from fer_bench.geometry.scan import Scan
-from fer_bench.geometry.vrml import read_vrml
+from fer_bench.io.bnd import named_landmarks, read_bnd
+from fer_bench.io.file_bytes import REMEDY
+from fer_bench.io.images import read_image
+from fer_bench.io.vrml import read_vrml
 from fer_bench.records import make_index
 
 _FOLDER = re.compile(rf"(?:^|/)([FM]\d{{3}})/({'|'.join(BU4DFE_CODES)})$", re.IGNORECASE | re.ASCII)

@@ -13,9 +13,9 @@ from fer_bench.data.base import FaceDataModule
 from fer_bench.data.frame_numbers import gaps
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import BrokenScan
-from fer_bench.geometry.files import REMEDY
-from fer_bench.geometry.ply import read_ply
 from fer_bench.geometry.scan import Scan
+from fer_bench.io.file_bytes import REMEDY
+from fer_bench.io.ply import read_ply
 from fer_bench.records import make_index
 
 SUBJECTS = tuple(

@@ -16,7 +16,7 @@ from fer_bench.data.duplicates import duplicate_files
 from fer_bench.data.parameter_files import parameter_findings
 from fer_bench.data.survey import Finding, Findings
 from fer_bench.errors import BrokenScan, ProtocolError
-from fer_bench.geometry.clip import Clip
+from fer_bench.geometry.frames import Clip
 from fer_bench.geometry.photo import Photo
 from fer_bench.geometry.plausibility import implausible
 from fer_bench.geometry.scan import Scan

@@ -13,10 +13,10 @@ from fer_bench.data.copies import one_copy
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import BrokenScan, InvalidFile
 from fer_bench.expressions import FACESCAPE_CODES
-from fer_bench.geometry.files import REMEDY
-from fer_bench.geometry.images import read_image
-from fer_bench.geometry.obj import read_obj
 from fer_bench.geometry.scan import Scan
+from fer_bench.io.file_bytes import REMEDY
+from fer_bench.io.images import read_image
+from fer_bench.io.obj import read_obj
 from fer_bench.records import make_index
 
 SUBJECTS = 847

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from fer_bench.data.batches import Samples, batches, targets
-from fer_bench.data.sampling import BalancedSampler, PartSampler, ShuffledSampler, rarest
+from fer_bench.data.samplers import BalancedSampler, PartSampler, ShuffledSampler, rarest
 from fer_bench.expressions import EXPRESSIONS
 from fer_bench.protocols import Protocol
 from fer_bench.records import Batch, Fold, Sampling, TrainingSet

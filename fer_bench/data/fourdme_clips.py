@@ -14,7 +14,7 @@ import pandas as pd
 
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import BrokenScan
-from fer_bench.geometry.obj import read_obj
+from fer_bench.io.obj import read_obj
 
 _IMAGES = ("jpg", "jpeg", "png", "bmp")
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import InvalidFile
 from fer_bench.expressions import FOURDME_EMOTIONS
-from fer_bench.geometry.spreadsheet import read_sheet
+from fer_bench.io.spreadsheet import read_sheet
 
 # In the wrapper folder of a wrapper folder at most: clips are below that, with thousands of files.
 _MAX_DEPTH = 2

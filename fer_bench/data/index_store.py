@@ -88,5 +88,5 @@ def _code(reader: type) -> str:
     """Hash of the sources that decide an index: a new version of a reader never trusts what an old one stored."""
     package = Path(__file__).parent.parent
     sources = [Path(inspect.getfile(reader)), package / "expressions.py", package / "records.py"]
-    sources += sorted([*package.glob("data/*.py"), *package.glob("geometry/*.py")])
+    sources += sorted([*package.glob("data/*.py"), *package.glob("geometry/*.py"), *package.glob("io/*.py")])
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from fer_bench.data.survey import Findings
 from fer_bench.errors import FerBenchError, InvalidFile
-from fer_bench.geometry.files import open_regular
+from fer_bench.io.file_bytes import open_regular
 from fer_bench.records import TWIN_MARKER, read_json, twin_folder
 
 NOISE = frozenset({"__MACOSX", "BU_WrlViewer_V2", "lost+found", "$RECYCLE.BIN", ".DS_Store", "Thumbs.db"})

@@ -9,8 +9,8 @@ import pandas as pd
 
 from fer_bench.data.survey import Finding, Findings
 from fer_bench.errors import BrokenScan, DatasetNotFound, InvalidFile
-from fer_bench.geometry.morphable import VECTORS
-from fer_bench.geometry.parameter_source import ParameterSource, find_parameters
+from fer_bench.io.morphable_parameters import VECTORS
+from fer_bench.io.parameter_source import ParameterSource, find_parameters
 
 _TRIED = 20
 _KINDS = {"json": "JSON beside the photographs", "parts": "one .npy a part", "table": "one table"}

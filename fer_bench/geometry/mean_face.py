@@ -16,8 +16,8 @@ FILE = Path(__file__).with_name("mean_face.npz")
 class MeanFace:
     """A neutral face in the canonical frame (`alignment.CANONICAL`): the skin without eyeballs and mouth cavity.
 
-    It is the mean of the suite's own procedural face (`fer_bench.twins.mean_face` writes the file), so that it may be
-    given away with the suite; those of BFM, FLAME or ICT may not, or not with every scan registered to them.
+    It is the mean of the suite's own procedural face (`fer_bench.twins.make_mean_face` writes the file), so that it may
+    be given away with the suite; those of BFM, FLAME or ICT may not, or not with every scan registered to them.
 
     Attributes:
         vertices: (V, 3) float32 millimetres.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.geometry.images import read_image
+from fer_bench.io.images import read_image
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_bench.methods.stages import Stage
-from fer_bench.nn.whole_batch import drawn, gathered
+from fer_bench.nn.global_batch import drawn, gathered
 from fer_bench.records import Batch
 
 Concordance = Literal["lin", "published"]

@@ -14,7 +14,7 @@ from torchmetrics import MeanMetric
 
 from fer_bench.methods.objectives import answers, prediction_loss, validation_metric
 from fer_bench.methods.stages import Stage
-from fer_bench.nn.whole_batch import batch_size
+from fer_bench.nn.global_batch import batch_size
 from fer_bench.records import Batch, Target, Task, TrainingSet
 from fer_bench.representations.base import Representation
 
@@ -68,7 +68,7 @@ class Method(L.LightningModule, ABC):
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """Training loss of one batch, a scalar, with augmentation where the paper augments; in every process that of
-        the whole batch, see `fer_bench.nn.whole_batch`."""
+        the whole batch, see `fer_bench.nn.global_batch`."""
 
     def predict(self, x: Tensor) -> dict[str, Tensor]:
         """What is saved of inputs: `output`, the scores of `forward`, and where the method gives them the `features`

@@ -16,10 +16,10 @@ from fer_bench.methods.affect_losses import concordant, rated, train_one
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import steps_per_epoch
 from fer_bench.methods.stages import Stage
+from fer_bench.nn.global_batch import gathered
 from fer_bench.nn.maxvit import MaxViT, Size, load_maxvit
 from fer_bench.nn.photo_augmentation import PhotoAugmentation, Recipe
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
-from fer_bench.nn.whole_batch import gathered
 from fer_bench.records import Batch, Sampling, Target
 from fer_bench.representations.image import Image
 

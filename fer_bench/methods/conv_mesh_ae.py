@@ -17,8 +17,8 @@ from fer_bench.geometry.pyramid import pyramid
 from fer_bench.methods.base import Method
 from fer_bench.methods.stages import Stage
 from fer_bench.methods.training_faces import chunks, neutral_of
+from fer_bench.nn.global_batch import averaged
 from fer_bench.nn.mesh_operators import ChebyshevConvolution, SparseMap
-from fer_bench.nn.whole_batch import averaged
 from fer_bench.records import Batch, Target, TrainingSet
 from fer_bench.representations.vertices import Vertices
 

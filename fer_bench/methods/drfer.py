@@ -12,12 +12,12 @@ from torch.nn import functional as F
 from fer_bench.errors import InvalidSuite
 from fer_bench.geometry.mean_cloud import mean_cloud
 from fer_bench.methods.base import Method
-from fer_bench.methods.feature_losses import js_from_standard_normal, kl_from_standard_normal, triplet_loss
 from fer_bench.methods.stages import Stage
+from fer_bench.nn.feature_losses import js_from_standard_normal, kl_from_standard_normal, triplet_loss
+from fer_bench.nn.global_batch import gathered
 from fer_bench.nn.point_augmentation import drop_points, scale_points
 from fer_bench.nn.point_ops import chamfer
 from fer_bench.nn.pointnet2 import PointNet2Encoder, PointNet2Head, Size
-from fer_bench.nn.whole_batch import gathered
 from fer_bench.records import Batch, Target, TrainingSet
 from fer_bench.representations.points import Points
 

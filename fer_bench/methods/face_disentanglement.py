@@ -15,7 +15,9 @@ from torch.nn import functional as F
 
 from fer_bench.errors import InvalidSuite
 from fer_bench.methods.base import Method
-from fer_bench.methods.face_networks import (
+from fer_bench.methods.stages import Stage
+from fer_bench.methods.training_faces import chunks, neutral_of
+from fer_bench.nn.face_networks import (
     FaceAutoencoder,
     Faces,
     IdentityDiscriminator,
@@ -23,11 +25,9 @@ from fer_bench.methods.face_networks import (
     kl_divergence,
     statistics_kept,
 )
-from fer_bench.methods.stages import Stage
-from fer_bench.methods.training_faces import chunks, neutral_of
+from fer_bench.nn.global_batch import averaged, batch_size, gathered, gathered_list, is_shared, own
 from fer_bench.nn.mesh_operators import uniform_laplacian
 from fer_bench.nn.weights import find_weights, fit_weights, read_weights, weights_label
-from fer_bench.nn.whole_batch import averaged, batch_size, gathered, gathered_list, is_shared, own
 from fer_bench.records import Batch, Target, TrainingSet
 from fer_bench.representations.vertices import Vertices
 

@@ -19,8 +19,8 @@ from fer_bench.methods.objectives import prediction_loss
 from fer_bench.methods.prompts import read_prompts
 from fer_bench.methods.stages import Stage
 from fer_bench.nn.clip import INITIAL_LOG_SCALE, OPENAI, SIZES, ClipImageTower, Size, cosines, embed_texts
+from fer_bench.nn.global_batch import gathered, own
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
-from fer_bench.nn.whole_batch import gathered, own
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views

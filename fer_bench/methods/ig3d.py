@@ -17,10 +17,10 @@ from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import cyclic
 from fer_bench.methods.stages import Stage
 from fer_bench.nn.ddamfn import FEATURES, DDAMFNetwork, load_ddamfn, spread_of_heads
+from fer_bench.nn.global_batch import averaged, gathered
 from fer_bench.nn.maxvit import MaxViT, Size, load_maxvit
 from fer_bench.nn.photo_augmentation import PhotoAugmentation, Recipe
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
-from fer_bench.nn.whole_batch import averaged, gathered
 from fer_bench.records import Batch, Sampling, Target
 from fer_bench.representations.photo_morphable import PhotoMorphable
 

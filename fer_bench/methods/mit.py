@@ -17,9 +17,9 @@ from fer_bench.errors import InvalidFile, InvalidSuite
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import cosine_with_warmup, decayed
 from fer_bench.methods.stages import Stage
+from fer_bench.nn.global_batch import gathered
 from fer_bench.nn.vit import IMAGENET, MEAN, STD, Size, deit, load_deit
 from fer_bench.nn.weights import find_weights, holds, read_weights, weights_label
-from fer_bench.nn.whole_batch import gathered
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views

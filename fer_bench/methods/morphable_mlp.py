@@ -15,7 +15,7 @@ from fer_bench.methods.affect_losses import Concordance, concordant, masked, rat
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import cyclic
 from fer_bench.methods.stages import Stage
-from fer_bench.nn.whole_batch import gathered
+from fer_bench.nn.global_batch import gathered
 from fer_bench.records import Batch, Sampling, Target
 from fer_bench.representations.morphable import Morphable
 

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from fer_bench.errors import InvalidSuite
 from fer_bench.methods.base import Method
 from fer_bench.methods.stages import Stage
+from fer_bench.nn.global_batch import gathered
 from fer_bench.nn.point_augmentation import drop_points, scale_points
 from fer_bench.nn.pointnet2 import PointNet2Encoder, PointNet2Head, Size
-from fer_bench.nn.whole_batch import gathered
 from fer_bench.records import Batch, Target
 from fer_bench.representations.points import Points
 

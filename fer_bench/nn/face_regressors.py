@@ -1,9 +1,9 @@
 """EMOCA's and SMIRK's encoders: morphable-model parameters of photographs of faces.
 
 Photographs (B, 3, 224, 224), RGB in [0, 1], cropped as each regressor was trained: both see the face with some margin,
-EMOCA 1.25 and SMIRK 1.4 times the box of its landmarks. Vectors are those of `fer_bench.geometry.morphable`. Weights
-are licensed and not distributed here: EMOCA's after registration at emoca.is.tue.mpg.de, SMIRK's by its authors'
-repository (github.com/georgeretsi/smirk).
+EMOCA 1.25 and SMIRK 1.4 times the box of its landmarks. Vectors are those of `fer_bench.io.morphable_parameters`.
+Weights are licensed and not distributed here: EMOCA's after registration at emoca.is.tue.mpg.de, SMIRK's by its
+authors' repository (github.com/georgeretsi/smirk).
 """
 
 from __future__ import annotations

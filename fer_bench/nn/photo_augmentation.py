@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from fer_bench.nn.global_batch import drawn
 from fer_bench.nn.vit import MEAN, STD
-from fer_bench.nn.whole_batch import drawn
 
 Recipe = Literal["none", "ddamfn-affectnet", "ddamfn-rafdb", "cage"]
 RECIPES: tuple[str, ...] = get_args(Recipe)

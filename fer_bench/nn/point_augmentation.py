@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fer_bench.nn.whole_batch import drawn
+from fer_bench.nn.global_batch import drawn
 
 
 def drop_points(xyz: Tensor, maximum: float) -> Tensor:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from fer_bench.errors import ProtocolError
 from fer_bench.metrics.disentanglement import MEASURES
-from fer_bench.protocols.question import Question
+from fer_bench.protocols.snapshot import Question
 from fer_bench.records import Fold, Target, Task
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from fer_bench.protocols.question import Question
+from fer_bench.protocols.snapshot import Question
 
 _SHOWN = 3
 

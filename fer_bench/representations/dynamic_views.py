@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fer_bench.errors import InvalidSuite
 from fer_bench.geometry.alignment import Motion, UnusableScan, find_motion, move
-from fer_bench.geometry.clip import Clip
 from fer_bench.geometry.crops import crop
+from fer_bench.geometry.frames import Clip
 from fer_bench.geometry.photo import Photo
 from fer_bench.geometry.rank_pooling import Pooling, dynamic_images, to_bytes, windows
 from fer_bench.geometry.scan import Scan

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import InvalidSuite
-from fer_bench.geometry.morphable import VECTORS, parts_of
-from fer_bench.geometry.parameter_source import ParameterSource, find_parameters
+from fer_bench.io.morphable_parameters import VECTORS, parts_of
+from fer_bench.io.parameter_source import ParameterSource, find_parameters
 from fer_bench.representations.base import Bound, Extract, Representation
 from fer_bench.representations.source import Load, Source, file_state
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fer_bench.errors import InvalidSuite
 from fer_bench.geometry.alignment import UnusableScan
-from fer_bench.geometry.stress import Stress
+from fer_bench.geometry.perturbations import Stress
 from fer_bench.records import digest
 from fer_bench.representations import base
 from fer_bench.representations.source import Load, Source

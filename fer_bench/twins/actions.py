@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.twins.expressions import ACTION_UNITS, EXPRESSIVITY, RECIPES, Style, perform
+from fer_bench.twins.expression_recipes import ACTION_UNITS, EXPRESSIVITY, RECIPES, Style, perform
 from fer_bench.twins.face import EXPRESSION_NAMES
 
 Floats = NDArray[np.float64]

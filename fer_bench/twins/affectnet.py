@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_bench.expressions import AFFECTNET_CODES
-from fer_bench.geometry.images import write_image
-from fer_bench.geometry.morphable import write_table
+from fer_bench.io.images import write_image
+from fer_bench.io.morphable_parameters import write_table
 from fer_bench.records import atomic_write, digest
 from fer_bench.twins.actions import act
 from fer_bench.twins.base import NewTwin, TwinWriter

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fer_bench.errors import FerBenchError, InvalidFile
 from fer_bench.processes import fork_server, map_processes
 from fer_bench.records import TWIN_MARKER, read_json, write_json
-from fer_bench.twins.expressions import RECIPE
+from fer_bench.twins.expression_recipes import RECIPE
 from fer_bench.twins.face import FaceModel, procedural_face
 
 Progress = Callable[[int, int], None]

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.expressions import BOSPHORUS_CODES
-from fer_bench.geometry.bnt import BntGrid, grid_scan, write_bnt
-from fer_bench.geometry.images import write_image
-from fer_bench.geometry.landmark_lists import LABELS, read_lm2, read_lm3, write_lm2, write_lm3
 from fer_bench.geometry.rasteriser import rasterise, snap
 from fer_bench.geometry.render import render
 from fer_bench.geometry.scan import Scan
+from fer_bench.io.bnt import BntGrid, grid_scan, write_bnt
+from fer_bench.io.images import write_image
+from fer_bench.io.landmark_lists import LABELS, read_lm2, read_lm3, write_lm2, write_lm3
 from fer_bench.twins.actions import act
 from fer_bench.twins.base import NewTwin, TwinWriter, crlf
 from fer_bench.twins.face import FaceModel

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.expressions import BP4D_CODES
-from fer_bench.geometry.images import write_image
-from fer_bench.geometry.vrml_writer import write_vrml_sequence_frame
+from fer_bench.io.images import write_image
+from fer_bench.io.vrml_writer import write_vrml_sequence_frame
 from fer_bench.twins.actions import unit_intensities
 from fer_bench.twins.base import NewTwin, TwinWriter
 from fer_bench.twins.captures import Captured, capture

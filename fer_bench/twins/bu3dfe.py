@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from fer_bench.expressions import BASIC_SIX, BU3DFE_CODES
 from fer_bench.geometry.alignment import align
-from fer_bench.geometry.bnd import write_bnd
-from fer_bench.geometry.images import write_image
 from fer_bench.geometry.render import render
 from fer_bench.geometry.scan import Scan
-from fer_bench.geometry.vrml_writer import write_vrml
+from fer_bench.io.bnd import write_bnd
+from fer_bench.io.images import write_image
+from fer_bench.io.vrml_writer import write_vrml
 from fer_bench.twins.base import NewTwin, TwinWriter, crlf, read_marker
-from fer_bench.twins.expressions import prototype, sample
+from fer_bench.twins.expression_recipes import prototype, sample
 from fer_bench.twins.face import FaceModel, procedural_face
 from fer_bench.twins.identity import generator
 from fer_bench.twins.population import Population

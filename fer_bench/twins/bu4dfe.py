@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.expressions import BU4DFE_CODES
-from fer_bench.geometry.bnd import write_bnd
-from fer_bench.geometry.images import write_image
-from fer_bench.geometry.vrml_writer import write_vrml_sequence_frame
+from fer_bench.io.bnd import write_bnd
+from fer_bench.io.images import write_image
+from fer_bench.io.vrml_writer import write_vrml_sequence_frame
 from fer_bench.twins.base import NewTwin, TwinWriter, crlf
 from fer_bench.twins.captures import capture
 from fer_bench.twins.coarse import coarse

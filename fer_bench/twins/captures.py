@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fer_bench.geometry.images import write_image
-from fer_bench.geometry.obj import write_obj
+from fer_bench.io.images import write_image
+from fer_bench.io.obj import write_obj
 from fer_bench.twins.performance import POSED, Timing, head_motion, performance
 from fer_bench.twins.population import Population
 from fer_bench.twins.scans import Indices, Pose, ScannedMesh, scan_face

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.geometry.ply import Format, write_ply
 from fer_bench.geometry.scan import Scan
+from fer_bench.io.ply import Format, write_ply
 from fer_bench.twins.base import NewTwin, TwinWriter
 from fer_bench.twins.coarse import coarse
 from fer_bench.twins.face import FaceModel

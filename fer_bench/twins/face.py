@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from fer_bench.errors import InvalidFile
-from fer_bench.geometry.files import open_regular
+from fer_bench.io.file_bytes import open_regular
 from fer_bench.twins.atlas import unwrap
 from fer_bench.twins.blendshapes import blendshapes
 from fer_bench.twins.identity import identity_modes

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.expressions import FACESCAPE_CODES
-from fer_bench.geometry.images import write_image
-from fer_bench.geometry.obj import write_obj
 from fer_bench.geometry.scan import Scan
+from fer_bench.io.images import write_image
+from fer_bench.io.obj import write_obj
 from fer_bench.twins.actions import act
 from fer_bench.twins.base import NewTwin, TwinWriter
 from fer_bench.twins.coarse import coarse

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.expressions import FOURDME_EMOTIONS
-from fer_bench.geometry.images import write_image
-from fer_bench.geometry.spreadsheet import Value, write_sheet
+from fer_bench.io.images import write_image
+from fer_bench.io.spreadsheet import Value, write_sheet
 from fer_bench.twins.actions import units_of
 from fer_bench.twins.base import NewTwin, TwinWriter
 from fer_bench.twins.captures import Captured, scan_frames, seat

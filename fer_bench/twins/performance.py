@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.twins.actions import TWO_SIDED, act
-from fer_bench.twins.expressions import Style
+from fer_bench.twins.expression_recipes import Style
 from fer_bench.twins.face import EXPRESSION_NAMES
 from fer_bench.twins.scans import Pose
 

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_bench.twins.expressions import Style
+from fer_bench.twins.expression_recipes import Style
 from fer_bench.twins.face import FaceModel
 from fer_bench.twins.identity import generator
 from fer_bench.twins.landmarks import landmarks83

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.geometry.alignment import align
-from fer_bench.geometry.images import write_image
 from fer_bench.geometry.render import render
 from fer_bench.geometry.scan import Scan
 from fer_bench.geometry.sheet import CELL_PIXELS, sheet
+from fer_bench.io.images import write_image
 from fer_bench.twins.face import FaceModel, procedural_face
 
 Images = NDArray[np.uint8]

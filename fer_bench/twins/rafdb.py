@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.expressions import RAFDB_CODES
-from fer_bench.geometry.images import write_image
-from fer_bench.geometry.morphable import write_table
+from fer_bench.io.images import write_image
+from fer_bench.io.morphable_parameters import write_table
 from fer_bench.records import atomic_write
 from fer_bench.twins.actions import act
 from fer_bench.twins.base import NewTwin, TwinWriter

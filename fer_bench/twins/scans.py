@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
-from fer_bench.geometry.bnd import named_landmarks
 from fer_bench.geometry.scan import Scan
+from fer_bench.io.bnd import named_landmarks
 from fer_bench.twins.face import DECIMALS, FaceModel
 from fer_bench.twins.landmarks import inside_polygon
 from fer_bench.twins.sculpt_mesh import EYE, MOUTH, SKIN

@@ -9,12 +9,12 @@ from types import ModuleType
 
 import pytest
 
-from fer_bench.bench import registry
-from fer_bench.bench.archive import unpack
-from fer_bench.bench.cell import Cell
-from fer_bench.bench.published import papers as known_papers
-from fer_bench.bench.published import read_paper
-from fer_bench.bench.suite import read_suite, resolve_arguments
+from fer_bench import registry
+from fer_bench.cells.cell import Cell
+from fer_bench.leaderboard.archive import unpack
+from fer_bench.papers.published import papers as known_papers
+from fer_bench.papers.published import read_paper
+from fer_bench.suites.suite import read_suite, resolve_arguments
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_bench.bench.doctor_page import page
+from fer_bench.commands.doctor_page import page
 from fer_bench.data.bp4d import BP4D
 from fer_bench.data.bu3dfe import BU3DFE
 from fer_bench.data.class_order import permuted_classes

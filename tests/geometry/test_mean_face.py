@@ -6,7 +6,7 @@ import numpy as np
 
 from fer_bench.geometry.alignment import CANONICAL
 from fer_bench.geometry.mean_face import FILE, mean_face
-from fer_bench.twins.mean_face import mean_face_arrays
+from fer_bench.twins.make_mean_face import mean_face_arrays
 
 
 def test_the_file_is_what_its_maker_makes() -> None:

@@ -12,8 +12,8 @@ from fer_bench.errors import InvalidSuite
 from fer_bench.expressions import BASIC_SIX
 from fer_bench.geometry.mean_cloud import mean_cloud
 from fer_bench.methods.drfer import DrFER, Fusion
-from fer_bench.methods.feature_losses import triplet_loss
 from fer_bench.methods.stages import Stage
+from fer_bench.nn.feature_losses import triplet_loss
 from fer_bench.nn.point_augmentation import drop_points, scale_points
 from fer_bench.nn.point_ops import chamfer
 from fer_bench.records import Batch, Target, TrainingSet

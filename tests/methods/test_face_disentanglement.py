@@ -15,7 +15,7 @@ from fer_bench.errors import InvalidFile, InvalidSuite, WeightsNotFound
 from fer_bench.geometry.mean_face import mean_face
 from fer_bench.geometry.simplification import simplify
 from fer_bench.methods.face_disentanglement import FaceDisentanglement
-from fer_bench.methods.face_networks import FaceAutoencoder, IdentityDiscriminator, draw, kl_divergence
+from fer_bench.nn.face_networks import FaceAutoencoder, IdentityDiscriminator, draw, kl_divergence
 from fer_bench.nn.mesh_operators import uniform_laplacian
 from fer_bench.records import Batch, Target, TrainingSet
 

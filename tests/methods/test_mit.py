@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from fer_bench.errors import InvalidFile, InvalidSuite
 from fer_bench.expressions import BASIC_SIX
 from fer_bench.methods.mit import MiT, mix, weigh
-from fer_bench.nn import whole_batch
+from fer_bench.nn import global_batch
 from fer_bench.nn.vit import Size, deit
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
@@ -430,7 +430,7 @@ def weights_of_half(rank: int, store: str, results: Any) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     batch = make_batch(7)
-    whole_batch.begin(4 - rank)
+    global_batch.begin(4 - rank)
     results.put(weights_after({"id": batch["id"][rank::2], **{k: batch[k][rank::2] for k in ("input", "label")}}))
     torch.distributed.destroy_process_group()
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_bench.errors import InvalidFile
-from fer_bench.geometry.morphable import parts_of
+from fer_bench.io.morphable_parameters import parts_of
 from fer_bench.nn.face_regressors import Emoca, Smirk, load_regressor
 
 

@@ -9,7 +9,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.torch import save_file
 from torch import nn
 
-from fer_bench.bench.fit import load_checkpoint
+from fer_bench.cells.fit import load_checkpoint
 from fer_bench.errors import InvalidFile, WeightsNotFound
 from fer_bench.nn import weights
 from fer_bench.nn.weights import Published, fit_weights, holds, read_weights, weights_label

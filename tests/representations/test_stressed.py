@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_bench.bench import registry
+from fer_bench import registry
 from fer_bench.data.bu3dfe import BU3DFE
 from fer_bench.errors import BrokenScan, InvalidSuite
-from fer_bench.geometry.stress import Decimation, Holes, Noise, Rotation, Stress
+from fer_bench.geometry.perturbations import Decimation, Holes, Noise, Rotation, Stress
 from fer_bench.representations.cache import prepare
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.image import Image

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from fer_bench.bench import commands
-from fer_bench.bench.cell import Cell
-from fer_bench.bench.plan import _open, make_plan
-from fer_bench.bench.slurm import launch
-from fer_bench.bench.slurm.queue import ask
-from fer_bench.bench.suite import read_suite
+from fer_bench.cells.cell import Cell
+from fer_bench.commands import run as commands
+from fer_bench.launch.planning import _open, make_plan
+from fer_bench.launch.slurm import launcher
+from fer_bench.launch.slurm.queue import ask
+from fer_bench.suites.suite import read_suite
 
 
 def told(*command: str) -> str:
@@ -61,7 +61,7 @@ class Place:
 
     def task(self, cell: Cell) -> str:
         """The number of the cell's last task."""
-        return launch.places(self.runs / "mine")[0][launch.key(cell)].task
+        return launcher.places(self.runs / "mine")[0][launcher.key(cell)].task
 
     def logs(self) -> str:
         return "\n".join(path.read_text() for path in sorted((self.runs / "mine/slurm/logs").glob("*.out")))

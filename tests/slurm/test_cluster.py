@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_bench.bench import cache_commands, registry, worker
-from fer_bench.bench.cell import Cell
-from fer_bench.bench.launch import pending
+from fer_bench import registry
+from fer_bench.cells.cell import Cell
+from fer_bench.commands import prepare
+from fer_bench.launch import worker
+from fer_bench.launch.local import pending
 from fer_bench.representations.cache import entry_path
 from tests.slurm.conftest import told
 
@@ -151,7 +153,7 @@ def test_two_nodes_train_one_cell(place: Place) -> None:
     assert place.status(*settings).startswith("mine: 1 done\n")
 
     # The same two processes, under a name by which Lightning would take each for the only one.
-    command = [sys.executable, "-m", "fer_bench.bench.worker", str(cell.folder), "fit", "1"]
+    command = [sys.executable, "-m", "fer_bench.launch.worker", str(cell.folder), "fit", "1"]
     (cell.folder / "checkpoints" / "last.ckpt").unlink()
     cell.report("interrupted", stage="fit")
     done = subprocess.run(
@@ -174,8 +176,8 @@ def test_a_dataset_is_prepared_in_shards(
     paths = []
     for name in ("one", "shards"):
         monkeypatch.setenv("FER_BENCH_CACHE", str(place.folder / name))
-        slurm = cache_commands.SlurmOptions(place.profile, 3, False) if name == "shards" else None
-        cache_commands.prepare("bu3dfe", bu3dfe_root, ["points:count=64"], 1, False, None, slurm)
+        slurm = prepare.SlurmOptions(place.profile, 3, False) if name == "shards" else None
+        prepare.prepare("bu3dfe", bu3dfe_root, ["points:count=64"], 1, False, None, slurm)
         paths.append(entry_path(place.folder / name, dataset.source(bu3dfe_root), points))
     out = capsys.readouterr().out
     assert "bu3dfe: 3 shards handed to Slurm (job " in out

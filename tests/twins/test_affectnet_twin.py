@@ -9,7 +9,7 @@ import pytest
 from fer_bench.data.affectnet import AffectNet
 from fer_bench.data.doctor import Diagnosis, diagnose
 from fer_bench.errors import FerBenchError
-from fer_bench.geometry.parameter_source import find_parameters
+from fer_bench.io.parameter_source import find_parameters
 from fer_bench.records import read_json
 from fer_bench.twins.affectnet import plan, write_twin
 from fer_bench.twins.face import procedural_face

@@ -10,11 +10,11 @@ import pytest
 from fer_bench.data.bosphorus import Bosphorus
 from fer_bench.data.doctor import diagnose
 from fer_bench.geometry.alignment import align
-from fer_bench.geometry.bnt import read_bnt
-from fer_bench.geometry.images import read_image
-from fer_bench.geometry.landmark_lists import LABELS, read_lm2, read_lm3
 from fer_bench.geometry.plausibility import implausible
 from fer_bench.geometry.scan import Scan
+from fer_bench.io.bnt import read_bnt
+from fer_bench.io.images import read_image
+from fer_bench.io.landmark_lists import LABELS, read_lm2, read_lm3
 from fer_bench.records import TWIN_MARKER, read_json
 from fer_bench.twins import bosphorus
 from fer_bench.twins.face import procedural_face

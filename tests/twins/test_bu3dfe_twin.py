@@ -8,9 +8,9 @@ import pytest
 
 from fer_bench.errors import FerBenchError, InvalidFile
 from fer_bench.geometry.alignment import rigid_fit
-from fer_bench.geometry.bnd import read_bnd
-from fer_bench.geometry.images import read_image
-from fer_bench.geometry.vrml import read_vrml
+from fer_bench.io.bnd import read_bnd
+from fer_bench.io.images import read_image
+from fer_bench.io.vrml import read_vrml
 from fer_bench.records import read_json
 from fer_bench.twins.bu3dfe import make_scan, population, scan_names, subject_names, true_correspondence, write_twin
 from fer_bench.twins.face import procedural_face

@@ -12,8 +12,8 @@ from fer_bench.data.doctor import Diagnosis, diagnose
 from fer_bench.errors import FerBenchError
 from fer_bench.expressions import BU4DFE_CODES
 from fer_bench.geometry.alignment import align
-from fer_bench.geometry.bnd import read_bnd
-from fer_bench.geometry.vrml import read_vrml
+from fer_bench.io.bnd import read_bnd
+from fer_bench.io.vrml import read_vrml
 from fer_bench.records import provenance, read_json
 from fer_bench.twins.bu4dfe import FRAMES, population, preview, subject_names, write_twin
 from fer_bench.twins.captures import capture

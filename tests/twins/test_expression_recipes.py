@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_bench.expressions import BASIC_SIX
-from fer_bench.twins.expressions import ACTION_UNITS, RECIPES, Style, prototype, sample, unit_weights
+from fer_bench.twins.expression_recipes import ACTION_UNITS, RECIPES, Style, prototype, sample, unit_weights
 from fer_bench.twins.face import EXPRESSION_NAMES
 from fer_bench.twins.identity import generator
 

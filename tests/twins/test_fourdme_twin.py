@@ -9,7 +9,7 @@ import pytest
 from fer_bench.data.doctor import diagnose
 from fer_bench.data.fourdme import FourDME
 from fer_bench.geometry.scan import Scan
-from fer_bench.geometry.spreadsheet import read_sheet
+from fer_bench.io.spreadsheet import read_sheet
 from fer_bench.records import read_json
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.twins.face import procedural_face

@@ -21,7 +21,7 @@ from fer_bench.twins.actions import (
     unit_intensities,
     units_of,
 )
-from fer_bench.twins.expressions import ACTION_UNITS, Style, unit_weights
+from fer_bench.twins.expression_recipes import ACTION_UNITS, Style, unit_weights
 from fer_bench.twins.face import EXPRESSION_NAMES
 from fer_bench.twins.identity import generator
 from fer_bench.twins.performance import MICRO, POSED, SPONTANEOUS, Timing, apex, head_motion, performance

@@ -7,8 +7,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from fer_bench.geometry.images import read_image
 from fer_bench.geometry.sheet import sheet
+from fer_bench.io.images import read_image
 from fer_bench.twins.bu3dfe import preview
 from fer_bench.twins.face import procedural_face
 from fer_bench.twins.preview import contact_sheet

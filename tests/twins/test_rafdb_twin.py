@@ -8,7 +8,7 @@ import pytest
 
 from fer_bench.data.doctor import diagnose
 from fer_bench.data.rafdb import RAFDB, read_attributes
-from fer_bench.geometry.parameter_source import find_parameters
+from fer_bench.io.parameter_source import find_parameters
 from fer_bench.records import read_json
 from fer_bench.twins.face import procedural_face
 from fer_bench.twins.population import Population

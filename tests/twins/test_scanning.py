@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_bench.twins.coarse import coarse
-from fer_bench.twins.expressions import prototype
+from fer_bench.twins.expression_recipes import prototype
 from fer_bench.twins.face import FaceModel, procedural_face
 from fer_bench.twins.identity import generator
 from fer_bench.twins.landmarks import inside_polygon

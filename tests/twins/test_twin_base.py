@@ -11,7 +11,7 @@ from fer_bench.errors import FerBenchError, InvalidFile
 from fer_bench.records import provenance, read_json
 from fer_bench.twins.base import NewTwin, TwinWriter, crlf, model_id, read_marker
 from fer_bench.twins.coarse import coarse
-from fer_bench.twins.expressions import RECIPE
+from fer_bench.twins.expression_recipes import RECIPE
 from fer_bench.twins.face import procedural_face
 from fer_bench.twins.identity import generator
 from fer_bench.twins.population import Population

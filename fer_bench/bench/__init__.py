@@ -1,1 +1,0 @@
-"""From a suite to a leaderboard: registry, suite, cell, fit, score, launch, store, statistics, leaderboard."""

@@ -1,0 +1,1 @@
+"""Pages about methods, datasets and protocols, and the lists of `fer-bench list`."""

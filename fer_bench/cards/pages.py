@@ -1,0 +1,75 @@
+"""Pages about methods, datasets and protocols, made of their docstrings, signatures and records: `fer-bench cards`.
+
+What a page says stands in the code, where it is tested; a page is never edited. The same code gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fer_bench import registry
+from fer_bench.cards.describe import summary
+from fer_bench.markdown import anchor
+from fer_bench.protocols import PROTOCOLS
+from fer_bench.records import atomic_write
+
+MADE = "<!-- Made by `make docs` from the code; do not edit. -->"
+"""First line of every page that is made."""
+
+
+def write(out: Path) -> list[Path]:
+    """Write all pages below a folder, and delete those of what is gone; pages by hand are left alone.
+
+    Returns:
+        Every page that is there now.
+    """
+    pages = {out / name: content for name, content in made(out)}
+    for old in (*(out / "methods").glob("*.md"), *(out / "datasets").glob("*.md")):
+        if old not in pages and _lines(old)[:1] == [MADE]:
+            old.unlink()
+    for path, content in pages.items():
+        with atomic_write(path) as file:
+            file.write(content.encode())
+    return list(pages)
+
+
+def made(out: Path) -> Iterator[tuple[str, str]]:
+    """(name, content) of every page; `out` tells which guides the index has to name."""
+    # They import every method, which the command line does not wait for.
+    from fer_bench.cards.dataset_card import dataset_card, protocols_page
+    from fer_bench.cards.method_card import method_card
+
+    own = [name for name in registry.methods() if registry.ships(name)]
+    cards = {f"methods/{name}.md": method_card(name) for name in own}
+    cards |= {f"datasets/{name}.md": dataset_card(name) for name in registry.datasets()}
+    cards["protocols.md"] = protocols_page()
+    yield from ((name, f"{MADE}\n\n{content}") for name, content in cards.items())
+    yield "index.md", f"{MADE}\n\n{_index(out, own)}"
+
+
+def _index(out: Path, methods: list[str]) -> str:
+    guides = {path.name: _heading(path) for path in sorted(out.glob("*.md"))}
+    named = [f"- [{title}]({name})" for name, title in guides.items() if title]
+    lines = ["# fer_bench: all pages", "", "The front page is the [README](../README.md).", ""]
+    if named:
+        lines += ["## Guides", "", *named, ""]
+    lines += ["## Methods", "", "What `fer-bench list methods NAME` prints, as pages, with sizes and suites.", ""]
+    lines += [f"- [`{name}`](methods/{name}.md): {registry.headline('methods', name)}" for name in methods]
+    lines += ["", "## Datasets", ""]
+    for name in registry.datasets():
+        lines.append(f"- [`{name}`](datasets/{name}.md): {registry.card('data', name).partition(chr(10))[0]}")
+    lines += ["", "## Protocols", "", f"[All {len(PROTOCOLS)}](protocols.md):", ""]
+    lines += [f"- [`{p.id}`](protocols.md#{anchor(p.id)}): {summary(p)}" for p in PROTOCOLS.values()]
+    return "\n".join([*lines, ""])
+
+
+def _heading(path: Path) -> str:
+    """The title of a page by hand; empty for one that is made."""
+    lines = _lines(path)
+    return "" if MADE in lines[:1] else next((line[2:] for line in lines if line.startswith("# ")), "")
+
+
+def _lines(path: Path) -> list[str]:
+    """Of a page, which may be anybody's: none of a folder, and a letter that is no UTF-8 does no harm."""
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []

@@ -1,0 +1,1 @@
+"""One cell: training, scoring, and everything that is kept in its folder."""

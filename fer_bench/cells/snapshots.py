@@ -1,0 +1,186 @@
+"""What was asked of cells, kept beside them, and `fer-bench protocol diff`.
+
+A suite has one small file a question, `runs/SUITE/PROTOCOL/question-DIGEST.parquet`, however many cells answer it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from fer_bench import registry
+from fer_bench.cells.cell import SAVED, Cell
+from fer_bench.data.layouts import find_root
+from fer_bench.errors import FerBenchError, InvalidFile
+from fer_bench.protocols import Protocol
+from fer_bench.protocols.base import join
+from fer_bench.protocols.difference import differences
+from fer_bench.protocols.snapshot import Question
+
+_DIGEST = re.compile(r"[0-9a-f]{12}")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two questions that are compared: what it was called by, its digest, and where it can be had from."""
+
+    name: str
+    digest: str
+    cell: Cell | None = None
+    question: Question | None = None
+
+    def known(self) -> Question:
+        """The question itself.
+
+        Raises:
+            FerBenchError: it was not kept, and cannot be made again from the data.
+        """
+        if self.question is not None:
+            return self.question
+        assert self.cell is not None
+        return _kept(self.cell) or _made_again(self.cell)
+
+
+class Questions:
+    """What protocols ask of the data at hand, each worked out once.
+
+    Attributes:
+        asked: Digest -> question, of all that was asked.
+    """
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Question] = {}
+        self._digests: dict[tuple[str, str, frozenset[str]], str] = {}
+
+    def ask(self, protocol: Protocol, index: pd.DataFrame, provenance: str, broken: frozenset[str]) -> str:
+        """The digest of a question; raises what `Protocol.folds` raises."""
+        key = (protocol.id, provenance, broken)
+        if key not in self._digests:
+            question = protocol.question(index, provenance, broken)
+            self._digests[key] = question.digest
+            self.asked[self._digests[key]] = question
+        return self._digests[key]
+
+
+def keep(cells: Iterable[Cell], questions: Mapping[str, Question]) -> None:
+    """Write down the questions of a suite's cells, by their digests, where that was not done before."""
+    for folder, digest in dict.fromkeys((cell.folder.parents[2], cell.protocol_digest) for cell in cells):
+        path = question_file(folder, digest)
+        if digest in questions and not path.exists():
+            questions[digest].write(path)
+
+
+def compare(first: str, second: str, runs: Path, data: list[Path]) -> tuple[bool, str]:
+    """Whether two questions are the same; and what they are, or in what they differ, in sentences.
+
+    Args:
+        first, second: Each the folder of a cell, or one with cells of a single question below it; or the id of a
+            protocol, which asks of the data that are there now; or a digest that a cell below `runs` has.
+        data: Where the datasets of protocols are looked for: for both, or one folder for each.
+
+    Raises:
+        FerBenchError: nothing of that name is there, or it is not known what was asked.
+    """
+    if len(data) > 2:
+        raise FerBenchError("--data: give it once, for both, or twice, for the first and for the second.")
+    where = [data[0] if data else None, data[-1] if data else None]
+    a, b = (_side(text, runs, folder) for text, folder in zip((first, second), where, strict=True))
+    heads = [f"{letter}  {side.name}  {side.digest}" for letter, side in (("A", a), ("B", b))]
+    if a.digest == b.digest:
+        return True, "\n".join([*heads, "The question is the same: results may be ranked together."])
+    told = differences(a.known(), b.known())
+    return False, "\n".join([*heads, *(f"- {sentence}" for sentence in told)])
+
+
+def _side(text: str, runs: Path, data: Path | None) -> Side:
+    path = Path(text)
+    if path.is_dir():
+        return _of_folder(path)
+    if _DIGEST.fullmatch(text):
+        cells = (cell for cell in _cells(runs) if cell.protocol_digest == text)
+        found = next(cells, None)
+        if found is None:
+            raise FerBenchError(
+                f"{text}: no cell below {runs} has this digest; name the folder of all runs with --runs."
+            )
+        return Side(f"{found.protocol} ({found.suite})", text, found)
+    if "/" in text:
+        raise FerBenchError(f"{text}: there is no such folder; give a cell's, a protocol's id, or a digest.")
+    question = _asked_now(text, data)
+    return Side(f"{question.protocol} of {question.provenance}", question.digest, question=question)
+
+
+def _of_folder(folder: Path) -> Side:
+    cells = {cell.protocol_digest: cell for cell in _cells(folder)}
+    if not cells:
+        raise FerBenchError(f"{folder}: holds no cell; give a folder like runs/SUITE/PROTOCOL/ENTRY/fold00/seed0.")
+    if len(cells) > 1:
+        some = ", ".join(sorted(cells)[:3])
+        raise FerBenchError(
+            f"{folder}: its cells answer {len(cells)} questions ({some}); give one of them, or one cell."
+        )
+    ((digest, cell),) = cells.items()
+    return Side(str(folder), digest, cell)
+
+
+def _cells(folder: Path) -> Iterator[Cell]:
+    """All cells below a folder that can be read; of probes and the stress deck there are copies, which are left out."""
+    for path in sorted(folder.rglob("cell.json")):
+        if path.parent.name not in ("probe", "stress"):
+            try:
+                yield Cell.read(path.parent)
+            except InvalidFile:
+                continue
+
+
+def question_file(folder: Path, digest: str) -> Path:
+    """Where a question is kept, in the folder of a suite's protocol."""
+    return folder / f"question-{digest}.parquet"
+
+
+def _kept(cell: Cell) -> Question | None:
+    path = question_file(cell.folder.resolve().parents[2], cell.protocol_digest)
+    return Question.read(path, cell.protocol_digest) if path.exists() else None
+
+
+def _made_again(cell: Cell) -> Question:
+    """The question of a cell from its data, if they are still as they were."""
+    if cell.method == SAVED:
+        raise FerBenchError(f"{cell.folder}: holds somebody's predictions, of which nobody says how they were divided.")
+    unknown = f"{cell.folder}: all that is kept of its question is the digest {cell.protocol_digest}"
+    remedy = f"`fer-bench run {cell.suite}` writes it down while the data are there, and runs no finished cell again."
+    try:
+        question = _of_data({part.dataset: Path(part.root) for part in cell.parts}, cell)
+    except FerBenchError as error:
+        raise FerBenchError(f"{unknown}, and it cannot be made again ({str(error).rstrip('.')}). {remedy}") from None
+    if question.digest != cell.protocol_digest:
+        raise FerBenchError(f"{unknown}, and its data ask another one now ({question.digest}). {remedy}")
+    return question
+
+
+def _asked_now(protocol: str, data: Path | None) -> Question:
+    if data is not None:
+        os.environ["FER_BENCH_DATA"] = str(data)
+    names = registry.find_protocol(protocol).datasets
+    return _of_data({name: find_root(name) for name in names}, protocol)
+
+
+def _of_data(roots: Mapping[str, Path], asked: Cell | str) -> Question:
+    protocol = registry.find_protocol(asked.protocol if isinstance(asked, Cell) else asked)
+    copies = {name: registry.load_dataset(name).source(root) for name, root in roots.items()}
+    indices = {name: registry.load_dataset(name).index(root) for name, root in roots.items()}
+    index = next(iter(indices.values())) if len(indices) == 1 else join(indices)
+    origin = " and ".join(dict.fromkeys(copy.provenance for copy in copies.values()))
+    return protocol.question(index, origin, _left_out(asked) if isinstance(asked, Cell) else ())
+
+
+def _left_out(cell: Cell) -> Collection[str]:
+    from fer_bench.representations.cache import CacheEntry
+    from fer_bench.representations.joined import left_out
+
+    return left_out({part.dataset: CacheEntry(Path(part.cache)) for part in cell.parts})

@@ -1,0 +1,1 @@
+"""The command line: parses arguments and calls `fer_bench.commands`."""

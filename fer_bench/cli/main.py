@@ -1,0 +1,328 @@
+"""The command line: parses, and hands on. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fer_bench import __version__
+from fer_bench.cli.data import Launcher, Profile, Root, check_launcher, data_app, stopped
+from fer_bench.cli.models import models_app
+from fer_bench.cli.papers import RUNS, TABLES, Runs, claims, paper
+from fer_bench.cli.protocol import protocol_app
+from fer_bench.errors import FerBenchError, UnknownName, sentence_of
+
+app = typer.Typer(
+    name="fer-bench",
+    help="A benchmark suite for 3D, 4D and 2D facial expression recognition.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data_app, name="data")
+app.command()(paper)
+app.command()(claims)
+app.add_typer(models_app)
+app.add_typer(protocol_app, name="protocol")
+
+SuiteName = Annotated[str, typer.Argument(help="A suite's name (fer-bench list suites) or the path of a YAML file.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a setting: size=tiny, mit-tiny.size=small, trainer.max_epochs=3, seeds=[0,1]."),
+]
+Only = Annotated[
+    list[str] | None, typer.Option("--only", help="Run a part: fold=0,fold=1,entry=pointnet2 (also protocol=, seed=).")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", envvar="FER_BENCH_DATA", help="Folder that holds one folder per dataset, named by its id."),
+]
+Jobs = Annotated[str, typer.Option("--jobs", help="Cells at a time, or auto: the machine's share.")]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one sentence and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter of a name shows its number
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        if (told := sentence_of(error)) is None:
+            raise
+        print(f"fer-bench: {told}", file=sys.stderr)
+        sys.exit(2)
+    except FerBenchError as error:
+        print(f"fer-bench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    if show:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        str, typer.Argument(metavar="methods|datasets|protocols|suites|papers|faults", help="What to list.")
+    ],
+    name: Annotated[str | None, typer.Argument(help="One of them: print all that is known of it.")] = None,
+) -> None:
+    """List what there is, or describe one of it."""
+    from fer_bench.cards import describe
+
+    print(describe.listing(kind, name))
+
+
+@app.command()
+def plan(
+    suite: SuiteName,
+    settings: Set = None,
+    only: Only = None,
+    runs: Runs = RUNS,
+    data: Data = None,
+    jobs: Jobs = "auto",
+    probe: Annotated[
+        bool,
+        typer.Option("--probe/--no-probe", help="Train three steps of what is not known yet, to tell its time."),
+    ] = True,
+) -> None:
+    """Show every cell, what is skipped and why, and the time and memory that the rest will take."""
+    from fer_bench.commands import plan as plan_commands
+
+    try:
+        print(plan_commands.show_plan(suite, settings or [], only or [], runs, data, _jobs(jobs), probe))
+    except KeyboardInterrupt:
+        stopped("nothing was kept of it")
+
+
+@app.command()
+def run(
+    suite: SuiteName,
+    settings: Set = None,
+    only: Only = None,
+    runs: Runs = RUNS,
+    data: Data = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the leaderboard to.")] = TABLES,
+    jobs: Jobs = "auto",
+    retry: Annotated[str, typer.Option("--retry", help="Run these again: failed,oom,timeout.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete what is there of these cells first.")] = False,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out scans that cannot be read.")] = False,
+    time_limit: Annotated[
+        float | None,
+        typer.Option("--time-limit", min=0.1, help="Minutes that a cell may take; then it is stopped: timeout."),
+    ] = None,
+    launcher: Launcher = "local",
+    profile: Profile = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="With --launcher slurm: hand the cells over, and do not wait for them.")
+    ] = False,
+    stress: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stress",
+            help="Then put the 3D methods through the stress deck: rotation,noise,holes,decimation, any of them.",
+        ),
+    ] = None,
+) -> None:
+    """Run a suite: prepare its data, train and score every cell that is not done, write the leaderboard.
+
+    Stop it at any time and run it again: finished cells are kept, interrupted ones continue. With --launcher slurm
+    cells are tasks of a cluster: Ctrl-C leaves them there, and the same command follows them again. With --stress the
+    test scans of finished cells are perturbed in five severities and predicted again; accuracy against severity goes
+    to SUITE-stress-NAME.csv, .md and .png beside the leaderboard.
+    """
+    from fer_bench.commands import run as commands
+    from fer_bench.records import refuse_unwritable
+
+    retried = [state for state in retry.split(",") if state]
+    for state in retried:
+        if state not in ("failed", "oom", "timeout"):
+            raise UnknownName("state", state, ("failed", "oom", "timeout"), "--retry")
+    check_launcher(launcher, profile, detach)
+    for folder in (runs, out):  # before hours of training, and not after them
+        refuse_unwritable(folder)
+    options = commands.RunOptions(
+        _jobs(jobs),
+        retried,
+        overwrite,
+        skip_broken,
+        None if time_limit is None else 60 * time_limit,
+        launcher,  # type: ignore[arg-type]
+        profile,
+        detach,
+    )
+    try:
+        complete = commands.run(suite, settings or [], only or [], runs, data, out, options, stress or [])
+    except KeyboardInterrupt:
+        kept = "what Slurm has stays with it (scancel ends it), " if launcher == "slurm" else ""
+        stopped(f"{kept}run `fer-bench run {suite}{' --launcher slurm' if kept else ''}` again to continue")
+    raise typer.Exit(0 if complete else 1)
+
+
+def _jobs(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise FerBenchError(f"--jobs {text}: give a number of cells, from 1 on, or auto.")
+    return int(text)
+
+
+@app.command()
+def status(suite: SuiteName, settings: Set = None, runs: Runs = RUNS) -> None:
+    """Show where every cell of a suite stands."""
+    from fer_bench.commands import run as commands
+
+    print(commands.show_status(suite, settings or [], runs))
+
+
+@app.command()
+def repeat(
+    cell: Annotated[Path, typer.Argument(metavar="CELL", help="The folder of a finished cell.")],
+    times: Annotated[int, typer.Option("--times", min=1, help="How often.")] = 1,
+) -> None:
+    """Train and score a finished cell again, and tell whether it gives the same predictions.
+
+    It runs in a folder beside the cell's own, with as many threads, and leaves nothing behind. Exit code 0: every bit
+    is the same; 1: something differs, and what else is not the same (code, versions, hardware) is told.
+    """
+    from fer_bench.launch.repeat import repeat as run_again
+
+    try:
+        same = run_again(cell, times)
+    except KeyboardInterrupt:
+        stopped(f"nothing was kept, and {cell} is as it was")
+    raise typer.Exit(0 if same else 1)
+
+
+@app.command()
+def leaderboard(
+    suite: SuiteName,
+    settings: Set = None,
+    runs: Runs = RUNS,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = TABLES,
+    faces: Annotated[
+        bool,
+        typer.Option("--faces", help="Show the most wrong scans in the HTML page also where they are of real people."),
+    ] = False,
+) -> None:
+    """Write a suite's leaderboard from the results that are there: as .csv, .md, .tex and .html."""
+    from fer_bench.commands import run as commands
+
+    if not runs.is_dir():  # an empty table would take the place of one that is there
+        raise FerBenchError(f"{runs}: there is no such folder; name the folder of all runs with --runs.")
+    commands.write_leaderboard(suite, settings or [], runs, out, faces)
+
+
+@app.command()
+def pack(
+    suite: SuiteName,
+    settings: Set = None,
+    runs: Runs = RUNS,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write SUITE.zip to.")] = RUNS / "packed",
+) -> None:
+    """Put a suite's finished cells into one file: settings, results, predictions and logs, no checkpoints.
+
+    Whoever has it makes every table of them again, with `fer-bench unpack` and then `fer-bench leaderboard`.
+    """
+    from fer_bench.commands import pack as archive_commands
+
+    archive_commands.pack(suite, settings or [], runs, out)
+
+
+@app.command()
+def unpack(
+    archive: Annotated[Path, typer.Argument(metavar="FILE", help="A file of `fer-bench pack`.")],
+    runs: Runs = RUNS,
+) -> None:
+    """Put packed cells below the folder of runs; cells that are there are left alone."""
+    from fer_bench.commands import pack as archive_commands
+
+    archive_commands.unpack(archive, runs)
+
+
+@app.command()
+def cards(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("docs"),
+    picture: Annotated[
+        list[Path] | None,
+        typer.Option("--picture", help="Also draw this leaderboard (a CSV file) to pictures/<its name>.png."),
+    ] = None,
+) -> None:
+    """Write the pages of methods, datasets and protocols, from their docstrings, signatures and records."""
+    from fer_bench.cards import pages
+
+    if picture:
+        from fer_bench.leaderboard.pages.interval_plot import draw
+
+        for path in picture:
+            draw(path, out / "pictures" / f"{path.stem}.png")
+    written = pages.write(out)
+    print(f"wrote {len(written)} pages; begin with {out / 'index.md'}")
+
+
+@app.command()
+def evaluate(
+    predictions: Annotated[list[Path], typer.Argument(help="Prediction files, csv or parquet.")],
+    task: Annotated[str | None, typer.Option("--task", help="classification, multilabel or valence_arousal.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="Score against this protocol's test samples.")
+    ] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="With --protocol: the test samples of one fold.")] = None,
+    fuse: Annotated[
+        str | None, typer.Option("--fuse", help="mean, max, min, or weighted:W (W for the first file).")
+    ] = None,
+    root: Root = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the numbers to this CSV file.")] = None,
+) -> None:
+    """Score anybody's predictions, alone and fused.
+
+    Columns: `id` and one `output_<class>` a class, with `label` for the truth; or `id,valence,arousal` with
+    `valence_true,arousal_true`; or `val_pred,val_true,aro_pred,aro_true`. With --protocol the truth comes from the
+    dataset itself.
+    """
+    from fer_bench.commands import run as commands
+
+    print(commands.evaluate(predictions, task, protocol, fold, fuse, root, out))
+
+
+@app.command()
+def fuse(
+    cells: Annotated[list[Path], typer.Argument(metavar="CELL...", help="Folders of finished cells of one protocol.")],
+    rule: Annotated[
+        str,
+        typer.Option(
+            "--rule", help="mean, max, min; of two, weighted:W (W for the first), or weighted: chosen on validation."
+        ),
+    ] = "weighted",
+    published_broadcast: Annotated[
+        int | None,
+        typer.Option(
+            "--published-broadcast",
+            min=1,
+            help="Unsound: the fault of Ig3D's scripts in batches of so many, which gives each the last cell's scores "
+            "of the first. 128 in the paper.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write the fused predictions to this CSV file.")
+    ] = None,
+) -> None:
+    """Fuse the saved scores of finished cells, sample by sample, without training anything."""
+    from fer_bench.commands import run as commands
+
+    print(commands.fuse(cells, rule, published_broadcast, out))

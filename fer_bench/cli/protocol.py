@@ -1,0 +1,43 @@
+"""The commands `fer-bench protocol`: parsed, and handed on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+protocol_app = typer.Typer(help="Compare what protocols ask.", no_args_is_help=True, rich_markup_mode=None)
+
+_WHAT = "A folder with cells, a protocol's id, or the digest of a question."
+
+
+@protocol_app.callback()
+def protocol() -> None:
+    """Compare what protocols ask."""
+
+
+@protocol_app.command()
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help=_WHAT)],
+    b: Annotated[str, typer.Argument(metavar="B", help="The same.")],
+    runs: Annotated[
+        Path, typer.Option("--runs", envvar="FER_BENCH_RUNS", help="Folder of all runs, in which digests are sought.")
+    ] = Path("runs"),
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data", help="Folder that holds one folder per dataset, for protocol ids; twice: A's, and then B's."
+        ),
+    ] = None,
+) -> None:
+    """Tell in what two questions differ: classes, data, people, samples, labels, folds.
+
+    Results are ranked together only if the digests of their questions are equal. Exit code 0: they are; 1: they are
+    not; 2: one of the two is not there, or nobody knows what it was.
+    """
+    from fer_bench.cells import snapshots
+
+    same, told = snapshots.compare(a, b, runs, data or [])
+    print(told)
+    raise typer.Exit(0 if same else 1)

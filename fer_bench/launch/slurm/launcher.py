@@ -1,0 +1,173 @@
+"""The launcher `slurm`: hands cells to Slurm, follows them, and tells where they stand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fer_bench.cells.cell import RETRIABLE, Cell, State, Status, written_status
+from fer_bench.errors import FerBenchError
+from fer_bench.launch.slurm import queue
+from fer_bench.launch.slurm.profile import Profile, seconds
+from fer_bench.launch.slurm.submission import Place, Submissions
+from fer_bench.launch.slurm.task import CellsTask
+
+if TYPE_CHECKING:
+    from fer_bench.launch.local import Observer
+
+EVERY = 5.0
+"""Seconds between two questions to Slurm; its administrators ask not to be asked more often."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a cell stands, Slurm's word and its folder's put together.
+
+    Attributes:
+        state: A state of cells, or a phase of tasks: `queued`, `cancelled`, `preempted`, `node failure`.
+        note: Which task, and why.
+    """
+
+    state: str
+    note: str = ""
+
+
+def submissions(suite: Path) -> Submissions:
+    """The record of what of a suite was handed to Slurm.
+
+    Args:
+        suite: The suite's folder below the runs'.
+    """
+    return Submissions(suite / "slurm")
+
+
+def key(cell: Cell) -> str:
+    """A cell's name in the record, and its folder below the suite's."""
+    return cell.id.partition("/")[2]
+
+
+def submit(cells: Sequence[Cell], suite: Path, name: str, profile: Profile, jobs: int | None = None) -> list[str]:
+    """Hand cells over, packed into tasks; returns the numbers of Slurm's jobs. The caller holds the record's lock.
+
+    A task has cells that one process trains, `profile.pack` of them, or one that several do.
+
+    Raises:
+        FerBenchError: a node has not the GPUs that a cell's trainer asks for, or Slurm refuses.
+    """
+    groups: dict[tuple[int, int], list[Cell]] = {}
+    for cell in cells:
+        check_gpus(cell, profile)
+        groups.setdefault((cell.trainer["devices"], cell.trainer["num_nodes"]), []).append(cell)
+    numbers = []
+    for (devices, nodes), members in groups.items():
+        size = profile.pack if devices * nodes == 1 else 1
+        at_once = min(jobs or profile.jobs or size, size)
+        tasks = []
+        for start in range(0, len(members), size):
+            packed = members[start : start + size]
+            limit, warning = float(seconds(profile.time)), float(profile.warning)
+            call = CellsTask([cell.folder.resolve() for cell in packed], at_once, limit, warning)
+            tasks.append(([key(cell) for cell in packed], call))
+        numbers += submissions(suite).submit(name, tasks, profile, devices, nodes)
+    return numbers
+
+
+def check_gpus(cell: Cell, profile: Profile) -> None:
+    """Raise `FerBenchError` where the trainer's devices are not those that a profile asks for."""
+    here, asked = profile.gpus_per_node, cell.trainer["devices"]
+    accelerator = cell.trainer["accelerator"]
+    if accelerator == "cpu" or here is None:
+        return
+    if (asked > 1 and here not in (0, asked)) or (accelerator == "gpu" and here == 0):
+        raise FerBenchError(
+            f"{cell.entry}: trainer.devices is {asked}, and the profile asks for {here} GPUs a node; they must agree."
+        )
+
+
+def stand(folder: Path, status: Status, place: Place | None) -> Standing:
+    """Where a cell stands.
+
+    Args:
+        folder: The cell's.
+        status: The cell's own.
+        place: Its last task, if it was handed over.
+    """
+    if place is None or status.state in ("done", *RETRIABLE):
+        return Standing(status.state, status.message)
+    phase, task = place.seen.phase, f"task {place.task}"
+    if phase == "queued":
+        why = f"{task}: {place.seen.reason}" if place.seen.reason else task
+        return Standing("queued", f"{why}; {status.message}" if status.message else why)
+    if phase == "running":
+        # Not every file system of a cluster tells one node which locks another holds.
+        works = status.state == "running" or written_status(folder).state == "running"
+        return Standing("running" if works else "queued", task if works else f"{task}, which runs")
+    told = f"; {status.message}" if status.message else ""
+    if phase in ("completed", "forgotten"):
+        return Standing(status.state, f"{task} has ended{told}")
+    return Standing(phase, f"{task}: {place.seen.state}{told}")
+
+
+def places(suite: Path) -> tuple[dict[str, Place], str]:
+    """(cell's key -> its last task, what is to be said of how old that is), for whoever looks only."""
+    record = submissions(suite)
+    if not record.folder.is_dir():
+        return {}, ""
+    if not queue.available():
+        return record.places(None), "Slurm cannot be asked on this machine: tasks are as they were seen last."
+    try:
+        with record.locked():
+            return record.places(queue.ask), ""
+    except FerBenchError as error:
+        return record.places(None), f"{error} Tasks are as they were seen last."
+    except OSError as error:  # a folder of somebody else's
+        return record.places(None), f"Tasks are as they were seen last ({error.filename}: {error.strerror})."
+
+
+def follow(cells: Iterable[Cell], suite: Path, observer: Observer, every: float = EVERY) -> None:
+    """Return when Slurm is done with all tasks of these cells; tells what happens to them meanwhile.
+
+    Ctrl-C ends the following, and nothing else.
+
+    Raises:
+        FerBenchError: Slurm has not answered several times.
+    """
+    record, left, begun = submissions(suite), {key(cell): cell for cell in cells}, set[str]()
+    silent = 0
+    while left:
+        try:
+            with record.locked():
+                found = record.places(queue.ask)
+            silent = 0
+        except FerBenchError:
+            silent += 1
+            if silent == 5:  # a controller that is started again is away for a minute
+                raise
+            time.sleep(4 * every)
+            continue
+        for name, cell in list(left.items()):
+            place = found.get(name)
+            status = cell.status()
+            standing = stand(cell.folder, status, place)
+            if standing.state == "running" or name in begun:
+                if name not in begun:
+                    begun.add(name)
+                    observer.started(cell)
+                observer.progressed(cell, status)
+            if status.state in ("done", *RETRIABLE) or place is None or not place.live:
+                del left[name]
+                if name not in begun:
+                    observer.started(cell)
+                observer.finished(cell, _told(status, standing))
+        if left:
+            time.sleep(every)
+
+
+def _told(status: Status, standing: Standing) -> Status:
+    if status.state in ("done", *RETRIABLE):
+        return status
+    shown: State = standing.state  # type: ignore[assignment]  # a display takes any word
+    return Status(**{**vars(status), "state": shown, "message": standing.note})

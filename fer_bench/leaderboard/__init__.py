@@ -1,0 +1,1 @@
+"""From the results of cells to rows, comparisons and ranks."""

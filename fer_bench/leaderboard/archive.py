@@ -1,0 +1,126 @@
+"""Finished cells of a suite in one file, from which its tables can be made again without training anything.
+
+A zip file of the cells' settings, states, results, predictions and logs, below the paths that they have below the
+folder of runs; no checkpoints, and nothing that tells where on a machine the data were. The same cells give the same
+bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import zipfile
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from fer_bench.cells.cell import Cell, cell_path
+from fer_bench.cells.saved import PROVENANCE
+from fer_bench.cells.snapshots import question_file
+from fer_bench.errors import InvalidFile
+from fer_bench.io.file_bytes import open_regular
+from fer_bench.leaderboard.stress_results import FOLDER
+from fer_bench.records import atomic_write, json_bytes, refuse_unwritable
+from fer_bench.suites.suite import Suite
+
+_RECORDS = ("status.json", "result.json", "manifest.json")
+# Those of validation samples, too: fusions choose their weights by them.
+_SCORES = ("predictions.parquet", "validation.parquet", "honest.parquet", "items.parquet")
+_FOLDERS = ("csv/**/metrics.csv", "stress/*.parquet")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9@._+=-]*"
+# What `pack` packs, and nothing else: no checkpoint of somebody else is ever loaded.
+_FILES = "|".join(re.escape(name) for name in ("cell.json", *_RECORDS, *_SCORES))
+_FILE = rf"{_FILES}|csv/({_NAME}/){{0,2}}metrics\.csv|stress/(?!(cell|asked|status)\.){_NAME}\.(parquet|json)"
+_CELL = re.compile(rf"(?P<cell>({_NAME}/){{3,6}}fold\d\d+/seed\d+)/(?P<file>{_FILE})", re.ASCII)
+_QUESTION = re.compile(rf"({_NAME}/){{2,5}}question-[0-9a-f]{{12}}\.parquet")
+_LARGEST = 2**30  # bytes of all that a file may unpack to
+_REMEDY = "Make it again with `fer-bench pack`."
+
+
+def pack(name: str, suite: Suite, runs: Path, path: Path) -> int:
+    """Write the finished cells that a suite asks for; returns how many there are. Nothing is written where none is.
+
+    Cells of somebody else's predictions are left out, and what is fused from them: these are not ours to hand on.
+
+    Args:
+        name: Of the suite, and its folder below `runs`.
+        path: The zip file.
+    """
+    folders = [runs / name / cell_path(*identity) for identity in sorted(suite.identities())]
+    found = {folder: Cell.read(folder) for folder in folders if (folder / "result.json").exists()}
+    cells = {folder: cell for folder, cell in found.items() if cell.provenance != PROVENANCE}
+    if not cells:
+        return 0
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for member, content in _contents(cells.values()):
+            # Not the time of the file, which says nothing: equal cells are to give equal bytes.
+            info = zipfile.ZipInfo(member.relative_to(runs).as_posix(), (1980, 1, 1, 0, 0, 0))
+            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(info, content)
+    return len(cells)
+
+
+def unpack(path: Path, runs: Path) -> int:
+    """Write what `pack` packed below `runs`; returns how many cells. Cells that are there are left alone.
+
+    Raises:
+        InvalidFile: it is no such file, or damaged; nothing of it is written then.
+        OSError: nothing can be written there.
+    """
+    cells: dict[Path, dict[str, bytes]] = {}
+    refuse_unwritable(runs)
+    for name, content in _read(path).items():
+        if part := _CELL.fullmatch(name):
+            cells.setdefault(runs / part["cell"], {})[part["file"]] = content
+        elif not (runs / name).exists():
+            with atomic_write(runs / name) as file:
+                file.write(content)
+    new = {folder: files for folder, files in cells.items() if not folder.exists()}
+    for folder, files in new.items():
+        begun = folder.with_name(f".{folder.name}.unpacking")
+        shutil.rmtree(begun, ignore_errors=True)
+        try:
+            for place, content in files.items():
+                with atomic_write(begun / place) as file:
+                    file.write(content)
+            begun.replace(folder)
+        finally:
+            shutil.rmtree(begun, ignore_errors=True)
+    return len(new)
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    """Member -> content, all of it checked; raises `InvalidFile`."""
+    try:
+        # Not by its name: of a device zipfile looks for the end until the memory is full.
+        with open_regular(path) as source, zipfile.ZipFile(source) as archive:
+            members = archive.infolist()
+            for name in archive.namelist():
+                if not _CELL.fullmatch(name) and not _QUESTION.fullmatch(name):
+                    raise InvalidFile(path, f"holds {name!r}, which is no part of a cell", _REMEDY)
+            if sum(member.file_size for member in members) > _LARGEST:
+                raise InvalidFile(path, "unpacks to more than 1 GiB", _REMEDY)
+            if (damaged := archive.testzip()) is not None:
+                raise InvalidFile(path, f"is damaged at {damaged}", _REMEDY)
+            return {member.filename: archive.read(member) for member in members}
+    except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
+        told = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InvalidFile(path, f"cannot be unpacked ({told})", _REMEDY) from None
+
+
+def _contents(cells: Collection[Cell]) -> Iterator[tuple[Path, bytes]]:
+    """(path, content) of what is packed: what cells were asked, and of each what it has."""
+    asked = dict.fromkeys(question_file(cell.folder.parents[2], cell.protocol_digest) for cell in cells)
+    for path in asked:
+        if path.exists():
+            yield path, path.read_bytes()
+    for cell in cells:
+        # Where the data and their cache were is nobody's business, and no part of the result's identity.
+        nowhere = replace(cell, parts=tuple(replace(part, root="", cache="") for part in cell.parts))
+        yield cell.folder / "cell.json", json_bytes(nowhere.content)
+        kept = [cell.folder / name for name in (*_RECORDS, *_SCORES)]
+        found = [path for pattern in _FOLDERS for path in sorted(cell.folder.glob(pattern))]
+        told = [path.with_suffix(".json") for path in found if path.parent.name == FOLDER]  # what vouches for each
+        for path in (*kept, *found, *told):
+            if path.exists():
+                yield path, path.read_bytes()

@@ -1,0 +1,48 @@
+"""Training curves, as many and as fine as a page can bear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fer_bench.cells.cell import Cell
+from fer_bench.cells.training_logs import training_log
+from fer_bench.errors import InvalidFile
+from fer_bench.leaderboard.rows import Row
+
+CURVES = 120
+"""So many cells are drawn, of every row as many, spread over its folds."""
+
+EPOCHS = 80
+"""A curve has no more points than so many; of longer trainings every so-manieth epoch, and the last."""
+
+
+def training_curves(rows: Sequence[Row], places: Mapping[Path, int]) -> dict[int, dict[str, Any]]:
+    """Place of a cell -> its `epochs`, counted from 1, and the values of each quantity that it logged."""
+    each = max(1, CURVES // max(1, len(rows)))
+    found = {}
+    for row in rows:
+        for number in np.unique(np.linspace(0, len(row.finished) - 1, each).astype(int)) if row.finished else ():
+            cell = row.finished[number][0]
+            if curve := _curve(cell):
+                found[places[cell.folder]] = curve
+    return found
+
+
+def _curve(cell: Cell) -> dict[str, Any]:
+    try:
+        log = training_log(cell)
+    except InvalidFile:
+        return {}  # of a log that is damaged there is nothing to draw
+    names = [name for name in log if name.startswith(("train/", "val/"))]
+    log = log[names].dropna(how="all") if names else log[[]].iloc[:0]
+    if log.empty:
+        return {}
+    log = log.iloc[np.unique(np.linspace(0, len(log) - 1, EPOCHS).astype(int))]
+    values = {
+        name: [float(f"{value:.4g}") if np.isfinite(value) else None for value in log[name].tolist()] for name in names
+    }
+    return {"epochs": [int(epoch) + 1 for epoch in log.index], "values": values}

@@ -1,0 +1,32 @@
+"""Which entries differ, and which cannot be told apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fer_bench.leaderboard.pages.markdown_page import header, texts
+from fer_bench.leaderboard.pairwise import groups, pairs
+from fer_bench.leaderboard.rows import Row
+
+
+def lettered(rows: list[Row], reference: str | None) -> tuple[list[str], list[list[str]], list[dict[str, Any]]]:
+    """Heads and texts of the table of one question, with the letters of `groups` where entries can be compared; and of
+    every two entries the difference of the first minus the second with its interval and p values."""
+    found = pairs(rows)
+    letters = groups(rows, found)
+    heads = header(rows, reference, grouped=bool(letters))
+    lines = [texts(row, heads, letters.get((row.protocol, row.entry), "")) for row in rows]
+    told = [
+        {
+            "first": pair.first,
+            "second": pair.second,
+            "value": pair.difference.value,
+            "low": pair.difference.interval.low,
+            "high": pair.difference.interval.high,
+            "p": pair.p_holm,
+            "foldP": pair.fold_p_holm,
+            "apart": bool(pair.significant),
+        }
+        for pair in found
+    ]
+    return heads, lines, told

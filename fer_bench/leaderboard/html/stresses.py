@@ -1,0 +1,48 @@
+"""Accuracy against severity, where cells were put through the stress deck."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fer_bench.leaderboard.rows import Row
+from fer_bench.stats.bootstrap import HEADLINE
+from fer_bench.stats.intervals import Interval
+
+if TYPE_CHECKING:  # what perturbs scans takes a while to import
+    from fer_bench.leaderboard.stress_board import Curve
+
+
+def stress_curves(stress: Mapping[str, Sequence[Curve]], rows: Sequence[Row], first: int) -> list[dict[str, Any]]:
+    """Of each member of the deck that one of these rows was put through: `ticks`, the values of its severities from the
+    scan as it is, and `lines`, of each row its place and, a severity, the metric with its interval.
+
+    Args:
+        stress: Of each member the curves of the rows of the leaderboard.
+        first: Place of the first of these rows.
+    """
+    if not stress:
+        return []
+    from fer_bench.geometry.perturbations import DECK
+
+    found = []
+    for member, curves in stress.items():
+        deck, lines = DECK[member], []
+        curve_of = {(curve.row.protocol, curve.row.entry): curve for curve in curves}
+        for place, row in enumerate(rows, start=first):
+            curve, metric = curve_of[row.protocol, row.entry], HEADLINE[row.task]
+            points = [
+                [level.severity, level.metrics[metric], *_ends(level.interval)]
+                for level in curve.severities
+                if metric in level.metrics
+            ]
+            if len(points) > 1:
+                lines.append({"row": place, "points": points})
+        if lines:
+            ticks = ["as it is", *(f"{severity.value:g}" for severity in deck.severities)]
+            found.append({"member": member, "quantity": deck.quantity, "ticks": ticks, "lines": lines})
+    return found
+
+
+def _ends(interval: Interval | None) -> list[float | None]:
+    return [interval.low, interval.high] if interval is not None else [None, None]

@@ -1,0 +1,33 @@
+"""On which machines finished cells were trained, as their manifests tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fer_bench.cells.cell import last_run
+from fer_bench.errors import InvalidFile
+from fer_bench.leaderboard.rows import Row
+from fer_bench.records import read_json
+
+DETAILED = 2000
+"""Of more cells than these, tables do not read the manifests: it would be most of the time that they take."""
+
+
+def trained_on(rows: Sequence[Row]) -> str:
+    """`Intel(R) Xeon(R) Processor, 2 cores`: every kind of machine that trained cells of these rows.
+
+    With its GPUs, where they were used; empty where nothing is known, and of more than `DETAILED` cells.
+    """
+    folders = [cell.folder for row in rows for cell, _ in row.finished]
+    found = map(_machine, folders) if len(folders) <= DETAILED else ()
+    return "; ".join(dict.fromkeys(machine for machine in found if machine))
+
+
+def _machine(folder: Path) -> str:
+    try:
+        hardware = last_run(read_json(folder / "manifest.json"), "fit")["hardware"]
+        gpus = [f"{hardware['gpus'].count(gpu)} x {gpu}" for gpu in dict.fromkeys(hardware["gpus"])]
+        return ", ".join([str(hardware["cpu"]), f"{int(hardware['cores'])} cores", *gpus])
+    except (InvalidFile, LookupError, TypeError, ValueError, AttributeError):
+        return ""  # not trained here, or of another version, or damaged; no result depends on it

@@ -1,0 +1,59 @@
+"""A leaderboard in every format, from the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fer_bench.leaderboard.html import report
+from fer_bench.leaderboard.pages import latex, markdown_page
+from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.stress_results import members_there
+from fer_bench.suites.suite import Suite
+
+if TYPE_CHECKING:  # what perturbs scans takes a while to import
+    from fer_bench.leaderboard.stress_board import Curve
+
+
+def write(name: str, suite: Suite, rows: Sequence[Row], runs: Path, out: Path, *, faces: bool = False) -> list[Path]:
+    """Write `<out>/<name>.csv`, `.md`, `.tex` and `.html`, and pages of what cells were put through; returns the files.
+
+    Args:
+        runs: What the rows were collected below.
+        faces: Whether the HTML page shows scans of real people.
+    """
+    stress = _curves(members_there(rows), suite, rows)
+    return [
+        *markdown_page.write(name, suite, list(rows), out),
+        latex.write(name, suite, list(rows), out),
+        report.write(name, suite, rows, stress, runs, out, faces=faces),
+        *_stress_pages(name, suite, stress, out),
+    ]
+
+
+def write_stress(
+    members: Sequence[str], name: str, suite: Suite, rows: Sequence[Row], runs: Path, out: Path
+) -> list[Path]:
+    """Write the pages of these members of the stress deck, of which there need be nothing yet, and the HTML page anew,
+    which shows what has come of it, too; returns the former."""
+    there = members_there(rows)
+    stress = _curves([*there, *(member for member in members if member not in there)], suite, rows)
+    report.write(name, suite, rows, {member: stress[member] for member in there}, runs, out)
+    return _stress_pages(name, suite, {member: stress[member] for member in members}, out)
+
+
+def _curves(members: Sequence[str], suite: Suite, rows: Sequence[Row]) -> dict[str, list[Curve]]:
+    if not members:
+        return {}
+    from fer_bench.leaderboard import stress_board
+
+    return {member: stress_board.curves(member, rows, suite.reference) for member in members}
+
+
+def _stress_pages(name: str, suite: Suite, stress: Mapping[str, Sequence[Curve]], out: Path) -> list[Path]:
+    if not stress:
+        return []
+    from fer_bench.leaderboard.pages import stress_board_page
+
+    return [path for each, curves in stress.items() for path in stress_board_page.write(each, name, suite, curves, out)]

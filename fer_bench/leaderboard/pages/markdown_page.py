@@ -1,0 +1,337 @@
+"""A leaderboard as people and programs read it: a Markdown page, a table of the terminal, a CSV file."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pandas as pd
+
+from fer_bench import registry
+from fer_bench.leaderboard.machines import trained_on
+from fer_bench.leaderboard.optimism import epochs_told
+from fer_bench.leaderboard.pages.pairs_page import GROUPS, pairs_frame, pairs_section
+from fer_bench.leaderboard.pages.rank_page import draw_ranks, ranks_section
+from fer_bench.leaderboard.pairwise import groups, pairs
+from fer_bench.leaderboard.per_class import classes_frame, classes_section
+from fer_bench.leaderboard.rows import Row
+from fer_bench.markdown import markdown_text
+from fer_bench.records import Task, atomic_write
+from fer_bench.stats.bootstrap import HEADLINE
+from fer_bench.stats.intervals import BRACKETS
+from fer_bench.stats.power import Assumed, told
+from fer_bench.stats.units import number, plural, signed, unit, with_interval
+from fer_bench.suites.selection import EXPLAINED as SELECTIONS
+from fer_bench.suites.suite import Suite
+
+SHOWN = {
+    "classification": {
+        "accuracy": "Accuracy",
+        "balanced_accuracy": "UAR",
+        "f1_macro": "F1 macro",
+        "f1_weighted": "F1 weighted",
+    },
+    "multilabel": {
+        "f1_macro": "F1 macro",
+        "f1_two_sided": "F1 two-sided",
+        "accuracy": "Accuracy of a class",
+        "exact_match": "All right",
+    },
+    "valence_arousal": {
+        "ccc_mean": "CCC",
+        "ccc_valence": "of valence",
+        "ccc_arousal": "of arousal",
+        "ccc": "Pooled CCC",
+        "rmse": "RMSE",
+        "mae": "MAE",
+    },
+    "disentanglement": {
+        "neutral_mean": "Neutral",
+        "neutral_median": "median",
+        "reconstruction_mean": "Rebuilt",
+        "reconstruction_median": "its median",
+        "spread_mean": "Spread",
+        "scatter_mean": "Scatter",
+    },
+}
+"""Task -> metric -> its head; the first is the headline, which stands with its interval."""
+
+SOMETIMES = {
+    "accuracy_among_tested": "Among the tested",
+    "item_accuracy": "Items",
+}
+"""Metrics that only some protocols and representations have."""
+
+BESIDE: dict[Task, dict[str, str]] = {
+    "disentanglement": {
+        "identity_mean": "Identity",
+        "expression_mean": "Expression",
+        "rank1_mesh_mean": "Rank-1",
+        "rank1_code_mean": "by code",
+        "leak_identity_mean": "Who leaks",
+        "leak_expression_mean": "What leaks",
+    },
+}
+"""Metrics in a table of their own, below that of a protocol."""
+
+ESTIMATORS = (
+    f"Values are computed on the predictions of all folds and seeds pooled, n samples of K subjects; {BRACKETS}, which "
+    "covers the choice of test subjects and not the training seed; Fold SD: standard deviation of the first column "
+    f"over folds and seeds (ddof 1). {GROUPS}"
+)
+
+EXPLAINED: dict[Task, str] = {
+    "classification": (
+        "Percentages. UAR: mean recall over classes. A test set resolves a difference that would be found with "
+        f"{Assumed()}."
+    ),
+    "multilabel": "Percentages.",
+    "valence_arousal": (
+        "Valence and arousal in [-1, 1]. CCC: Lin's concordance, the higher the better, the mean of that of valence "
+        "and that of arousal; pooled, as RMSE and MAE (of errors, the lower the better) are too: both in one list of "
+        "twice as many numbers, as in Ig3D's Table 7, in which one constant for valence and another for arousal agree "
+        "with the truth to some degree."
+    ),
+    "disentanglement": (
+        "Millimetres, the fewer the better. Neutral: mean distance of the vertices of the "
+        "predicted identity from the subject's neutral face (AVDneu); Rebuilt: of the rebuilt face from the scanned "
+        "one (Erec), both over meshes. Spread and Scatter: how much the predicted identities of one subject differ "
+        "(Edis as the face disentanglement paper and as Jiang et al. define it), the mean over subjects. Identity and "
+        "Expression: distance from the true ones, which only a twin knows. Percentages: Rank-1, recognition of a "
+        "subject by the predicted identity, and by its code; Who leaks and What leaks, how often a linear probe finds "
+        "the subject in the code of the expression, and the expression in the code of the identity."
+    ),
+}
+
+
+def header(rows: list[Row], reference: str | None, grouped: bool = False) -> list[str]:
+    """Heads of the columns that rows of one protocol need; `grouped` where some of them are compared."""
+    shown = SHOWN[rows[0].task]
+    first, *others = shown.values()
+    against = [f"Against {reference}"] if reference else []
+    peeked = ["Optimism"] if any(row.selection == "best_on_test" for row in rows) else []
+    sometimes = [head for name, head in SOMETIMES.items() if any(name in row.metrics for row in rows)]
+    return [
+        *("Entry", first, *(["Group"] if grouped else []), *peeked, *against, *others, *sometimes, "Fold SD"),
+        *("n", "Subjects", "Epochs", "Selection", "Weights", "Parameters", "Fit (min)", "State"),
+    ]
+
+
+def texts(row: Row, heads: list[str], group: str = "") -> list[str]:
+    """A row under `header`, as people read it; `group` as `comparison.groups` has it."""
+    shown = SHOWN[row.task]
+    first = unit(row.task, HEADLINE[row.task])
+    epochs = "-"
+    if row.epochs:
+        epochs = "-".join(map(str, sorted(set(row.epochs))))
+        epochs += f" of {row.recipe_epochs}" if row.epochs != (row.recipe_epochs,) * 2 else ""
+    named = {**shown, **SOMETIMES}
+    cells = {head: number(row.metrics.get(name), unit(row.task, name)) for name, head in named.items()}
+    cells |= {
+        "Entry": row.entry + (" (unsound)" if row.unsound else ""),
+        shown[HEADLINE[row.task]]: with_interval(row.headline, row.interval, first),
+        "Group": group or "-",
+        "Fold SD": number(row.fold_sd, first),
+        "n": str(row.n or "-"),
+        "Subjects": str(row.interval.n_clusters) if row.interval else "-",
+        "Epochs": epochs,
+        "Selection": row.selection or "-",
+        "Optimism": signed(row.optimism, first),
+        "Weights": (row.weights or "random") if row.parameters is not None else "-",
+        "Parameters": f"{row.parameters:,}" if row.parameters is not None else "-",
+        "Fit (min)": f"{row.fit_minutes:.1f}" if row.fit_minutes is not None else "-",
+        "State": row.state + (f" ({row.broken} samples left out)" if row.broken else ""),
+    }
+    return [cells.get(head, signed(row.difference, first)) for head in heads]
+
+
+def to_frame(rows: list[Row]) -> pd.DataFrame:
+    """One line a row, numbers as numbers (fractions), for the CSV file."""
+    letters = groups(rows, pairs(rows))
+    return pd.DataFrame.from_records([_record(row, letters.get((row.protocol, row.entry))) for row in rows]).astype(
+        {"n": "Int64", "subjects": "Int64", "parameters": "Int64", "recipe_epochs": "Int64"}
+    )
+
+
+def _record(row: Row, group: str | None) -> dict[str, object]:
+    headline = HEADLINE[row.task]
+    low, high = (row.interval.low, row.interval.high) if row.interval else (None, None)
+    against, gap = row.difference, row.optimism
+    return {
+        "protocol": row.protocol,
+        "protocol_digest": row.protocol_digest,
+        "data": row.provenance,
+        "entry": row.entry,
+        "method": row.method,
+        "state": row.state,
+        **{name: row.metrics.get(name) for name in SHOWN[row.task]},
+        **{name: row.metrics[name] for name in SOMETIMES if name in row.metrics},
+        **{name: row.metrics.get(name) for name in BESIDE.get(row.task, {})},
+        f"{headline}_low": low,
+        f"{headline}_high": high,
+        f"{headline}_fold_sd": row.fold_sd,
+        "group": group,
+        "difference": against.value if against else None,
+        "difference_low": against.interval.low if against else None,
+        "difference_high": against.interval.high if against else None,
+        "n": row.n,
+        "subjects": row.interval.n_clusters if row.interval else None,
+        "broken": row.broken,
+        "cells": row.cells,
+        "epochs": "-".join(map(str, sorted(set(row.epochs)))) if row.epochs else None,
+        "recipe_epochs": row.recipe_epochs,
+        "weights": (row.weights or "random") if row.parameters is not None else None,
+        "parameters": row.parameters,
+        "representation": row.representation,
+        "fit_minutes": round(row.fit_minutes, 2) if row.fit_minutes is not None else None,
+        "selection": row.selection,
+        "optimism": gap.value if gap else None,
+        "optimism_low": gap.interval.low if gap else None,
+        "optimism_high": gap.interval.high if gap else None,
+        "unsound": row.unsound,
+        "reason": row.reason,
+    }
+
+
+def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
+    """The leaderboard as a Markdown page."""
+    page = io.StringIO()
+    tasks = list(dict.fromkeys(row.task for row in rows))
+    explained = [EXPLAINED[task] for task in tasks if task in EXPLAINED]
+    page.write(f"# {suite.title or name}\n\n{' '.join([*explained, *_selections(rows), ESTIMATORS])}\n")
+    if suite.reference:
+        units = " or ".join(dict.fromkeys(unit(task, HEADLINE[task]).difference for task in tasks))
+        page.write(
+            f"\nAgainst {suite.reference}: the difference of the first column on the same samples, in {units}, with "
+            "the interval of a bootstrap that draws the same subjects for both.\n"
+        )
+    compared = pairs(rows)
+    letters = groups(rows, compared)
+    families = by_question(rows)
+    asked = [protocol for protocol, digest, _ in families if digest]
+    for question, members in families.items():
+        protocol, digest, data = question
+        page.write(f"\n## {protocol}\n\n")
+        if digest and asked.count(protocol) > 1:
+            others = [other for named, other, _ in families if named == protocol and other not in ("", digest)]
+            told = " and ".join(f"`fer-bench protocol diff {digest} {other}`" for other in others)
+            page.write(f"**Rows of this protocol answer different questions, and stand in tables of their own; {told} ")
+            page.write("tells in what they differ.** ")
+        if digest:
+            page.write(f"Protocol digest `{digest}`. Data: {markdown_text(data)}. ")
+        if told := suite.shortened(registry.find_protocol(protocol)):
+            page.write(f"{told[0].upper()}{told[1:]}. ")
+        if sentence := _tested(members):
+            page.write(f"{sentence[0].upper()}{sentence[1:]}. ")
+        if machines := trained_on(members):
+            page.write(f"Trained on {markdown_text(machines)}. ")
+        if "twin" in data:
+            page.write("**Synthetic faces: these numbers compare methods with one another, not with published ones.**")
+        own = [letters.get((row.protocol, row.entry), "") for row in members]
+        heads = header(members, suite.reference, any(own))
+        sides = ["---", *["---:"] * (len(heads) - 2), "---"]
+        page.write(f"\n\n| {' | '.join(map(markdown_text, heads))} |\n|{'|'.join(sides)}|\n")
+        for row, group in zip(members, own, strict=True):
+            page.write(f"| {' | '.join(markdown_text(text) for text in texts(row, heads, group))} |\n")
+        if second := beside(members):
+            heads, *lines = second
+            page.write("\n")
+            for line in [heads, ["---", *["---:"] * (len(heads) - 1)], *lines]:
+                page.write(f"| {' | '.join(map(markdown_text, line))} |\n")
+        for note in (note for row in members for note in notes(row)):
+            page.write(f"\n- {markdown_text(note)}")
+        inputs = (markdown_text(f"{row.entry} {row.representation or '-'}") for row in members)
+        page.write(f"\n\nInput: {'; '.join(inputs)}\n")
+        here = [pair for pair in compared if (pair.protocol, pair.protocol_digest, pair.provenance) == question]
+        parts = pairs_section(here), ranks_section(name, members), classes_section(members)
+        page.writelines(f"\n{part}" for part in parts if part)
+    return page.getvalue()
+
+
+def by_question(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
+    """(protocol, its digest, data) -> rows: results are ranked together only if they answer the same question on the
+    same data. Rows without any result stand below the first such family of their protocol."""
+    protocols = list(dict.fromkeys(row.protocol for row in rows))
+    families: dict[tuple[str, str, str], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: (protocols.index(row.protocol), not row.protocol_digest)):
+        key = row.question
+        if not row.protocol_digest:
+            key = next((known for known in families if known[0] == row.protocol), key)
+        families.setdefault(key, []).append(row)
+    return families
+
+
+def _tested(rows: list[Row]) -> str:
+    """What complete rows of one question were tested on, and the difference that it resolves."""
+    row = next((row for row in rows if row.pooled is not None and row.interval is not None), None)
+    if row is None or row.pooled is None or row.interval is None:
+        return ""
+    protocol = registry.find_protocol(row.protocol)
+    known = not row.pooled["subject"].equals(row.pooled["id"])
+    return told(row.interval.n_clusters, row.n or 0, plural(protocol.unit), row.task, known)
+
+
+def _selections(rows: list[Row]) -> list[str]:
+    """How the scored epochs were chosen, a sentence or two."""
+    used = [rule for rule in SELECTIONS if any(rule in row.selection.split(" and ") for row in rows)]
+    told = [f"Selection, which epoch is scored: {'; '.join(SELECTIONS[rule] for rule in used)}."] if used else []
+    if "best_on_test" in used:
+        told.append(
+            "Optimism: the first column minus what it is for the same trainings when their epochs are chosen without "
+            "the test samples."
+        )
+    return told
+
+
+def notes(row: Row) -> list[str]:
+    """What has to be known of a row besides its numbers."""
+    found = []
+    weights = [result.weight for _, result in row.finished if result.weight is not None]
+    if weights:
+        told = ", ".join(f"{weight:.2f}" for weight in dict.fromkeys(weights))
+        found.append(f"{row.entry} gives the first of the two that it fuses a weight of {told}.")
+    if halved := sum(result.divided > 1 for _, result in row.finished):
+        found.append(
+            f"{row.entry}: memory ran out in {halved} of {row.cells} cells, which were trained with half the batch and "
+            "the gradients of two added up; what looks at a batch as a whole saw half as many samples."
+        )
+    if (gap := row.optimism) is not None:
+        task_unit = unit(row.task, HEADLINE[row.task])
+        found.append(
+            f"{row.entry}: to choose the epochs on the test samples buys {signed(gap, task_unit)} "
+            f"{task_unit.difference}; epochs chosen with and without them: {epochs_told(row)}."
+        )
+    if row.unsound:
+        found.append(f"{row.entry} is unsound: {row.unsound}.")
+    if row.reason:
+        found.append(f"{row.entry}: {row.reason}")
+    return found
+
+
+def beside(rows: list[Row]) -> list[list[str]]:
+    """The second table of a protocol, of what `BESIDE` names and any row has, the heads first; empty where there is
+    none."""
+    named = {k: v for k, v in BESIDE.get(rows[0].task, {}).items() if any(k in row.metrics for row in rows)}
+    if not named:
+        return []
+    values = [[number(row.metrics.get(name), unit(row.task, name)) for name in named] for row in rows]
+    return [["Entry", *named.values()], *([row.entry, *each] for row, each in zip(rows, values, strict=True))]
+
+
+def write(name: str, suite: Suite, rows: list[Row], out: Path) -> list[Path]:
+    """Write `<out>/<name>.csv` and `.md`, and where there is anything to say in them, `<name>-pairs.csv` of every two
+    entries, `<name>-classes.csv`, and a protocol's `<name>-<protocol>-ranks.png`; returns the files."""
+    tables = {"": to_frame(rows), "-pairs": pairs_frame(pairs(rows)), "-classes": classes_frame(rows)}
+    written = []
+    for part, table in tables.items():
+        path = out / f"{name}{part}.csv"
+        if part and not len(table):
+            path.unlink(missing_ok=True)  # of a run that had more, it would be of nothing that the page shows
+            continue
+        with atomic_write(path) as file:
+            file.write(table.to_csv(index=False, float_format="%.6f").encode())
+        written.append(path)
+    markdown = out / f"{name}.md"
+    with atomic_write(markdown) as file:
+        file.write(to_markdown(name, suite, rows).encode())
+    return [written[0], markdown, *written[1:], *draw_ranks(name, rows, out)]

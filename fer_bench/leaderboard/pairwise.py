@@ -1,0 +1,198 @@
+"""Every entry of a protocol against every other: which differences are there, and who cannot be told apart.
+
+Two questions, two tests. The paired bootstrap over subjects asks whether the difference would be there with other test
+people, given what was trained. The corrected resampled t-test asks whether it would be there with other training
+people, too; training sets of folds overlap, so that folds are not independent, which its variance allows for (C.
+Nadeau, Y. Bengio, "Inference for the generalization error", Machine Learning 52, 2003, 239-281). Groups are of the
+first, for every protocol has it.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fer_bench import registry
+from fer_bench.leaderboard.rows import Row
+from fer_bench.protocols import Protocol
+from fer_bench.stats.bootstrap import HEADLINE
+from fer_bench.stats.intervals import Difference
+from fer_bench.stats.power import resolved
+
+LEVEL = 0.05
+"""Of all the differences of a protocol together."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two entries on the same samples.
+
+    Attributes:
+        metric: The task's headline.
+        first, second: Entries; the first stands higher on the board.
+        difference: The first minus the second, with a paired interval that knows nothing of other pairs.
+        p, p_holm: Of the bootstrap over subjects, two-sided, alone and by Holm's method over the family; None with a
+            single subject.
+        family: How many pairs of that protocol are compared.
+        fold_p, fold_p_holm: Of the corrected resampled t-test, the same; None with fewer than two folds.
+        folds: How many folds that is of.
+        resolved: The difference that would have been found with 80 % power at 5 %, were these two the only pair; None
+            where the spread cannot be seen: with a single subject, or where they differ alike in all.
+    """
+
+    protocol: str
+    protocol_digest: str
+    provenance: str
+    metric: str
+    first: str
+    second: str
+    difference: Difference
+    p: float | None
+    fold_p: float | None
+    folds: int
+    resolved: float | None = None
+    family: int = 1
+    p_holm: float | None = None
+    fold_p_holm: float | None = None
+
+    @property
+    def significant(self) -> bool:
+        """Whether the two are told apart."""
+        return self.p_holm is not None and self.p_holm < LEVEL
+
+
+def families(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that are compared, in their order: complete and sound, of one protocol, digest, data and set of
+    samples; two or more."""
+    found: dict[tuple[str, str, str, int | None], list[Row]] = {}
+    for row in rows:
+        if row.draws is not None and not row.unsound:
+            found.setdefault((row.protocol, row.protocol_digest, row.provenance, row.samples), []).append(row)
+    return [own for own in found.values() if len(own) > 1]
+
+
+def pairs(rows: Sequence[Row]) -> list[Pair]:
+    """Every pair of every family of rows, in the order of the rows."""
+    found: list[Pair] = []
+    for family in families(rows):
+        own = [_pair(first, second) for first, second in combinations(family, 2)]
+        adjusted = zip(own, holm([pair.p for pair in own]), holm([pair.fold_p for pair in own]), strict=True)
+        found += [replace(pair, family=len(own), p_holm=p, fold_p_holm=fold_p) for pair, p, fold_p in adjusted]
+    return found
+
+
+def groups(rows: Sequence[Row], found: Sequence[Pair]) -> dict[tuple[str, str], str]:
+    """(protocol, entry) -> letters of all rows that were compared: who shares a letter is not told apart."""
+    letters: dict[tuple[str, str], str] = {}
+    apart = {(pair.protocol, pair.protocol_digest, pair.first, pair.second) for pair in found if pair.significant}
+    for family in families(rows):
+        names, asked = [row.entry for row in family], (family[0].protocol, family[0].protocol_digest)
+        told = {(i, j) for i, j in combinations(range(len(names)), 2) if (*asked, names[i], names[j]) in apart}
+        each = letter_display(len(names), told)
+        letters |= {(asked[0], name): own for name, own in zip(names, each, strict=True)}
+    return letters
+
+
+def _pair(first: Row, second: Row) -> Pair:
+    assert first.draws is not None and second.draws is not None
+    protocol = registry.find_protocol(first.protocol)
+    apart = first.draws.minus(second.draws)
+    mine, theirs = first.by_fold, second.by_fold
+    folds = sorted(mine.keys() & theirs.keys())
+    return Pair(
+        first.protocol,
+        first.protocol_digest,
+        first.provenance,
+        HEADLINE[first.task],
+        first.entry,
+        second.entry,
+        Difference(apart.value, apart.interval()),
+        apart.p(),
+        resampled_t([mine[fold] - theirs[fold] for fold in folds], test_to_train(protocol)),
+        len(folds),
+        resolved(apart.degrees, apart.error) if apart.n_clusters > 1 and apart.error > 0 else None,
+    )
+
+
+def test_to_train(protocol: Protocol) -> float | None:
+    """Test samples for each training sample. Of the k groups of a division, equal but for a subject, one tests, one
+    validates and k - 2 train. None of a protocol that does not divide all its samples."""
+    groups = protocol.num_folds // protocol.repeats
+    return 1 / (groups - 2) if groups > 2 else None
+
+
+def resampled_t(differences: ArrayLike, ratio: float | None) -> float | None:
+    """Two-sided p of the corrected resampled t-test (Nadeau and Bengio 2003, section 4.3).
+
+    t = mean / sqrt((1 / J + ratio) s^2), with J - 1 degrees of freedom and s^2 of ddof 1.
+
+    Args:
+        differences: Of two methods, one a fold, over all repeats, `(J,)`.
+        ratio: Test samples for each training sample.
+
+    Returns:
+        p; where all differences are the same, 1 if they are 0 and otherwise that of the sign test; None without two
+        folds or a ratio.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if len(values) < 2 or ratio is None:
+        return None
+    mean, error = float(values.mean()), float(np.sqrt((1 / len(values) + ratio) * values.var(ddof=1)))
+    if error <= 1e-12 * abs(mean):
+        return 1.0 if mean == 0 else float(2.0 ** (1 - len(values)))
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(len(values) - 1, -abs(mean) / error))
+
+
+def holm(ps: Sequence[float | None]) -> list[float | None]:
+    """Adjusted p of a family: reject where they are below the level (S. Holm, "A simple sequentially rejective multiple
+    test procedure", Scand. J. Statist. 6, 1979, 65-70). The i-th smallest of m is multiplied by m + 1 - i, and is no
+    smaller than those before it. None where any is None: the family is then not what it is said to be."""
+    if any(p is None for p in ps):
+        return [None] * len(ps)
+    values = np.array(ps, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)), 1.0)
+    return [float(p) for p in adjusted]
+
+
+def letter_display(count: int, apart: Collection[tuple[int, int]]) -> list[str]:
+    """Letters of `count` entries: two share one if and only if they are not `apart`.
+
+    The compact letter display of H.-P. Piepho ("An algorithm for a letter-based representation of all-pairwise
+    comparisons", J. Comput. Graph. Statist. 13, 2004, 456-466). It asks nothing of the pairs: a and b may be together,
+    and b and c, while a and c are apart. A letter is a largest set of entries no two of which are apart; here one is
+    grown from each pair that no letter joins yet, which takes no more than a moment, where splitting the set of all
+    entries at each pair that is apart can double the letters every time. What only repeats other letters goes.
+
+    Args:
+        apart: Pairs (i, j) with i < j.
+    """
+    split = {frozenset(pair) for pair in apart}
+
+    def together(i: int, others: Iterable[int]) -> bool:
+        return not any(frozenset((i, j)) in split for j in others)
+
+    columns: list[set[int]] = []
+    for i in range(count):
+        for j in range(i, count):
+            if together(i, (j,)) and not any({i, j} <= column for column in columns):
+                grown = {i, j}
+                for k in range(count):
+                    if together(k, grown):
+                        grown.add(k)
+                columns.append(grown)
+    for column in sorted(columns, key=len):
+        others = [c for c in columns if c is not column]
+        if all(any({i, j} <= c for c in others) for i in column for j in column):
+            columns = others
+    columns.sort(key=sorted)
+    names = [*string.ascii_letters, *(f"({number})" for number in range(53, len(columns) + 1))]
+    return ["".join(name for name, column in zip(names, columns, strict=False) if i in column) for i in range(count)]

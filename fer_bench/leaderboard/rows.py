@@ -1,0 +1,279 @@
+"""The leaderboard of a suite: a pure function of its result files.
+
+A value is computed from the predictions of all its folds pooled, so that every subject counts once, and stands with a
+95 % interval from a bootstrap over subjects. It is given only when every fold and seed that the suite asks for is done:
+a mean over the folds that happened to finish is another, easier question.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fer_bench import registry
+from fer_bench.cells.cell import DERIVED, LATE_FUSION, SAVED, Cell, cell_path
+from fer_bench.errors import InvalidFile
+from fer_bench.leaderboard.optimism import optimism
+from fer_bench.metrics import class_indices, score
+from fer_bench.predictions.pooling import arrays, read_table, read_tables
+from fer_bench.protocols import Protocol
+from fer_bench.records import Result, Task
+from fer_bench.stats.bootstrap import HEADLINE, LOWER_IS_BETTER, resample_metric
+from fer_bench.stats.intervals import Difference, Interval, Resampled, difference
+from fer_bench.suites.suite import Suite
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method entry on one protocol.
+
+    Attributes:
+        cells, states: How many cells the suite asks for, and how many are in each state.
+        metrics, interval, fold_sd, n: Empty or None unless every cell is done. The interval and the standard deviation
+            over folds and seeds are those of the task's headline metric; `item_*` are metrics of the items of samples
+            that have several.
+        difference: From the suite's reference on the same samples, with its interval; None where there is none.
+        reason: Why it was skipped, or the message of the first failure.
+        epochs: Fewest and most epochs trained; `recipe_epochs` is what the method's own recipe asks for.
+        weights: What it started from; empty for random weights.
+        unsound: Why its numbers may not be compared with others.
+        selection: Which epoch is scored, see `fer_bench.suites.selection`; empty where nothing is done.
+        optimism: What it buys to choose the epochs on the test samples, see `fer_bench.leaderboard.optimism`.
+        finished: The cells that are done, with their results.
+        pooled: Predictions of all folds and seeds.
+        scored: Its raw outputs and truth, as `score` takes them; class indices where there is one class a sample.
+        draws: The headline metric on every draw of subjects: that of rows with the same samples is of the same draws.
+        samples: A number that two rows share if and only if they are of the same samples, subjects and seeds.
+    """
+
+    protocol: str
+    entry: str
+    method: str
+    cells: int
+    states: Counter[str]
+    reason: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    interval: Interval | None = None
+    difference: Difference | None = None
+    fold_sd: float | None = None
+    n: int | None = None
+    broken: int = 0
+    protocol_digest: str = ""
+    representation: str = ""
+    provenance: str = ""
+    parameters: int | None = None
+    epochs: tuple[int, int] | None = None
+    recipe_epochs: int | None = None
+    fit_minutes: float | None = None
+    weights: str = ""
+    unsound: str = ""
+    selection: str = ""
+    optimism: Difference | None = None
+    finished: tuple[tuple[Cell, Result], ...] = field(default=(), repr=False, compare=False)
+    pooled: pd.DataFrame | None = field(default=None, repr=False, compare=False)
+    scored: tuple[NDArray[np.float64], NDArray[Any]] | None = field(default=None, repr=False, compare=False)
+    draws: Resampled | None = field(default=None, repr=False, compare=False)
+    samples: int | None = None
+
+    @property
+    def task(self) -> Task:
+        """Of its protocol."""
+        return registry.find_protocol(self.protocol).task
+
+    @property
+    def question(self) -> tuple[str, str, str]:
+        """Only rows of one question may be ranked, compared or averaged with one another."""
+        return self.protocol, self.protocol_digest, self.provenance
+
+    @property
+    def headline(self) -> float | None:
+        """The metric that rows are ranked by."""
+        return self.metrics.get(HEADLINE[self.task])
+
+    @cached_property
+    def by_fold(self) -> dict[int, float]:
+        """Fold -> headline, the mean over seeds: seeds are no other data."""
+        headline = HEADLINE[self.task]
+        found: dict[int, list[float]] = {}
+        for cell, result in self.finished:
+            if headline in result.metrics:
+                found.setdefault(cell.fold, []).append(result.metrics[headline])
+        return {fold: sum(values) / len(values) for fold, values in found.items()}
+
+    @property
+    def state(self) -> str:
+        """`done`, or what keeps it from being so: `3/10 done, 1 failed, 6 missing`."""
+        if self.states["skipped"]:
+            return "skipped"
+        if self.states["done"] == self.cells:
+            return "done"
+        others = [f"{count} {state}" for state, count in sorted(self.states.items()) if state != "done" and count]
+        return ", ".join([f"{self.states['done']}/{self.cells} done", *others])
+
+
+def collect(name: str, suite: Suite, runs: Path, skipped: dict[tuple[str, str], str] | None = None) -> list[Row]:
+    """Rows of a suite from what is below `runs`: those that answer one question together, best first, and those without
+    a value last."""
+    rows: list[Row] = []
+    below = runs / name
+    derived = {**dict.fromkeys(suite.predictions, SAVED), **dict.fromkeys(suite.fusions, LATE_FUSION)}
+    for protocol_id in suite.protocols:
+        folds = suite.folds_of(registry.find_protocol(protocol_id))
+        for entry in suite.entries:
+            cells = [cell_path(protocol_id, entry, fold, seed) for fold in folds for seed in suite.seeds]
+            folders = [below / path for path in cells]
+            why = (skipped or {}).get((protocol_id, entry), "")
+            method = derived.get(entry) or str(suite.methods[entry]["method"])
+            with uncollected():
+                rows.append(_row(rows, protocol_id, entry, method, folders, why))
+    if suite.reference is not None:
+        references = {row.protocol: row for row in rows if row.entry == suite.reference}
+        rows = [_compared(row, references[row.protocol]) for row in rows]
+    order = {protocol: position for position, protocol in enumerate(suite.protocols)}
+    questions = {row.question: position for position, row in reversed([*enumerate(rows)]) if row.protocol_digest}
+
+    def rank(row: Row) -> tuple[int, int, float, str]:
+        better = 1 if row.task in LOWER_IS_BETTER else -1
+        value = np.inf if row.headline is None else better * row.headline
+        return order[row.protocol], questions.get(row.question, len(rows)), value, row.entry
+
+    return sorted(rows, key=rank)
+
+
+def _compared(row: Row, reference: Row) -> Row:
+    """The row with its difference from the reference, where both have answered the same question."""
+    if row.draws is None or reference.draws is None or row.entry == reference.entry:
+        return row
+    if (row.protocol_digest, row.samples) != (reference.protocol_digest, reference.samples):
+        return row
+    return replace(row, difference=difference(row.draws, reference.draws))
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Work without the collector of cyclic garbage: what is read of thousands of cells nests, and holds no cycle."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _counted(pooled: pd.DataFrame, others: Sequence[Row]) -> tuple[int, int]:
+    """`samples` and `n` of predictions: those of another row that has the same samples in the same order, which is soon
+    seen, or else a hash of samples, subjects and seeds in whatever order."""
+    names = ["id", "subject", "seed"]
+    for row in others:
+        known = row.pooled
+        if known is None or row.samples is None or row.n is None:
+            continue
+        if all(pooled[name].equals(known[name]) for name in names):
+            return row.samples, row.n
+    return int(pd.util.hash_pandas_object(pooled[names], index=False).sum()), int(pooled["id"].nunique())
+
+
+def _row(others: Sequence[Row], protocol_id: str, entry: str, method: str, folders: list[Path], skipped: str) -> Row:
+    reason = skipped
+    states: Counter[str] = Counter()
+    done: list[tuple[Cell, Result]] = []
+    for folder in folders:
+        try:
+            cell = Cell.read(folder)
+        except InvalidFile as error:
+            there = (folder / "cell.json").exists()
+            states["missing" if there or not skipped else "skipped"] += 1
+            reason = reason or (str(error) if there else "")
+            continue
+        status = cell.status()
+        state = "missing" if status.state == "planned" else status.state
+        result = cell.result() if state == "done" else None
+        if result is not None:
+            done.append((cell, result))
+        elif status.message and not reason:
+            reason = f"fold {cell.fold}, seed {cell.seed}: {status.message}"
+        states[state] += 1
+    if not done:
+        return Row(protocol_id, entry, method, len(folders), states, reason)
+    cell, results = done[0][0], [result for _, result in done]
+    if reason == skipped and len(done) == len(folders):
+        reason = ""  # it ran when it could
+    row = Row(
+        protocol_id,
+        entry,
+        method,
+        len(folders),
+        states,
+        reason,
+        protocol_digest=cell.protocol_digest,
+        representation=f"{cell.representation['label']} ({cell.representation['digest']})",
+        provenance=cell.provenance,
+        parameters=results[0].parameters,
+        epochs=(min(r.epochs for r in results), max(r.epochs for r in results)),
+        recipe_epochs=0 if method in DERIVED else registry.recipe_epochs(method),
+        fit_minutes=sum(r.fit_seconds for r in results) / 60,
+        broken=sum(r.broken for r in results),
+        weights=cell.weights,
+        unsound=cell.unsound,
+        selection=" and ".join(dict.fromkeys(cell.selection for cell, _ in done)),
+        finished=tuple(done),
+    )
+    questions = {(r.protocol_digest, r.representation_digest) for r in results}
+    mixed = ""
+    if len(questions) > 1:
+        mixed = f"its folds were run on {len(questions)} different states of the data; run with --overwrite"
+    elif len({cell.selection for cell, _ in done}) > 1:
+        mixed = f"the epochs of its folds were chosen by different rules ({row.selection}); run with --overwrite"
+    if len(done) < len(folders) or mixed:
+        return replace(row, reason=row.reason or mixed)
+    protocol = registry.find_protocol(protocol_id)
+    pooled = read_tables(protocol, [cell.folder / "predictions.parquet" for cell, _ in done], [r.n for r in results])
+    pooled["seed"] = np.repeat([cell.seed for cell, _ in done], [r.n for r in results])
+    outputs, truth = arrays(protocol, pooled)
+    if protocol.task == "classification":
+        truth, _ = class_indices(outputs, truth, protocol.classes)  # names are looked up once
+    headline = HEADLINE[protocol.task]
+    each = [r.metrics[headline] for r in results if headline in r.metrics]
+    metrics = score(protocol.task, outputs, truth, protocol.classes, protocol.tested) | _item_metrics(protocol, done)
+    subjects = pooled["subject"].to_numpy(dtype=object)
+    draws = (
+        resample_metric(protocol.task, headline, outputs, truth, protocol.classes, subjects)
+        if headline in metrics
+        else None
+    )
+    samples, n = _counted(pooled, others)
+    row = replace(
+        row,
+        metrics=metrics,
+        interval=draws.interval() if draws else None,
+        fold_sd=float(np.std(each, ddof=1)) if len(each) > 1 else None,
+        n=n,
+        pooled=pooled,
+        scored=(outputs, truth),
+        draws=draws,
+        samples=samples,
+    )
+    return replace(row, optimism=optimism(row))
+
+
+def _item_metrics(protocol: Protocol, done: list[tuple[Cell, Result]]) -> dict[str, float]:
+    """Metrics of the items, where samples have several, as `item_<name>`."""
+    files = (cell.folder / "items.parquet" for cell, _ in done)
+    there = [*takewhile(Path.exists, files)]
+    if len(there) < len(done):
+        return {}
+    outputs, truth = arrays(protocol, pd.concat([read_table(file) for file in there], ignore_index=True))
+    found = score(protocol.task, outputs, truth, protocol.classes, protocol.tested)
+    return {f"item_{name}": value for name, value in found.items()}

@@ -1,0 +1,160 @@
+"""What was run of the suites: each entry on each protocol, and in what it is not the paper's configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fer_bench import registry
+from fer_bench.cells.cell import Cell
+from fer_bench.errors import FerBenchError, UnknownName
+from fer_bench.launch.planning import blueprint
+from fer_bench.leaderboard import rows as leaderboard
+from fer_bench.leaderboard.rows import Row
+from fer_bench.papers.published import Section
+from fer_bench.papers.verdict import departures
+from fer_bench.protocols import Protocol
+from fer_bench.records import Result
+from fer_bench.suites.suite import Suite, read_suite, resolve_arguments
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One entry of a suite on one protocol, as it was run.
+
+    Attributes:
+        cells, results: Of what is done, one a fold and seed.
+        options: Of the entry, as the suite that ships has them.
+        departures, remarks: See `Measured`.
+    """
+
+    row: Row
+    cells: tuple[Cell, ...]
+    results: tuple[Result, ...]
+    options: dict[str, Any]
+    departures: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def protocol(self) -> Protocol:
+        """Which question it answers."""
+        return registry.find_protocol(self.row.protocol)
+
+    @property
+    def complete(self) -> bool:
+        """Every cell is done, and all were asked the same."""
+        return self.row.pooled is not None
+
+
+class Reader:
+    """What is below a runs folder, of which every suite is read once on every protocol.
+
+    Args:
+        runs: The folder.
+        folds: Look at these alone, as far as a protocol has them, and at the only one of a protocol that has one; by
+            default at those that a suite asks for.
+    """
+
+    def __init__(self, runs: Path, folds: Sequence[int] | None = None) -> None:
+        self.runs, self._folds = runs, folds
+        self._suites: dict[str, Suite] = {}
+        self._rows: dict[tuple[str, str], tuple[Suite, dict[str, Row]]] = {}
+        self._found: dict[tuple[str, str, str], Evidence] = {}
+
+    def suite(self, name: str) -> Suite:
+        """A suite as it ships; raises `UnknownName`."""
+        if name not in self._suites:
+            known = registry.suites()
+            if name not in known:
+                raise UnknownName("suite", name, known)
+            self._suites[name] = read_suite(known[name])
+        return self._suites[name]
+
+    def evidence(self, name: str, protocol_id: str, entry: str) -> Evidence:
+        """What was run of an entry of a suite on a protocol; raises `UnknownName`, and `FerBenchError` where the
+        protocol has none of the folds."""
+        key = name, protocol_id, entry
+        if key not in self._found:
+            suite, rows = self._on(name, protocol_id)
+            if entry not in rows:
+                raise UnknownName(f"entry of {name}", entry, rows)
+            self._found[key] = _evidence(rows, entry, name, suite)
+        return self._found[key]
+
+    def _on(self, name: str, protocol_id: str) -> tuple[Suite, dict[str, Row]]:
+        if (name, protocol_id) not in self._rows:
+            whole = self.suite(name)
+            chosen = whole.folds if self._folds is None else self._folds_of(registry.find_protocol(protocol_id))
+            suite = whole.model_copy(update={"protocols": [protocol_id], "folds": chosen})
+            rows = {row.entry: row for row in leaderboard.collect(name, suite, self.runs)}
+            self._rows[name, protocol_id] = suite, rows
+        return self._rows[name, protocol_id]
+
+    def _folds_of(self, protocol: Protocol) -> list[int]:
+        assert self._folds is not None
+        if protocol.num_folds == 1:
+            return [0]
+        if not (there := [fold for fold in self._folds if fold < protocol.num_folds]):
+            given = ",".join(map(str, self._folds))
+            raise FerBenchError(f"--folds {given}: {protocol.id} has folds 0 to {protocol.num_folds - 1}.")
+        return there
+
+
+def gather(
+    section: Section, runs: Path | Reader, folds: Sequence[int] | None = None
+) -> dict[tuple[str, str], Evidence]:
+    """(protocol, entry) -> what was run of the suites of a section, in their order.
+
+    Args:
+        runs: The folder of all runs, or what reads it for several sections.
+        folds: See `Reader`; of a folder.
+    """
+    reader = runs if isinstance(runs, Reader) else Reader(runs, folds)
+    found: dict[tuple[str, str], Evidence] = {}
+    for name in section.suites:
+        suite = reader.suite(name)
+        for protocol_id in section.notes.protocols or suite.protocols:
+            for entry in section.notes.entries or suite.entries:
+                evidence = reader.evidence(name, protocol_id, entry)
+                if (protocol_id, entry) not in found or evidence.complete:
+                    found[protocol_id, entry] = evidence
+    return found
+
+
+def _evidence(rows: Mapping[str, Row], entry: str, name: str, suite: Suite) -> Evidence:
+    """What was run of one entry on the one protocol of a suite."""
+    row, fusion = rows[entry], suite.fusions.get(entry)
+    options = dict(suite.methods.get(entry, {})) if fusion is None else fusion.model_dump()
+    evidence = Evidence(row, (), (), options, (), ())
+    if not row.finished:
+        return evidence
+    cells, results = zip(*row.finished, strict=True)
+    if entry in suite.predictions:
+        return replace(evidence, cells=cells, results=results)
+    if fusion is not None:
+        # It departs from the paper in whatever those that it fuses do.
+        of = [_evidence(rows, member, name, suite) for member in fusion.of]
+        asked = [f"{key} {cells[0].arguments[key]}" for key in options if cells[0].arguments[key] != options[key]]
+        departed = tuple(dict.fromkeys([*asked, *(why for each in of for why in each.departures)]))
+        remarks = tuple(dict.fromkeys(remark for each in of for remark in each.remarks))
+        return replace(evidence, cells=cells, results=results, departures=departed, remarks=remarks)
+    method, arguments = resolve_arguments(row.entry, options, name)
+    seen = _asked(method, cells[0].arguments, evidence.protocol, cells[0].representation["name"])[0]
+    weights = _asked(method, arguments, evidence.protocol, cells[0].representation["name"])[1]
+    trainer = suite.trainer_of(row.entry).model_dump()
+    selection = suite.selection_of(entry, evidence.protocol)
+    apart, told = departures(cells, results, arguments, trainer, seen, weights, selection)
+    if short := suite.shortened(evidence.protocol):
+        # One division of all subjects asks what a hundred ask; some of its folds do not.
+        apart, told = ((*apart, short), told) if suite.folds else (apart, (*told, short))
+    return replace(evidence, cells=cells, results=results, departures=apart, remarks=told)
+
+
+def _asked(method: str, arguments: dict[str, Any], protocol: Protocol, kind: str) -> tuple[str, str]:
+    """(label of the representation of this kind that a method asks for where the data have everything, its weights)."""
+    built = blueprint(method, json.dumps(arguments), protocol.target)
+    wanted = next((r for r in built.representations if r.name == kind), built.representations[0])
+    return wanted.resolve(frozenset({wanted.takes[0], "texture", "landmarks", "topology"})).label, built.weights

@@ -1,0 +1,304 @@
+"""What papers printed: every row of their tables, and which of our results answers it.
+
+A paper is a set of files in `leaderboards/published/`: one `<paper>_<table>.csv` a table, whose name ends like that of
+the suite that measures it (`mit_table2.csv`, `mit/table2`), `<paper>_notes.yaml` with what a reader must know and the
+known faults, and `<paper>_claims.yaml` (`fer_bench.papers.claims`). A further paper is further files; nothing is
+registered.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fer_bench import registry
+from fer_bench.errors import InvalidFile, UnknownName
+from fer_bench.papers.notes import REMEDY, Concerned, Fault, Notes, TableNotes, read_notes
+from fer_bench.yaml_text import read_yaml
+
+LOGS = "_logs"
+"""End of the stem of a file that holds a training log and no table."""
+
+_STEM = re.compile(r"(?P<paper>.+)_(?P<table>(?P<kind>table|figure|text)(?P<number>\d*))")
+_KINDS = ("table", "figure", "text")
+_KEYS = ("method", "dataset", "evaluation", "metric")  # what a fault tells rows by
+_NUMBER = re.compile(r"(?:about )?(-?\d+(?:\.\d+)?)")
+
+
+@dataclass(frozen=True)
+class Published:
+    """One printed value.
+
+    Attributes:
+        paper, table: Ids: `mit`, `II`.
+        dataset, evaluation, method, modality, metric: As printed. A metric that ends in `(%)` or `(pp)` is in percent
+            or percentage points.
+        value: As printed, with its zeros; a prompt is text.
+        derived: The value is not printed: it was computed from printed ones, as the note says.
+        note: What a reader must know of this value.
+        protocol, entry, measure: What measures it: a protocol, an entry of a suite of this paper and table, and a
+            metric of `fer_bench.metrics.score`. All empty where the row is of other people's work, or is no metric.
+        minus: The value is how far the entry is above the mean of these entries.
+        incomparable: Why no result of ours can answer this value; empty where one can.
+    """
+
+    paper: str
+    table: str
+    dataset: str
+    evaluation: str
+    method: str
+    modality: str
+    metric: str
+    value: str
+    derived: bool
+    note: str
+    protocol: str
+    entry: str
+    measure: str
+    minus: tuple[str, ...]
+    incomparable: str
+
+    @property
+    def number(self) -> float | None:
+        """The value as a number in the printed unit (`about 10` is 10); None for text."""
+        found = _NUMBER.fullmatch(self.value)
+        return float(found[1]) if found else None
+
+    @property
+    def scale(self) -> float:
+        """What a metric of ours is multiplied by to be in the printed unit."""
+        return 100.0 if self.metric.endswith(("(%)", "(pp)")) else 1.0
+
+
+COLUMNS = tuple(Published.__dataclass_fields__)
+"""The columns of a file of published rows, in order; `derived` is `yes` or empty, `minus` is joined by blanks."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table or figure of a paper.
+
+    Attributes:
+        table: As the paper and the suites name it: `II`, `Fig. 3`.
+        stem: As files name it: `table2`, `figure3`.
+        rows: What is printed; none for a figure without numbers.
+        suites: Names of the suites that measure it.
+    """
+
+    table: str
+    stem: str
+    rows: tuple[Published, ...]
+    suites: tuple[str, ...]
+    notes: TableNotes
+
+    @property
+    def heading(self) -> str:
+        """`Table II`, `Fig. 3`, `Text`."""
+        return f"Table {self.table}" if self.stem.startswith("table") else self.table[0].upper() + self.table[1:]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """All that is known of a paper.
+
+    Attributes:
+        folder: Where its files are.
+        sections: Its tables, then its figures, then what stands in its text.
+    """
+
+    name: str
+    folder: Path
+    notes: Notes = field(repr=False)
+    sections: tuple[Section, ...] = field(repr=False)
+
+    def find(self, table: str) -> Section:
+        """A section by the paper's name of it (`II`, `fig. 3`) or by the files' (`table2`); raises `UnknownName`."""
+        for section in self.sections:
+            if _plain(table) in {_plain(section.table), _plain(section.stem)}:
+                return section
+        raise UnknownName("table", table, [s.table for s in self.sections], f"paper {self.name}")
+
+    @cached_property
+    def rows(self) -> tuple[Published, ...]:
+        """All that is printed."""
+        return tuple(row for section in self.sections for row in section.rows)
+
+    @cached_property
+    def faults(self) -> dict[str, Fault]:
+        """Mark -> known fault: `F1`, `F2`, in the order of the file."""
+        return {f"F{number}": fault for number, fault in enumerate(self.notes.faults, start=1)}
+
+    def faults_of(self, row: Published) -> dict[str, Fault]:
+        """Those among the faults that concern a row."""
+        return {mark: fault for mark, fault in self.faults.items() if any(_holds(c, row) for c in fault.rows)}
+
+
+def published_folder() -> Path:
+    """The files that come with the package: those of a checkout, or their copy in an installed package."""
+    package = Path(__file__).parent.parent
+    installed = package / "_published"
+    return installed if installed.is_dir() else package.parent / "leaderboards" / "published"
+
+
+def papers(folder: Path | None = None) -> dict[str, Path]:
+    """Id -> file of notes of every paper."""
+    suffix = "_notes.yaml"
+    return {p.name.removesuffix(suffix): p for p in sorted((folder or published_folder()).glob(f"*{suffix}"))}
+
+
+def read_paper(name: str, folder: Path | None = None) -> Paper:
+    """Read all that is known of a paper.
+
+    Raises:
+        UnknownName: there is no such paper; or a row names a protocol that does not exist.
+        InvalidFile: one of its files is damaged.
+    """
+    folder = folder or published_folder()
+    known = papers(folder)
+    if name not in known:
+        raise UnknownName("paper", name, known)
+    notes = read_notes(known[name])
+    found: dict[str, tuple[str, tuple[Published, ...]]] = {}  # stem -> table, rows
+    for path in folder.glob(f"{name}_*.csv"):
+        match = _STEM.fullmatch(path.stem)
+        if match and match["paper"] == name:
+            rows = read_rows(path)
+            found[match["table"]] = rows[0].table, rows
+    suites: dict[str, list[str]] = {}
+    for suite, table in _tables(name).items():
+        suites.setdefault(table, []).append(suite)
+    stems = {table: stem for stem, (table, _) in found.items()}
+    for table, measuring in suites.items():
+        stems.setdefault(table, measuring[0].rpartition("/")[2])
+    for table, known_of in notes.tables.items():
+        if known_of.suites:
+            suites[table] = known_of.suites
+            stems.setdefault(table, _plain(table).replace("fig", "figure"))
+    if unknown := [table for table in notes.tables if table not in stems]:
+        raise UnknownName("table", unknown[0], stems, str(known[name]))
+    sections = (
+        Section(
+            table,
+            stem,
+            found[stem][1] if stem in found else (),
+            tuple(suites.get(table, ())),
+            notes.tables.get(table, TableNotes()),
+        )
+        for table, stem in stems.items()
+    )
+    paper = Paper(name, folder, notes, tuple(sorted(sections, key=lambda section: _order(section.stem))))
+    for fault in notes.faults:
+        for concerned in fault.rows:
+            _check(concerned, paper, known[name], fault.id)
+    return paper
+
+
+def _holds(concerned: Concerned, row: Published) -> bool:
+    wanted = [(getattr(concerned, f"{kind}s"), getattr(row, kind)) for kind in _KEYS]
+    return concerned.table == row.table and all(not named or value in named for named, value in wanted)
+
+
+def _check(concerned: Concerned, paper: Paper, path: Path, fault: str) -> None:
+    """Raise `UnknownName` where something named is in no row of the table, `InvalidFile` where no row has it all."""
+    where = f"{path}: fault {fault}"
+    if concerned.table not in {section.table for section in paper.sections}:
+        raise UnknownName("table", concerned.table, [section.table for section in paper.sections], where)
+    rows = [row for row in paper.rows if row.table == concerned.table]
+    for kind in _KEYS:
+        known = {getattr(row, kind) for row in rows}
+        for name in getattr(concerned, f"{kind}s"):
+            if name not in known:
+                raise UnknownName(f"{kind} in table {concerned.table}", name, known, where)
+    if not any(_holds(concerned, row) for row in rows):
+        problem = f"fault {fault}: no row of table {concerned.table} has one each of what it names"
+        raise InvalidFile(path, problem, REMEDY)
+
+
+def read_rows(path: Path) -> tuple[Published, ...]:
+    """Read one file of published rows, all of one table.
+
+    Raises:
+        InvalidFile: it cannot be read, has other columns, or a row contradicts itself.
+        UnknownName: a row names a protocol that does not exist.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.reader(file, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidFile(path, f"cannot be read as CSV ({error})", REMEDY) from None
+    if not lines or tuple(lines[0]) != COLUMNS:
+        raise InvalidFile(path, f"its columns are not {','.join(COLUMNS)}", REMEDY)
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(COLUMNS):
+            raise InvalidFile(path, f"row {number} has {len(line)} cells and not {len(COLUMNS)}", REMEDY)
+        values: dict[str, Any] = dict(zip(COLUMNS, line, strict=True))
+        if problem := _problem(values, path):
+            raise InvalidFile(path, f"row {number} {problem}", f"Correct the row. {REMEDY}")
+        if values["protocol"]:
+            registry.find_protocol(values["protocol"], f"{path}: row {number}")
+        rows.append(Published(**values | {"derived": bool(values["derived"]), "minus": tuple(values["minus"].split())}))
+    if len({row.table for row in rows}) != 1:
+        raise InvalidFile(path, "holds rows of several tables, or none", "Give each table a file of its own.")
+    return tuple(rows)
+
+
+def _problem(row: Mapping[str, str], path: Path) -> str:
+    """What is wrong with a row, after the word `row 7`; empty where nothing is."""
+    empty = [key for key in ("table", "method", "metric", "value") if not row[key]]
+    own = [bool(row[key]) for key in ("protocol", "entry", "measure")]
+    problems = {
+        f"is of the paper {row['paper']!r}, and the file is named for another": (
+            f"{row['paper']}_" != path.stem[: len(row["paper"]) + 1]
+        ),
+        f"has no {' and no '.join(empty)}": bool(empty),
+        f"says {row['derived']!r} under derived, which is 'yes' or empty": row["derived"] not in ("", "yes"),
+        "names some of protocol, entry and measure, and not all": any(own) and not all(own),
+        "has minus or incomparable, and names nothing that measures it": (
+            bool(row["minus"] or row["incomparable"]) and not any(own)
+        ),
+        f"is to be measured, and its value {row['value']!r} is no number": (
+            all(own) and not _NUMBER.fullmatch(row["value"])
+        ),
+    }
+    return next((problem for problem, holds in problems.items() if holds), "")
+
+
+def _tables(paper: str) -> dict[str, str]:
+    """Suite -> table, of the suites of a paper. Suites are not validated here, which would import every method."""
+    found = {}
+    for name, path in registry.suites().items():
+        try:
+            measured, table = _measured(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            continue  # told by whatever reads the suite itself
+        if measured == paper and table:
+            found[name] = table
+    return found
+
+
+@cache
+def _measured(suite: str) -> tuple[str, str]:
+    """The paper and the table that a suite measures, empty where it names none. Of the text of its file: every paper
+    asks every suite, and YAML is slow to read."""
+    content = read_yaml(suite)
+    if not isinstance(content, dict):
+        return "", ""
+    return str(content.get("paper") or ""), str(content.get("table") or "")
+
+
+def _order(stem: str) -> tuple[int, int]:
+    kind = stem.rstrip("0123456789")
+    return _KINDS.index(kind) if kind in _KINDS else len(_KINDS), int(stem.removeprefix(kind) or 0)
+
+
+def _plain(name: str) -> str:
+    """`Fig. 3`, `figure 3` and `Figure3` are one, and so are `Table II` and `ii`."""
+    return re.sub(r"[\s._-]", "", name.casefold()).replace("figure", "fig").removeprefix("table")

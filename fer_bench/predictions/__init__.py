@@ -1,0 +1,1 @@
+"""Prediction files: reading, pooling, fusing and evaluating them."""

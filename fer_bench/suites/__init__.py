@@ -1,0 +1,1 @@
+"""Suites: the YAML files and their validation."""
