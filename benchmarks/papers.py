@@ -19,7 +19,7 @@ import yaml
 
 from fer_bench import registry
 from fer_bench.commands import papers as paper_commands
-from fer_bench.commands import run as commands
+from fer_bench.commands.tables import write_leaderboard
 from fer_bench.leaderboard.archive import unpack
 from fer_bench.papers.published import papers, read_paper
 from fer_bench.suites.suite import read_suite
@@ -129,7 +129,7 @@ def pages(out: Path, predictions: Path | None = None) -> None:
                 unpack(path, runs)
             for path in packed:
                 suite = path.relative_to(folder).with_suffix("").as_posix()
-                commands.write_leaderboard(suite, told.get(suite, []), runs, place)
+                write_leaderboard(suite, told.get(suite, []), runs, place)
             if folder.name != PROCEDURAL:
                 continue
             if predictions is not None:

@@ -13,9 +13,9 @@ import pandas as pd
 from fer_bench import registry
 from fer_bench.cells.cell import Cell, Part
 from fer_bench.cells.stress import conditions
+from fer_bench.cells.stress_outcome import Outcome, predictions_path
 from fer_bench.geometry.perturbations import Rotation
 from fer_bench.launch.planning import describe
-from fer_bench.leaderboard.stress_results import Outcome, predictions_path
 from fer_bench.metrics import score
 from fer_bench.records import OUTPUT, Result, write_json
 from fer_bench.representations.stressed import stressed_digest

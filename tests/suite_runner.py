@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 
 from fer_bench.cells.cell import Cell
-from fer_bench.commands import run as commands
+from fer_bench.commands.options import RunOptions
+from fer_bench.commands.run import run
+from fer_bench.commands.status import show_status
 from fer_bench.launch import worker
 from fer_bench.launch.local import pending
 from fer_bench.launch.planning import Plan, make_plan
@@ -52,8 +54,8 @@ class Bench:
         self.file.write_text(self.suite)
 
     def run(self, *settings: str, only: tuple[str, ...] = (), **options: object) -> bool:
-        chosen = commands.RunOptions(**{"jobs": 2, **options})  # type: ignore[arg-type]
-        return commands.run(str(self.file), [*settings], [*only], self.runs, self.data, self.out, chosen)
+        chosen = RunOptions(**{"jobs": 2, **options})  # type: ignore[arg-type]
+        return run(str(self.file), [*settings], [*only], self.runs, self.data, self.out, chosen)
 
     def plan(self, *settings: str, only: tuple[str, ...] = ()) -> Plan:
         return make_plan("mine", read_suite(self.file, settings), self.runs, only)
@@ -65,7 +67,7 @@ class Bench:
         return pending(self.plan(*settings, only=only).cells)
 
     def status(self) -> str:
-        return commands.show_status(str(self.file), [], self.runs)
+        return show_status(str(self.file), [], self.runs)
 
     @staticmethod
     def fit_and_score(cell: Cell) -> None:

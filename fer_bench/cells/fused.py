@@ -13,7 +13,7 @@ from fer_bench import registry
 from fer_bench.cells.cell import LATE_FUSION, SAVED, Cell
 from fer_bench.errors import FerBenchError
 from fer_bench.metrics import score as measure
-from fer_bench.predictions.evaluate import Evaluation, Row
+from fer_bench.predictions.evaluation import Evaluation, Row
 from fer_bench.predictions.fusion import Fusion, choose_weight, first_of_each_batch, fuse, listing_order, parse_rule
 from fer_bench.predictions.pooling import arrays, read_table
 from fer_bench.protocols import Protocol

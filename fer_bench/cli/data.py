@@ -41,13 +41,13 @@ def check(
 
     Exit code 0: ready; 1: usable with warnings; 2: not usable.
     """
-    from fer_bench.commands import prepare as cache_commands
-    from fer_bench.commands import run
+    from fer_bench.commands.check import check as check_data
+    from fer_bench.commands.prepare import check_cache
 
     if cache and root is not None:
         raise FerBenchError("--cache: looks at all that was extracted of a dataset, from any folder; leave --root out.")
     try:
-        code = cache_commands.check_cache(dataset) if cache else run.check(dataset, root, names_only, workers, as_json)
+        code = check_cache(dataset) if cache else check_data(dataset, root, names_only, workers, as_json)
     except KeyboardInterrupt:
         stopped("nothing was changed")
     raise typer.Exit(code)
@@ -74,10 +74,10 @@ def twin(
     workers: Workers = 2,
 ) -> None:
     """Write synthetic faces in a dataset's own layout, so that everything runs without the dataset."""
-    from fer_bench.commands import run
+    from fer_bench.commands.twin import make_twin
 
     try:
-        run.make_twin(dataset, out, subjects, seed, face_model, layout, preview, workers)
+        make_twin(dataset, out, subjects, seed, face_model, layout, preview, workers)
     except KeyboardInterrupt:
         stopped(f"nothing was left at {out}")
 
@@ -112,12 +112,12 @@ def prepare(
 
     With --launcher slurm tasks of a cluster extract shards, with as many processes each as the profile has cpus.
     """
-    from fer_bench.commands import prepare as cache_commands
+    from fer_bench.commands import prepare as preparing
 
     check_launcher(launcher, profile, detach, shards)
-    slurm = cache_commands.SlurmOptions(profile, shards, detach) if launcher == "slurm" else None
+    slurm = preparing.SlurmOptions(profile, shards, detach) if launcher == "slurm" else None
     try:
-        cache_commands.prepare(dataset, root, representation or [], workers, skip_broken, preview, slurm)
+        preparing.prepare(dataset, root, representation or [], workers, skip_broken, preview, slurm)
     except KeyboardInterrupt:
         kept = "what Slurm has stays with it (scancel ends it), " if slurm else ""
         stopped(f"{kept}what was extracted is kept, run it again to go on")
@@ -129,9 +129,9 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell, and delete nothing.")] = False,
 ) -> None:
     """Delete from the cache what was made from files that have changed or gone, and what stopped processes left."""
-    from fer_bench.commands import prepare as cache_commands
+    from fer_bench.commands import prepare as preparing
 
-    cache_commands.prune(everything, dry_run)
+    preparing.prune(everything, dry_run)
 
 
 @data_app.command()

@@ -102,10 +102,10 @@ def plan(
     ] = True,
 ) -> None:
     """Show every cell, what is skipped and why, and the time and memory that the rest will take."""
-    from fer_bench.commands import plan as plan_commands
+    from fer_bench.commands.plan import show_plan
 
     try:
-        print(plan_commands.show_plan(suite, settings or [], only or [], runs, data, _jobs(jobs), probe))
+        print(show_plan(suite, settings or [], only or [], runs, data, _jobs(jobs), probe))
     except KeyboardInterrupt:
         stopped("nothing was kept of it")
 
@@ -146,7 +146,8 @@ def run(
     test scans of finished cells are perturbed in five severities and predicted again; accuracy against severity goes
     to SUITE-stress-NAME.csv, .md and .png beside the leaderboard.
     """
-    from fer_bench.commands import run as commands
+    from fer_bench.commands.options import RunOptions
+    from fer_bench.commands.run import run as run_suite
     from fer_bench.records import refuse_unwritable
 
     retried = [state for state in retry.split(",") if state]
@@ -156,7 +157,7 @@ def run(
     check_launcher(launcher, profile, detach)
     for folder in (runs, out):  # before hours of training, and not after them
         refuse_unwritable(folder)
-    options = commands.RunOptions(
+    options = RunOptions(
         _jobs(jobs),
         retried,
         overwrite,
@@ -167,7 +168,7 @@ def run(
         detach,
     )
     try:
-        complete = commands.run(suite, settings or [], only or [], runs, data, out, options, stress or [])
+        complete = run_suite(suite, settings or [], only or [], runs, data, out, options, stress or [])
     except KeyboardInterrupt:
         kept = "what Slurm has stays with it (scancel ends it), " if launcher == "slurm" else ""
         stopped(f"{kept}run `fer-bench run {suite}{' --launcher slurm' if kept else ''}` again to continue")
@@ -185,9 +186,9 @@ def _jobs(text: str) -> int | None:
 @app.command()
 def status(suite: SuiteName, settings: Set = None, runs: Runs = RUNS) -> None:
     """Show where every cell of a suite stands."""
-    from fer_bench.commands import run as commands
+    from fer_bench.commands.status import show_status
 
-    print(commands.show_status(suite, settings or [], runs))
+    print(show_status(suite, settings or [], runs))
 
 
 @app.command()
@@ -221,11 +222,11 @@ def leaderboard(
     ] = False,
 ) -> None:
     """Write a suite's leaderboard from the results that are there: as .csv, .md, .tex and .html."""
-    from fer_bench.commands import run as commands
+    from fer_bench.commands.tables import write_leaderboard
 
     if not runs.is_dir():  # an empty table would take the place of one that is there
         raise FerBenchError(f"{runs}: there is no such folder; name the folder of all runs with --runs.")
-    commands.write_leaderboard(suite, settings or [], runs, out, faces)
+    write_leaderboard(suite, settings or [], runs, out, faces)
 
 
 @app.command()
@@ -239,9 +240,9 @@ def pack(
 
     Whoever has it makes every table of them again, with `fer-bench unpack` and then `fer-bench leaderboard`.
     """
-    from fer_bench.commands import pack as archive_commands
+    from fer_bench.commands import pack as packing
 
-    archive_commands.pack(suite, settings or [], runs, out)
+    packing.pack(suite, settings or [], runs, out)
 
 
 @app.command()
@@ -250,9 +251,9 @@ def unpack(
     runs: Runs = RUNS,
 ) -> None:
     """Put packed cells below the folder of runs; cells that are there are left alone."""
-    from fer_bench.commands import pack as archive_commands
+    from fer_bench.commands import pack as packing
 
-    archive_commands.unpack(archive, runs)
+    packing.unpack(archive, runs)
 
 
 @app.command()
@@ -295,9 +296,9 @@ def evaluate(
     `valence_true,arousal_true`; or `val_pred,val_true,aro_pred,aro_true`. With --protocol the truth comes from the
     dataset itself.
     """
-    from fer_bench.commands import run as commands
+    from fer_bench.commands import evaluate as evaluating
 
-    print(commands.evaluate(predictions, task, protocol, fold, fuse, root, out))
+    print(evaluating.evaluate(predictions, task, protocol, fold, fuse, root, out))
 
 
 @app.command()
@@ -323,6 +324,6 @@ def fuse(
     ] = None,
 ) -> None:
     """Fuse the saved scores of finished cells, sample by sample, without training anything."""
-    from fer_bench.commands import run as commands
+    from fer_bench.commands import evaluate as evaluating
 
-    print(commands.fuse(cells, rule, published_broadcast, out))
+    print(evaluating.fuse(cells, rule, published_broadcast, out))

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -23,20 +22,14 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
 from fer_bench.cells.cell import Cell, Status
 from fer_bench.cells.forecast import Forecast, key, schedule
-from fer_bench.leaderboard.pages.markdown_page import header, texts
-from fer_bench.leaderboard.pairwise import groups, pairs
-from fer_bench.leaderboard.rows import Row
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.representations.cache import Progress as Report
 from fer_bench.stats.bootstrap import HEADLINE
 from fer_bench.stats.units import duration, number, unit
-
-_LEFT_OUT = ("F1 weighted", "All right", "Fold SD", "Weights", "Parameters", "Fit (min)")
 
 _EVERY = 300.0
 """Seconds between two lines on the whole, where there is no terminal."""
@@ -210,25 +203,3 @@ def reported(console: Console, description: str) -> Iterator[Report]:
         yield report
     finally:
         bars.stop()
-
-
-def leaderboard_tables(rows: list[Row], reference: str | None = None) -> Iterator[Table]:
-    """One table a protocol, or one a question where its rows answer several, with the columns that fit a terminal; the
-    files have them all."""
-    letters = groups(rows, pairs(rows))
-    questions = {row.question for row in rows if row.protocol_digest}
-    several = {protocol for protocol, *_ in questions if sum(asked[0] == protocol for asked in questions) > 1}
-    families: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        families.setdefault(row.question if row.protocol in several else (row.protocol,), []).append(row)
-    for (protocol, *question), members in families.items():
-        data = next((row.provenance for row in members if row.provenance), "")
-        title = f"{protocol}  {data}" + (f"  question {question[0]}" if question and question[0] else "")
-        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        heads = [head for head in header(members, reference, bool(letters)) if head not in _LEFT_OUT]
-        for head in heads:
-            table.add_column(head, justify="left" if head in ("Entry", "State") else "right")
-        for row in members:
-            group = letters.get((row.protocol, row.entry), "")
-            table.add_row(*(escape(text) for text in texts(row, heads, group)))
-        yield table

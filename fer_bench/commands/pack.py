@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer_bench.commands.run import load_suite
+from fer_bench.commands.options import load_suite
 from fer_bench.errors import FerBenchError
 from fer_bench.leaderboard import archive
 from fer_bench.terminal import console

@@ -6,19 +6,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from fer_bench.cells.cell import Cell
-from fer_bench.cells.forecast import Forecast, key, probe_of
-from fer_bench.commands import display
-from fer_bench.commands.run import load_suite
-from fer_bench.launch.local import launch
+from fer_bench.cells.forecast import Forecast, key
+from fer_bench.commands.launchers import probe_entries, slots_for
+from fer_bench.commands.options import load_suite
 from fer_bench.launch.planning import Plan, blueprint, index_of, make_plan
-from fer_bench.launch.slots import Slot, make_slots
 from fer_bench.registry import find_protocol
 from fer_bench.stats.power import Assumed, told
 from fer_bench.stats.units import duration, plural
-from fer_bench.terminal import console
 
 
 def show_plan(
@@ -83,30 +78,6 @@ def _tested(plan: Plan, protocol_id: str) -> str:
     sentence = told(subjects.nunique() if known else len(ids), len(ids), plural(protocol.unit), protocol.task, known)
     assumed = f" ({Assumed()})" if "resolves" in sentence else ""
     return f"{protocol_id}: {sentence}{assumed}"
-
-
-def slots_for(cells: Sequence[Cell], jobs: int | None, forecast: Forecast | None = None) -> list[Slot]:
-    """The machine's shares for some cells."""
-    gpus = 0 if all(cell.trainer["accelerator"] == "cpu" for cell in cells) else torch.cuda.device_count()
-    capacity = min((torch.cuda.get_device_properties(i).total_memory for i in range(gpus)), default=0)
-    memory = forecast.device_memory if forecast else None
-    return make_slots(jobs, len(cells), max(cell.trainer["devices"] for cell in cells), gpus, memory, capacity)
-
-
-def probe_entries(cells: Sequence[Cell], slots: Sequence[Slot]) -> None:
-    """Train three steps of each entry of which nothing is known and whose input is extracted, one after the other."""
-    known = Forecast.of(cells)
-    new: dict[tuple[str, str], Cell] = {}
-    for cell in cells:
-        if key(cell) not in known.memory and all(Path(part.cache).exists() for part in cell.parts):
-            new.setdefault(key(cell), probe_of(cell))
-    for cell in new.values():
-        cell.folder.mkdir(parents=True, exist_ok=True)
-        cell.write()
-        cell.report("planned", message="")
-    if new:
-        with display.ProbeDisplay(console, [*new.values()]).live() as observer:
-            launch([*new.values()], [Slot(slots[0].threads, slots[0].devices)], observer, first="probe")
 
 
 def _expected(plan: Plan, left: Sequence[Cell], slots: int) -> list[str]:

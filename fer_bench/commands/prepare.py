@@ -12,7 +12,7 @@ import pandas as pd
 from rich.markup import escape
 
 from fer_bench import registry
-from fer_bench.commands import slurm as slurm_commands
+from fer_bench.commands.extraction import extract, extract_on_slurm, read_slurm_profile
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import FerBenchError
 from fer_bench.io.images import writable_image, write_image
@@ -20,7 +20,6 @@ from fer_bench.processes import fork_server
 from fer_bench.terminal import console
 
 if TYPE_CHECKING:
-    from fer_bench.launch.planning import Need
     from fer_bench.representations.base import Representation
     from fer_bench.representations.cache import CacheEntry
 
@@ -52,7 +51,7 @@ def prepare(
     Args:
         slurm: Let tasks of Slurm do it.
     """
-    profile = slurm_commands.prepared(slurm.profile) if slurm else None
+    profile = read_slurm_profile(slurm.profile) if slurm else None
     module, folder = registry.dataset_module(name), find_root(name, root)
     chosen = [registry.load_representation(text) for text in representations]
     if preview is not None:
@@ -65,7 +64,7 @@ def prepare(
     offered = dataset.offers(folder)
     wanted = tuple(r.resolve(offered) for r in chosen) or tuple(_usual(offered))
     need = Need(dataset, dataset.source(folder), wanted)
-    if slurm and profile and not slurm_commands.extract_shards(console, need, profile, slurm.shards, slurm.detach):
+    if slurm and profile and not extract_on_slurm(need, profile, slurm.shards, slurm.detach):
         console.print("They run without this command; run it again to take in what they extract", highlight=False)
         return
     entries = extract(need, workers, skip_broken)
@@ -95,36 +94,6 @@ def _usual(offered: frozenset[str]) -> Iterator[Representation]:
     if not found:
         named = ", ".join(sorted(offered))
         raise FerBenchError(f"no representation is made of {named}; name one with --representation.")
-
-
-def extract(need: Need, workers: int, skip_broken: bool) -> list[CacheEntry]:
-    """Fill the cache with what is needed, and tell what was left out."""
-    from fer_bench.commands import display
-    from fer_bench.representations.cache import default_cache, prepare
-
-    labels = ", ".join(representation.label for representation in need.representations[:3])
-    labels += f" and {len(need.representations) - 3} more" if len(need.representations) > 3 else ""
-    with display.reported(console, f"extracting {labels}") as report:
-        entries = prepare(
-            default_cache(),
-            need.source,
-            need.representations,
-            need.dataset.load,
-            workers=workers,
-            skip_broken=skip_broken,
-            progress=report,
-            tell=lambda text: console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True),
-        )
-    for entry in entries:
-        if entry.broken:
-            console.print(f"[yellow]{len(entry.broken)} samples are left out[/] (see {entry.path / 'manifest.json'})")
-        if flagged := entry.manifest.get("flagged"):
-            name, doubt = next(iter(flagged.items()))
-            told = f"[yellow]{len(flagged)} samples are doubtful[/], the first {name}: {escape(doubt)}"
-            console.print(f"{told} (see {entry.path / 'manifest.json'})", highlight=False, soft_wrap=True)
-        if zeros := entry.manifest.get("zeros"):
-            console.print(f"[yellow]{len(zeros)} samples are zeros[/] (see {entry.path / 'manifest.json'})")
-    return entries
 
 
 def _cells(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fer_bench import registry
 from fer_bench.commands import display
-from fer_bench.commands.prepare import extract
+from fer_bench.commands.extraction import extract
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import FerBenchError, UnknownName
 from fer_bench.io.morphable_parameters import write_table

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import torch
 from rich.markup import escape
 
-from fer_bench.cells.stress import Trial, find_inputs, tested_ids, trials
 from fer_bench.commands import display
-from fer_bench.commands.prepare import extract
-from fer_bench.commands.run import RunOptions
+from fer_bench.commands.extraction import extract
+from fer_bench.commands.options import RunOptions
 from fer_bench.errors import BrokenScan
 from fer_bench.launch.local import launch
 from fer_bench.launch.slots import make_slots
+from fer_bench.launch.stress_planning import Trial, chosen_members, find_inputs, tested_ids, trials
 from fer_bench.leaderboard.pages import formats
 from fer_bench.processes import available_cores
 from fer_bench.terminal import console
@@ -23,50 +23,68 @@ from fer_bench.terminal import console
 if TYPE_CHECKING:
     from fer_bench.cells.cell import Cell
     from fer_bench.launch.planning import Plan
-    from fer_bench.leaderboard.rows import Row
+    from fer_bench.leaderboard.row import Row
 
 
-def run(plan: Plan, members: Sequence[str], rows: Sequence[Row], runs: Path, out: Path, options: RunOptions) -> bool:
-    """Put the cells that are done through members of the deck and write a page each, and the HTML page
-    anew; True when nothing is missing.
+class StressDeck:
+    """Members of the stress deck that finished cells are put through; with no members it does nothing.
 
-    What is there is kept; what failed is tried again.
+    Args:
+        names: Members, as the option `--stress` has them: `rotation,noise`.
 
     Raises:
-        BrokenScan: nothing can be extracted of a perturbed scan, and such scans are not to be left out.
+        UnknownName: the deck has no such member.
     """
-    inputs, refused = find_inputs(plan)
-    for (protocol, entry), why in refused.items():
-        console.print(f"not stressed  {protocol}  {entry}: {escape(why)}", highlight=False)
-    left = trials(plan.trained, inputs, members)
-    staged = _extracted(left, options.skip_broken)
-    if staged:
-        _launch(plan, staged, options)
-    else:
-        console.print(f"{plan.name}: nothing to put through {', '.join(members)}", highlight=False)
-    written = formats.write_stress(members, plan.name, plan.suite, rows, runs, out)
-    console.print(f"wrote {', '.join(map(str, written))}", highlight=False)
-    return all(cell.status().state == "done" for cell in plan.trained) and not trials(plan.trained, inputs, members)
 
+    def __init__(self, names: Sequence[str], options: RunOptions) -> None:
+        self.members, self.options = chosen_members(names), options
 
-def _extracted(left: Sequence[Trial], skip_broken: bool) -> list[Cell]:
-    """The cells, ready to be launched; what they need of the cache is there."""
-    staged: list[Cell] = []
-    for trial in left:
-        # A fold's samples are an entry, so that all entries, seeds and suites that test the fold share it.
-        need = trial.needs(tested_ids(trial))
-        try:
-            extract(need, available_cores(), skip_broken)
-        except BrokenScan as error:
-            remedy = "Run with --skip-broken to leave such scans out of the stress and have them counted."
-            raise BrokenScan(error.path, error.problem, remedy) from None
-        staged.append(trial.ready(need))
-    return staged
+    def check(self, plan: Plan) -> None:
+        """Raise `InvalidSuite` where no cell of the plan can be stressed, before anything is trained."""
+        if self.members:
+            find_inputs(plan)
 
+    def run(self, plan: Plan, rows: Sequence[Row], runs: Path, out: Path) -> bool:
+        """Stress the cells that are done, write a page for each member, and the HTML page anew; True when nothing is
+        missing.
 
-def _launch(plan: Plan, staged: list[Cell], options: RunOptions) -> None:
-    gpus = 0 if all(cell.trainer["accelerator"] == "cpu" for cell in staged) else torch.cuda.device_count()
-    slots = make_slots(options.jobs, len(staged), 1, gpus)
-    console.print(f"{plan.name}: {len(staged)} cells to put through the stress deck", highlight=False)
-    with display.StressDisplay(console, staged).live() as observer:
-        launch(staged, slots, observer, first="stress")
+        Results that exist are kept; what failed is tried again.
+
+        Raises:
+            BrokenScan: nothing can be extracted from a perturbed scan, and unreadable scans are not to be left out.
+        """
+        if not self.members:
+            return True
+        inputs, refused = find_inputs(plan)
+        for (protocol, entry), why in refused.items():
+            console.print(f"not stressed  {protocol}  {entry}: {escape(why)}", highlight=False)
+        staged = self._extract(trials(plan.trained, inputs, self.members))
+        if staged:
+            self._launch(plan, staged)
+        else:
+            console.print(f"{plan.name}: nothing to put through {', '.join(self.members)}", highlight=False)
+        written = formats.write_stress(self.members, plan.name, plan.suite, rows, runs, out)
+        console.print(f"wrote {', '.join(map(str, written))}", highlight=False)
+        complete = all(cell.status().state == "done" for cell in plan.trained)
+        return complete and not trials(plan.trained, inputs, self.members)
+
+    def _extract(self, waiting: Sequence[Trial]) -> list[Cell]:
+        """The cells, ready to launch; the cache then has what they read."""
+        staged: list[Cell] = []
+        for trial in waiting:
+            # One cache entry holds a fold's samples, so that all entries, seeds and suites with that fold share it.
+            need = trial.needs(tested_ids(trial))
+            try:
+                extract(need, available_cores(), self.options.skip_broken)
+            except BrokenScan as error:
+                remedy = "Run with --skip-broken to leave such scans out of the stress and have them counted."
+                raise BrokenScan(error.path, error.problem, remedy) from None
+            staged.append(trial.ready(need))
+        return staged
+
+    def _launch(self, plan: Plan, staged: list[Cell]) -> None:
+        gpus = 0 if all(cell.trainer["accelerator"] == "cpu" for cell in staged) else torch.cuda.device_count()
+        slots = make_slots(self.options.jobs, len(staged), 1, gpus)
+        console.print(f"{plan.name}: {len(staged)} cells to put through the stress deck", highlight=False)
+        with display.StressDisplay(console, staged).live() as observer:
+            launch(staged, slots, observer, first="stress")

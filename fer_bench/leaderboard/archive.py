@@ -17,9 +17,9 @@ from pathlib import Path
 from fer_bench.cells.cell import Cell, cell_path
 from fer_bench.cells.saved import PROVENANCE
 from fer_bench.cells.snapshots import question_file
+from fer_bench.cells.stress_outcome import FOLDER
 from fer_bench.errors import InvalidFile
 from fer_bench.io.file_bytes import open_regular
-from fer_bench.leaderboard.stress_results import FOLDER
 from fer_bench.records import atomic_write, json_bytes, refuse_unwritable
 from fer_bench.suites.suite import Suite
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fer_bench.cells.cell import last_run
 from fer_bench.errors import InvalidFile
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.row import Row
 from fer_bench.records import read_json
 
 DETAILED = 2000

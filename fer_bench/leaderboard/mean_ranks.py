@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench import registry
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.row import Row
 from fer_bench.metrics.classification import accuracy
 from fer_bench.stats.bootstrap import HEADLINE, LOWER_IS_BETTER
 from fer_bench.stats.units import plural

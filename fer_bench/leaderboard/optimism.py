@@ -17,7 +17,7 @@ from fer_bench.stats.bootstrap import HEADLINE, metric_difference
 from fer_bench.stats.intervals import Difference
 
 if TYPE_CHECKING:
-    from fer_bench.leaderboard.rows import Row
+    from fer_bench.leaderboard.row import Row
 
 
 def optimism(row: Row) -> Difference | None:

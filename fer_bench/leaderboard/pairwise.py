@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fer_bench import registry
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.row import Row
 from fer_bench.protocols import Protocol
 from fer_bench.stats.bootstrap import HEADLINE
 from fer_bench.stats.intervals import Difference

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench import registry
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.row import Row
 from fer_bench.markdown import markdown_text
 from fer_bench.metrics.classification import PerClass, per_class
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from fer_bench import registry
+from fer_bench.cells.stress_outcome import outcome, predictions_path, refusal
 from fer_bench.geometry.perturbations import DECK, Stress
-from fer_bench.leaderboard.rows import Row
-from fer_bench.leaderboard.stress_results import outcome, predictions_path, refusal
+from fer_bench.leaderboard.row import Row
 from fer_bench.metrics import score
 from fer_bench.predictions.pooling import arrays, read_table
 from fer_bench.stats.bootstrap import HEADLINE, metric_difference, metric_interval

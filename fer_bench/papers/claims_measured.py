@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from fer_bench import registry
+from fer_bench.cells.stress_outcome import outcome, predictions_path
 from fer_bench.errors import UnknownName
 from fer_bench.geometry.perturbations import DECK, Rotation, Stress
-from fer_bench.leaderboard.stress_results import outcome, predictions_path
 from fer_bench.metrics import score
 from fer_bench.papers.claims import Claim, Comparison, Stressed
 from fer_bench.papers.evidence import Evidence, Reader

@@ -13,7 +13,7 @@ from fer_bench.cells.cell import Cell
 from fer_bench.errors import FerBenchError, UnknownName
 from fer_bench.launch.planning import blueprint
 from fer_bench.leaderboard import rows as leaderboard
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.row import Row
 from fer_bench.papers.published import Section
 from fer_bench.papers.verdict import departures
 from fer_bench.protocols import Protocol

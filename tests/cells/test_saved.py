@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_bench.commands import run as commands
+from fer_bench.commands.options import RunOptions
+from fer_bench.commands.run import run as run_suite
 from fer_bench.errors import InvalidPredictions, InvalidSuite
 from fer_bench.metrics.valence_arousal import ccc
 from fer_bench.papers.evidence import gather
@@ -42,8 +43,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(place: Path, *settings: str) -> bool:
-    options = commands.RunOptions(jobs=1)
-    return commands.run(str(place / "mine.yaml"), [*settings], [], place / "runs", None, place / "out", options)
+    options = RunOptions(jobs=1)
+    return run_suite(str(place / "mine.yaml"), [*settings], [], place / "runs", None, place / "out", options)
 
 
 def test_they_are_scored_fused_and_tabulated(place: Path) -> None:
@@ -98,8 +99,8 @@ def test_the_page_of_the_paper_has_them(place: Path) -> None:
         write(place / name, seed)
     settings = [f"predictions.authors-{name}={place / name}.csv" for name in ("cage", "emoca")]
     suite = "ig3d/table7_from_authors_predictions"
-    options = commands.RunOptions(jobs=1)
-    assert commands.run(suite, settings, [], place / "runs", None, place / "out", options)
+    options = RunOptions(jobs=1)
+    assert run_suite(suite, settings, [], place / "runs", None, place / "out", options)
     section = read_paper("ig3d").find("7")
     found = gather(section, place / "runs")
     assert found["affectnet-va@1", "authors-mean"].complete

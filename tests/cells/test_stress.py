@@ -14,15 +14,15 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from fer_bench.cells import stress
+from fer_bench.cells import stress, stress_outcome
 from fer_bench.cli.main import app
-from fer_bench.commands import run as commands
+from fer_bench.commands.options import RunOptions
+from fer_bench.commands.run import run
 from fer_bench.errors import InvalidSuite, UnknownName
 from fer_bench.geometry.alignment import UnusableScan
 from fer_bench.geometry.perturbations import DECK, Member, Noise, Severity
-from fer_bench.launch import worker
+from fer_bench.launch import stress_planning, worker
 from fer_bench.launch.planning import Plan, _open, make_plan
-from fer_bench.leaderboard import stress_results
 from fer_bench.leaderboard.html.report import to_html
 from fer_bench.leaderboard.pages import formats
 from fer_bench.leaderboard.pages.stress_board_page import to_frame, to_markdown, write
@@ -52,8 +52,8 @@ class Bench:
         self.file.write_text(SUITE)
 
     def run(self, *members: str, only: tuple[str, ...] = (), **options: object) -> bool:
-        chosen = commands.RunOptions(**{"jobs": 2, **options})  # type: ignore[arg-type]
-        return commands.run(str(self.file), [], [*only], self.runs, self.data, self.out, chosen, members)
+        chosen = RunOptions(**{"jobs": 2, **options})  # type: ignore[arg-type]
+        return run(str(self.file), [], [*only], self.runs, self.data, self.out, chosen, members)
 
     def plan(self, *only: str) -> Plan:
         return make_plan("mine", read_suite(self.file), self.runs, only)
@@ -88,9 +88,9 @@ def test_every_condition_is_predicted_and_tabulated(bench: Bench) -> None:
         clean = pd.read_parquet(cell.folder / "predictions.parquet")
         assert cell.status().state == "done" and cell.status().stage == "score", "the cell is as it was"
         for one in [*stress.conditions("noise"), *stress.conditions("holes")]:
-            found = stress_results.outcome(cell, one)
+            found = stress_outcome.outcome(cell, one)
             assert found is not None and (found.n, found.broken) == (12, 0)
-            table = pd.read_parquet(stress_results.predictions_path(cell, one))
+            table = pd.read_parquet(stress_outcome.predictions_path(cell, one))
             assert table.columns.tolist() == clean.columns.tolist()
             pd.testing.assert_frame_equal(table[["id", "subject", "label"]], clean[["id", "subject", "label"]])
             guessed = table.filter(like="output_").to_numpy().argmax(1)
@@ -103,7 +103,7 @@ def test_every_condition_is_predicted_and_tabulated(bench: Bench) -> None:
     assert board["value"].dropna().tolist() == 2 * [0.25, 0.5, 1.0, 2.0, 4.0]
     assert set(board["state"]) == {"done"} and set(board["n"]) == {24}
     one = board[(board["entry"] == "views") & (board["condition"] == "noise-2mm")].iloc[0]
-    own = [stress_results.outcome(c, Noise(2.0)).metrics["accuracy"] for c in cells if c.entry == "views"]  # type: ignore[union-attr]
+    own = [stress_outcome.outcome(c, Noise(2.0)).metrics["accuracy"] for c in cells if c.entry == "views"]  # type: ignore[union-attr]
     rest = board[(board["entry"] == "views") & (board["severity"] == 0)].iloc[0]
     other = board[(board["entry"] == "points") & (board["condition"] == "noise-2mm")].iloc[0]
     assert one["accuracy"] == pytest.approx(np.mean(own), abs=1e-6)
@@ -159,7 +159,7 @@ def test_a_second_run_does_nothing(bench: Bench, capsys: pytest.CaptureFixture[s
 
 def test_only_what_is_stale_or_damaged_is_made_again(bench: Bench) -> None:
     cell = bench.plan("entry=points", "fold=0").cells[0]
-    one, two, three, four, _ = (stress_results.predictions_path(cell, s) for s in stress.conditions("noise"))
+    one, two, three, four, _ = (stress_outcome.predictions_path(cell, s) for s in stress.conditions("noise"))
     content = {p: p.read_bytes() for p in (one, two, three, four)}
     stale = json.loads(one.with_suffix(".json").read_text())
     stale["stress"]["version"] -= 1
@@ -175,7 +175,7 @@ def test_only_what_is_stale_or_damaged_is_made_again(bench: Bench) -> None:
 
 def test_a_failure_leaves_the_cell_done_and_is_tried_again(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     cell = bench.plan("entry=points", "fold=1").cells[0]
-    lost = stress_results.predictions_path(cell, Noise(1.0))
+    lost = stress_outcome.predictions_path(cell, Noise(1.0))
     lost.unlink()
     best = cell.checkpoints / "best.ckpt"
     whole = best.read_bytes()
@@ -226,14 +226,14 @@ def test_what_cannot_be_put_through_the_deck(bench: Bench, monkeypatch: pytest.M
     with pytest.raises(UnknownName, match="--stress: unknown stress 'occlusion'; known: decimation, holes, noise"):
         bench.run("noise,occlusion")
     with pytest.raises(UnknownName, match="did you mean 'rotation'"):
-        stress.chosen_members(["rotations"])
-    assert stress.chosen_members(["holes,noise", "holes"]) == ["holes", "noise"]
+        stress_planning.chosen_members(["rotations"])
+    assert stress_planning.chosen_members(["holes,noise", "holes"]) == ["holes", "noise"]
     monkeypatch.setattr(stressed, "refusal", lambda r: "it is flat" if r.name == "views" else "")
-    found, refused = stress.find_inputs(bench.plan())
+    found, refused = stress_planning.find_inputs(bench.plan())
     assert [entry for _, entry in found] == ["points"]
     assert refused == {("bu3dfe-s1-cv10@1", "views"): "it is flat"}
     with pytest.raises(InvalidSuite, match="--stress: nothing in mine can be put through it; it is flat"):
-        stress.find_inputs(bench.plan("entry=views"))
+        stress_planning.find_inputs(bench.plan("entry=views"))
     # A page says so whichever command writes it.
     suite = read_suite(bench.file)
     rows = collect("mine", suite, bench.runs)
@@ -254,8 +254,8 @@ def test_the_help_names_the_deck() -> None:
 
 def test_samples_left_out_of_a_condition_are_counted(bench: Bench) -> None:
     cell = bench.plan("entry=points", "fold=0").cells[0]
-    (trial,) = stress.trials([cell], stress.find_inputs(bench.plan())[0], ["decimation"])
-    need = trial.needs(stress.tested_ids(trial))
+    (trial,) = stress_planning.trials([cell], stress_planning.find_inputs(bench.plan())[0], ["decimation"])
+    need = trial.needs(stress_planning.tested_ids(trial))
     unlucky = need.source.ids[0]
     honest = need.dataset.load
 
@@ -268,9 +268,9 @@ def test_samples_left_out_of_a_condition_are_counted(bench: Bench) -> None:
     prepare(Path(os.environ["FER_BENCH_CACHE"]), need.source, need.representations, load, skip_broken=True)
     staged = trial.ready(need)
     assert worker.work(staged, "stress", 1) == 0, staged.status()
-    found = stress_results.outcome(cell, stress.conditions("decimation")[0])
+    found = stress_outcome.outcome(cell, stress.conditions("decimation")[0])
     assert found is not None and (found.n, found.broken) == (11, 1)
-    table = pd.read_parquet(stress_results.predictions_path(cell, stress.conditions("decimation")[0]))
+    table = pd.read_parquet(stress_outcome.predictions_path(cell, stress.conditions("decimation")[0]))
     assert unlucky not in set(table["id"])
     suite = read_suite(bench.file, ["folds=[0]"])
     curve = next(c for c in curves("decimation", collect("mine", suite, bench.runs), None) if c.row.entry == "points")
@@ -280,20 +280,22 @@ def test_samples_left_out_of_a_condition_are_counted(bench: Bench) -> None:
 
 def test_predictions_that_are_not_the_folds_are_refused(bench: Bench) -> None:
     plan = bench.plan("entry=points", "fold=1")
-    (trial,) = stress.trials(plan.cells, stress.find_inputs(plan)[0], ["decimation"])
-    other = stress.tested_ids(stress.Trial(bench.plan("fold=0").cells[0], trial.inputs, trial.stresses))
-    need = trial.needs([*other, *stress.tested_ids(trial)[1:]])
+    (trial,) = stress_planning.trials(plan.cells, stress_planning.find_inputs(plan)[0], ["decimation"])
+    other = stress_planning.tested_ids(
+        stress_planning.Trial(bench.plan("fold=0").cells[0], trial.inputs, trial.stresses)
+    )
+    need = trial.needs([*other, *stress_planning.tested_ids(trial)[1:]])
     prepare(Path(os.environ["FER_BENCH_CACHE"]), need.source, need.representations, need.dataset.load)
     assert worker.work(trial.ready(need), "stress", 1) == worker.FAILED
-    assert stress_results.outcome(trial.cell, stress.conditions("decimation")[0]) is None
+    assert stress_outcome.outcome(trial.cell, stress.conditions("decimation")[0]) is None
 
 
 def test_joined_datasets_and_predictions_of_predictions_are_refused(bench: Bench) -> None:
     cell = bench.plan("entry=points", "fold=0").cells[0]
-    assert stress_results.refusal(cell) == ""
+    assert stress_outcome.refusal(cell) == ""
     joined = replace(cell, parts=cell.parts * 2)
-    assert stress_results.refusal(joined) == "bu3dfe-s1-cv10@1 joins datasets, and the deck takes one at a time"
+    assert stress_outcome.refusal(joined) == "bu3dfe-s1-cv10@1 joins datasets, and the deck takes one at a time"
     fused = replace(cell, method="late_fusion")
-    assert stress_results.refusal(fused) == "it is predictions, and has no network to give other scans to"
+    assert stress_outcome.refusal(fused) == "it is predictions, and has no network to give other scans to"
     older = replace(cell, representation={**cell.representation, "name": "gone"})
-    assert stress_results.refusal(older) == "", "a packed cell's pages are still written"
+    assert stress_outcome.refusal(older) == "", "a packed cell's pages are still written"

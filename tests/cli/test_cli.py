@@ -241,5 +241,5 @@ def test_by_default_a_command_writes_below_runs_which_git_ignores() -> None:
     }
     assert len(outs) >= 5
     assert {name: Path(out).parts[0] for name, out in outs.items()} == dict.fromkeys(outs, "runs")
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     assert "/runs/" in (root / ".gitignore").read_text().splitlines()

@@ -20,7 +20,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from fer_bench.cells.cell import Cell
-from fer_bench.commands import run
+from fer_bench.commands.evaluate import evaluate
 from fer_bench.commands.plan import show_plan
 from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite
 from fer_bench.launch import worker
@@ -180,12 +180,12 @@ def test_predictions_can_be_evaluated_again(bench: Bench, bu3dfe_root: Path) -> 
     result = cell.result()
     assert result is not None
     accuracy = f"{result.metrics['accuracy']:.4f}"
-    alone = run.evaluate([path], "classification", None, None, None, None, None)
-    asked = run.evaluate([path], None, "bu3dfe-s1-cv10@1", 0, None, bu3dfe_root, None)
+    alone = evaluate([path], "classification", None, None, None, None, None)
+    asked = evaluate([path], None, "bu3dfe-s1-cv10@1", 0, None, bu3dfe_root, None)
     assert accuracy in alone
     assert accuracy in asked
     with pytest.raises(FerBenchError, match="predictions"):
-        run.evaluate([path], None, "bu3dfe-s1-cv10@1", 1, None, bu3dfe_root, None)
+        evaluate([path], None, "bu3dfe-s1-cv10@1", 1, None, bu3dfe_root, None)
 
 
 def test_a_cell_that_another_process_works_on_is_left_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

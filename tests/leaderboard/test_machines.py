@@ -7,7 +7,8 @@ from fer_bench.leaderboard import machines
 from fer_bench.leaderboard.html.report import to_html
 from fer_bench.leaderboard.pages.latex import to_latex
 from fer_bench.leaderboard.pages.markdown_page import to_markdown
-from fer_bench.leaderboard.rows import Row, collect
+from fer_bench.leaderboard.row import Row
+from fer_bench.leaderboard.rows import collect
 from fer_bench.records import write_json
 from fer_bench.suites.suite import read_suite
 from tests.faked_cells import Faker

@@ -11,7 +11,7 @@ from scipy import stats
 
 from fer_bench.leaderboard.mean_ranks import Ranking, critical_difference, range_quantile, rank_test, ranking
 from fer_bench.leaderboard.pages.rank_page import draw_ranks, ranks_section
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.row import Row
 from fer_bench.metrics.disentanglement import MEASURES
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.stats.bootstrap import resample_metric

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fer_bench.leaderboard.pairwise import groups, holm, letter_display, pairs, resampled_t, test_to_train
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.row import Row
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.stats.bootstrap import metric_difference, resample_metric
 

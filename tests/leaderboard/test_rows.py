@@ -9,13 +9,14 @@ import pytest
 import sklearn.metrics
 
 from fer_bench.cells.cell import Cell, Part
-from fer_bench.commands.display import leaderboard_tables
+from fer_bench.commands.tables import leaderboard_tables
 from fer_bench.errors import InvalidFile
 from fer_bench.leaderboard.optimism import optimism
 from fer_bench.leaderboard.pages.markdown_page import to_frame, to_markdown, write
 from fer_bench.leaderboard.pairwise import families, resampled_t
 from fer_bench.leaderboard.per_class import classes_of
-from fer_bench.leaderboard.rows import Row, collect
+from fer_bench.leaderboard.row import Row
+from fer_bench.leaderboard.rows import collect
 from fer_bench.metrics import score
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.records import OUTPUT, Result

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_bench.cells.stress import conditions
+from fer_bench.cells.stress_outcome import predictions_path
 from fer_bench.cli.main import main
 from fer_bench.errors import FerBenchError, UnknownName
-from fer_bench.leaderboard.stress_results import predictions_path
 from fer_bench.papers import claims_measured
 from fer_bench.papers.claims import Claim, Comparison, read_claims
 from fer_bench.papers.claims_measured import Answer, Answered, Compared, _departures, answer

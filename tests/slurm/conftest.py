@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from fer_bench.cells.cell import Cell
-from fer_bench.commands import run as commands
+from fer_bench.commands.options import RunOptions
+from fer_bench.commands.run import run
+from fer_bench.commands.status import show_status
 from fer_bench.launch.planning import _open, make_plan
 from fer_bench.launch.slurm import launcher
 from fer_bench.launch.slurm.queue import ask
@@ -50,14 +52,14 @@ class Place:
         self.profile.write_text(PROFILE)
 
     def run(self, *settings: str, **options: object) -> bool:
-        chosen = commands.RunOptions(**{"launcher": "slurm", "profile": self.profile, **options})  # type: ignore[arg-type]
-        return commands.run(str(self.suite), [*settings], [], self.runs, None, self.out, chosen)
+        chosen = RunOptions(**{"launcher": "slurm", "profile": self.profile, **options})  # type: ignore[arg-type]
+        return run(str(self.suite), [*settings], [], self.runs, None, self.out, chosen)
 
     def cells(self, *settings: str) -> list[Cell]:
         return make_plan("mine", read_suite(self.suite, settings), self.runs).trained
 
     def status(self, *settings: str) -> str:
-        return commands.show_status(str(self.suite), [*settings], self.runs)
+        return show_status(str(self.suite), [*settings], self.runs)
 
     def task(self, cell: Cell) -> str:
         """The number of the cell's last task."""

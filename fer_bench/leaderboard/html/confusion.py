@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_bench import registry
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.row import Row
 from fer_bench.metrics import class_indices, presence_pairs
 from fer_bench.metrics.classification import per_class
 from fer_bench.metrics.multilabel import presence_matrices

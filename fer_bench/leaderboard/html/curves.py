@@ -11,7 +11,7 @@ import numpy as np
 from fer_bench.cells.cell import Cell
 from fer_bench.cells.training_logs import training_log
 from fer_bench.errors import InvalidFile
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.row import Row
 
 CURVES = 120
 """So many cells are drawn, of every row as many, spread over its folds."""

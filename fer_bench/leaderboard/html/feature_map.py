@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fer_bench import registry
 from fer_bench.leaderboard.html.confusion import predictions
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.row import Row
 
 EMBEDDED = 24
 """So many rows of a group are drawn, the first ones."""

@@ -17,7 +17,7 @@ from fer_bench import registry
 from fer_bench.cells.cell import Cell
 from fer_bench.errors import FerBenchError
 from fer_bench.leaderboard.html.confusion import answers, predictions
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.row import Row
 from fer_bench.metrics import class_indices
 from fer_bench.records import OUTPUT
 from fer_bench.representations.base import Representation

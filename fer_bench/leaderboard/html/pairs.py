@@ -6,7 +6,7 @@ from typing import Any
 
 from fer_bench.leaderboard.pages.markdown_page import header, texts
 from fer_bench.leaderboard.pairwise import groups, pairs
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.row import Row
 
 
 def lettered(rows: list[Row], reference: str | None) -> tuple[list[str], list[list[str]], list[dict[str, Any]]]:

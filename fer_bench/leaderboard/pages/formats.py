@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fer_bench.cells.stress_outcome import members_applied
 from fer_bench.leaderboard.html import report
 from fer_bench.leaderboard.pages import latex, markdown_page
-from fer_bench.leaderboard.rows import Row
-from fer_bench.leaderboard.stress_results import members_there
+from fer_bench.leaderboard.row import Row
 from fer_bench.suites.suite import Suite
 
 if TYPE_CHECKING:  # what perturbs scans takes a while to import
@@ -23,7 +23,7 @@ def write(name: str, suite: Suite, rows: Sequence[Row], runs: Path, out: Path, *
         runs: What the rows were collected below.
         faces: Whether the HTML page shows scans of real people.
     """
-    stress = _curves(members_there(rows), suite, rows)
+    stress = _curves(_stressed(rows), suite, rows)
     return [
         *markdown_page.write(name, suite, list(rows), out),
         latex.write(name, suite, list(rows), out),
@@ -37,10 +37,14 @@ def write_stress(
 ) -> list[Path]:
     """Write the pages of these members of the stress deck, of which there need be nothing yet, and the HTML page anew,
     which shows what has come of it, too; returns the former."""
-    there = members_there(rows)
+    there = _stressed(rows)
     stress = _curves([*there, *(member for member in members if member not in there)], suite, rows)
     report.write(name, suite, rows, {member: stress[member] for member in there}, runs, out)
     return _stress_pages(name, suite, {member: stress[member] for member in members}, out)
+
+
+def _stressed(rows: Sequence[Row]) -> list[str]:
+    return members_applied(cell for row in rows for cell, _ in row.finished)
 
 
 def _curves(members: Sequence[str], suite: Suite, rows: Sequence[Row]) -> dict[str, list[Curve]]:

@@ -12,7 +12,7 @@ from fer_bench import registry
 from fer_bench.leaderboard.html.pairs import lettered
 from fer_bench.leaderboard.machines import trained_on
 from fer_bench.leaderboard.pages.markdown_page import ESTIMATORS, EXPLAINED, beside, by_question, notes
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.row import Row
 from fer_bench.records import atomic_write
 from fer_bench.stats.bootstrap import HEADLINE
 from fer_bench.stats.units import unit

@@ -14,7 +14,7 @@ from fer_bench.leaderboard.pages.pairs_page import GROUPS, pairs_frame, pairs_se
 from fer_bench.leaderboard.pages.rank_page import draw_ranks, ranks_section
 from fer_bench.leaderboard.pairwise import groups, pairs
 from fer_bench.leaderboard.per_class import classes_frame, classes_section
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.row import Row
 from fer_bench.markdown import markdown_text
 from fer_bench.records import Task, atomic_write
 from fer_bench.stats.bootstrap import HEADLINE

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from fer_bench.leaderboard.mean_ranks import Ranking, ranking
 from fer_bench.leaderboard.pairwise import families
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.row import Row
 
 
 def rank_file(name: str, protocol: str) -> str:

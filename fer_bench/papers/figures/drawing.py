@@ -19,8 +19,9 @@ from fer_bench.papers.comparison import measure
 from fer_bench.papers.evidence import Evidence
 from fer_bench.papers.figures.faces import discriminator, interpolation, reconstructions, transfer
 from fer_bench.papers.figures.point_clouds import embedding, rotation
+from fer_bench.papers.figures.titles import Key, axes_of, title
 from fer_bench.papers.published import LOGS, Paper, Published, Section
-from fer_bench.plots import COLOURS, DPI, Key, axes_of, legend, title
+from fer_bench.plots import COLOURS, DPI, legend
 from fer_bench.records import atomic_write
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from fer_bench.geometry.render import render, value_map
 from fer_bench.geometry.scan import Scan
 from fer_bench.io.ply import write_ply
 from fer_bench.papers.evidence import Evidence
+from fer_bench.papers.figures.titles import Key, title
 from fer_bench.papers.published import Paper, Section
-from fer_bench.plots import Key, saved_array, title
+from fer_bench.plots import saved_array
 from fer_bench.representations.cache import CacheEntry
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from fer_bench.geometry.perturbations import Rotation
 from fer_bench.leaderboard.html.feature_map import tsne
 from fer_bench.leaderboard.stress_board import curves
 from fer_bench.papers.evidence import Evidence
+from fer_bench.papers.figures.titles import Key, axes_of, title
 from fer_bench.papers.published import Paper, Section
-from fer_bench.plots import COLOURS, Key, axes_of, legend, saved_array, title
+from fer_bench.plots import COLOURS, legend, saved_array
 from fer_bench.records import OUTPUT
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from fer_bench.leaderboard.html import report as page
 from fer_bench.leaderboard.html.pairs import lettered
 from fer_bench.leaderboard.pages.latex import to_latex
 from fer_bench.leaderboard.pages.markdown_page import by_question, header, texts
-from fer_bench.leaderboard.rows import Row, collect
+from fer_bench.leaderboard.row import Row
+from fer_bench.leaderboard.rows import collect
 from fer_bench.metrics.classification import confusion_matrix, per_class
 from fer_bench.suites.suite import Suite
 from tests.leaderboard.html.conftest import FAILED, HOSTILE, METHODS, OTHER, PROTOCOL, suite, write_cell
@@ -302,7 +303,7 @@ def test_a_real_run_writes_every_format_and_shows_people_only_when_told_to(bench
     (worst,) = (one for one in hidden["groups"][0]["mistakes"] if one["samples"])
     assert hidden["images"] == []
     assert "--faces" in worst["why"]
-    from fer_bench.commands.run import write_leaderboard
+    from fer_bench.commands.tables import write_leaderboard
 
     write_leaderboard(str(bench.file), [], bench.runs, bench.out, faces=True)
     shown = data_of(bench.out / "mine.html")

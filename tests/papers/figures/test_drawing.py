@@ -17,8 +17,9 @@ from fer_bench.errors import InvalidFile, UnknownName
 from fer_bench.papers.evidence import gather
 from fer_bench.papers.figures import drawing
 from fer_bench.papers.figures.drawing import KINDS, draw
+from fer_bench.papers.figures.titles import title
 from fer_bench.papers.published import Paper, Section, papers, published_folder, read_paper
-from fer_bench.plots import DPI, title
+from fer_bench.plots import DPI
 
 if TYPE_CHECKING:
     from tests.faked_cells import Faker

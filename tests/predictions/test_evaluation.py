@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fer_bench.errors import FerBenchError, InvalidPredictions, UnknownName
 from fer_bench.metrics import score
-from fer_bench.predictions.evaluate import evaluate
+from fer_bench.predictions.evaluation import evaluate
 
 IG3D = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ig3d_va"
 VA = "valence_arousal"

@@ -14,7 +14,6 @@ from fer_bench.records import read_json
 
 if TYPE_CHECKING:  # what perturbs scans takes a while to import
     from fer_bench.geometry.perturbations import Stress
-    from fer_bench.leaderboard.rows import Row
 
 FOLDER = "stress"
 
@@ -73,9 +72,14 @@ def refusal(cell: Cell) -> str:
     return stressed.refusal(registry.representation_class(name))
 
 
-def members_there(rows: Iterable[Row]) -> list[str]:
-    """Members of the stress deck that a cell of the rows was put through, in part or whole."""
-    folders = [cell.folder / FOLDER for row in rows for cell, _ in row.finished]
+def predictions_path(cell: Cell, stress: Stress) -> Path:
+    """Where the predictions under a condition are."""
+    return cell.folder / FOLDER / f"{stress.label}.parquet"
+
+
+def members_applied(cells: Iterable[Cell]) -> list[str]:
+    """Members of the stress deck that one of the cells was put through, at least in part."""
+    folders = [cell.folder / FOLDER for cell in cells]
     labels = {path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.parquet")}
     if not labels:
         return []
@@ -86,8 +90,3 @@ def members_there(rows: Iterable[Row]) -> list[str]:
         for name, member in DECK.items()
     }
     return [name for name, theirs in deck.items() if theirs & labels]
-
-
-def predictions_path(cell: Cell, stress: Stress) -> Path:
-    """Where the predictions under a condition are."""
-    return cell.folder / FOLDER / f"{stress.label}.parquet"

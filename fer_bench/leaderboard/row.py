@@ -1,0 +1,106 @@
+"""A row of a leaderboard: one method entry on one protocol."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fer_bench import registry
+from fer_bench.cells.cell import Cell
+from fer_bench.records import Result, Task
+from fer_bench.stats.bootstrap import HEADLINE
+from fer_bench.stats.intervals import Difference, Interval, Resampled
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method entry on one protocol.
+
+    Attributes:
+        cells, states: How many cells the suite asks for, and how many are in each state.
+        metrics, interval, fold_sd, n: Empty or None unless every cell is done. The interval and the standard deviation
+            over folds and seeds are those of the task's headline metric; `item_*` are metrics of the items of samples
+            that have several.
+        difference: From the suite's reference on the same samples, with its interval; None where there is none.
+        reason: Why it was skipped, or the message of the first failure.
+        epochs: Fewest and most epochs trained; `recipe_epochs` is what the method's own recipe asks for.
+        weights: What it started from; empty for random weights.
+        unsound: Why its numbers may not be compared with others.
+        selection: Which epoch is scored, see `fer_bench.suites.selection`; empty where nothing is done.
+        optimism: What it buys to choose the epochs on the test samples, see `fer_bench.leaderboard.optimism`.
+        finished: The cells that are done, with their results.
+        pooled: Predictions of all folds and seeds.
+        scored: Its raw outputs and truth, as `score` takes them; class indices where there is one class a sample.
+        draws: The headline metric on every draw of subjects: that of rows with the same samples is of the same draws.
+        samples: A number that two rows share if and only if they are of the same samples, subjects and seeds.
+    """
+
+    protocol: str
+    entry: str
+    method: str
+    cells: int
+    states: Counter[str]
+    reason: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    interval: Interval | None = None
+    difference: Difference | None = None
+    fold_sd: float | None = None
+    n: int | None = None
+    broken: int = 0
+    protocol_digest: str = ""
+    representation: str = ""
+    provenance: str = ""
+    parameters: int | None = None
+    epochs: tuple[int, int] | None = None
+    recipe_epochs: int | None = None
+    fit_minutes: float | None = None
+    weights: str = ""
+    unsound: str = ""
+    selection: str = ""
+    optimism: Difference | None = None
+    finished: tuple[tuple[Cell, Result], ...] = field(default=(), repr=False, compare=False)
+    pooled: pd.DataFrame | None = field(default=None, repr=False, compare=False)
+    scored: tuple[NDArray[np.float64], NDArray[Any]] | None = field(default=None, repr=False, compare=False)
+    draws: Resampled | None = field(default=None, repr=False, compare=False)
+    samples: int | None = None
+
+    @property
+    def task(self) -> Task:
+        """Of its protocol."""
+        return registry.find_protocol(self.protocol).task
+
+    @property
+    def question(self) -> tuple[str, str, str]:
+        """Only rows of one question may be ranked, compared or averaged with one another."""
+        return self.protocol, self.protocol_digest, self.provenance
+
+    @property
+    def headline(self) -> float | None:
+        """The metric that rows are ranked by."""
+        return self.metrics.get(HEADLINE[self.task])
+
+    @cached_property
+    def by_fold(self) -> dict[int, float]:
+        """Fold -> headline, the mean over seeds: seeds are no other data."""
+        headline = HEADLINE[self.task]
+        found: dict[int, list[float]] = {}
+        for cell, result in self.finished:
+            if headline in result.metrics:
+                found.setdefault(cell.fold, []).append(result.metrics[headline])
+        return {fold: sum(values) / len(values) for fold, values in found.items()}
+
+    @property
+    def state(self) -> str:
+        """`done`, or what keeps it from being so: `3/10 done, 1 failed, 6 missing`."""
+        if self.states["skipped"]:
+            return "skipped"
+        if self.states["done"] == self.cells:
+            return "done"
+        others = [f"{count} {state}" for state, count in sorted(self.states.items()) if state != "done" and count]
+        return ", ".join([f"{self.states['done']}/{self.cells} done", *others])

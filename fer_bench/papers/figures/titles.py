@@ -1,0 +1,42 @@
+"""What the figures of papers share: their titles, and the protocols and entries that they show."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from fer_bench.papers.verdict import AS_DISTRIBUTED
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fer_bench.papers.evidence import Evidence
+    from fer_bench.papers.published import Paper, Section
+
+Key = tuple[str, str]  # protocol, entry
+_LETTERS_PER_INCH = 11.5
+
+
+def axes_of(evidence: Mapping[Key, Evidence]) -> tuple[list[str], list[str]]:
+    """Protocols and entries, each once."""
+    return list(dict.fromkeys(p for p, _ in evidence)), list(dict.fromkeys(e for _, e in evidence))
+
+
+def title(figure: Figure, paper: Paper, section: Section, evidence: Iterable[Evidence]) -> None:
+    """Paper and section, what data it was measured on, and where the configuration is not the paper's."""
+    run = [own for own in evidence if own.cells]
+    found = dict.fromkeys(cell.provenance for own in run for cell in own.cells)
+    if not found:
+        told = ["published values; nothing was measured"]
+    elif list(found) == [AS_DISTRIBUTED]:
+        told = ["measured on the data as distributed"]
+    else:
+        names = (name if name == AS_DISTRIBUTED else f"synthetic faces ({name})" for name in found)
+        told = [f"measured on {' and '.join(names)}"]
+    apart = dict.fromkeys(text for own in run for text in own.departures if not text.startswith("synthetic"))
+    name = paper.notes.title.partition(":")[0]
+    width = min(90, int(_LETTERS_PER_INCH * figure.get_figwidth()))
+    lines = textwrap.wrap(f"{name}, {section.heading}: {section.notes.title}", width)
+    lines += textwrap.wrap("; ".join([*told, *apart]), width)
+    figure.suptitle("\n".join(lines), fontsize=11)
