@@ -1,96 +1,190 @@
-"""The architecture, held by a walk over the imports."""
+"""The architecture, checked on the imports of every file; docs/architecture.md draws it."""
 
 from __future__ import annotations
 
 import ast
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fer_bench"
-FLOORS = {
-    "__init__": 0,
-    "records": 0,
-    "expressions": 0,
-    "errors": 0,
-    "processes": 0,
-    "protocols": 1,
-    "metrics": 1,
-    "geometry": 1,
-    "nn": 1,
-    "representations": 2,
-    "data": 3,
-    "twins": 3,
-    "methods": 3,
-    "cells": 4,
-    "cli": 5,
-    "cli_data": 5,
-    "cli_models": 5,
-    "cli_papers": 5,
-    "cli_protocol": 5,
-    "__main__": 6,
-}
-# On one floor, these may not know each other; everything else on a floor is one folder's own business.
-STRANGERS = {"data", "twins", "methods"}
-WITHOUT = {  # folder -> packages that may not be imported there
+# From the top down. A package imports packages on lower floors only; those of one floor do not know each other.
+FLOORS = (
+    {"__main__"},
+    {"cli"},
+    {"commands", "cards"},
+    {"papers"},
+    {"leaderboard"},
+    {"launch", "inference", "plots"},
+    {"cells"},
+    {"suites"},
+    {"registry"},
+    {"methods", "data"},
+    {"representations", "twins", "predictions"},
+    {"io", "nn", "protocols", "stats"},
+    {"geometry", "metrics", "records", "processes"},
+    {"errors", "expressions", "yaml_text", "markdown", "terminal"},
+    {"__init__"},  # the version
+)
+HEIGHT = {name: -floor for floor, names in enumerate(FLOORS) for name in names}
+WITHOUT = {  # package -> libraries that may not be imported there
     "protocols": {"torch", "lightning"},
     "metrics": {"torch", "lightning"},
+    "stats": {"torch", "lightning"},
+    "io": {"torch", "lightning"},
+    "predictions": {"torch", "lightning"},
     "geometry": {"lightning"},
     "nn": {"lightning"},
     "representations": {"lightning"},
     "twins": {"torch", "lightning"},
 }
+MAX_LINES, MAX_FILES = 300, 32
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def part(path: Path) -> str:
-    """The folder or module directly below the package that a file belongs to."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def module_of(path: Path) -> str:
+    """`launch.slurm.queue`; a package is named by its folder, and the whole by `__init__`."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in FILES}
 
 
 def imports(path: Path) -> Iterator[str]:
+    """Full names of imported modules, those inside functions and for types too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute here"
             assert node.module
-            whole = node.module == "fer_bench"  # `from fer_bench import data` names the module second
-            yield from (f"fer_bench.{alias.name}" for alias in node.names) if whole else [node.module]
+            for alias in node.names:  # `from fer_bench.cells import fit` imports a module, and may import a name
+                below = f"{node.module}.{alias.name}"
+                known = below.removeprefix("fer_bench.") in MODULES or node.module == "fer_bench"
+                yield below if known else node.module
 
 
 def violations(path: Path) -> list[str]:
-    here = part(path)
+    """Imports of a file that its floor does not allow."""
+    module = module_of(path)
+    package = module.partition(".")[0]
     found = []
-    for name in imports(path):
-        top, _, rest = name.partition(".")
-        if top in WITHOUT.get(here, ()):
-            found.append(f"{path.name} imports {name}")
+    for name in dict.fromkeys(imports(path)):
+        library, _, rest = name.partition(".")
+        if library in WITHOUT.get(package, ()):
+            found.append(f"{module} imports {name}, which {package} does without")
         target = rest.partition(".")[0]
-        if top != "fer_bench" or target not in FLOORS or target == here:
-            continue
-        higher = FLOORS[target] > FLOORS[here]
-        neighbours = FLOORS[target] == FLOORS[here] and {target, here} <= STRANGERS
-        if higher or neighbours:
-            found.append(f"{path.name} (floor {FLOORS[here]}) imports {name} (floor {FLOORS[target]})")
+        if library == "fer_bench" and target in HEIGHT and target != package and HEIGHT[target] >= HEIGHT[package]:
+            found.append(f"{module} imports {name}, which is not on a lower floor")
+    return found
+
+
+def circles(edges: dict[str, set[str]]) -> list[set[str]]:
+    """Strongly connected components of more than one module (Tarjan, 1972)."""
+    order, low, stack, numbers = {}, {}, [], count()
+    found: list[set[str]] = []
+
+    def visit(module: str) -> None:
+        order[module] = low[module] = next(numbers)
+        stack.append(module)
+        for other in edges.get(module, ()):
+            if other not in order:
+                visit(other)
+                low[module] = min(low[module], low[other])
+            elif other in stack:
+                low[module] = min(low[module], order[other])
+        if low[module] == order[module]:
+            place = stack.index(module)
+            members = {*stack[place:]}
+            del stack[place:]
+            if len(members) > 1:
+                found.append(members)
+
+    for module in edges:
+        if module not in order:
+            visit(module)
     return found
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
 def test_a_module_imports_only_lower_floors(path: Path) -> None:
-    assert part(path) in FLOORS, f"{path} stands on no floor"
+    assert module_of(path).partition(".")[0] in HEIGHT, f"{path} is on no floor"
     assert violations(path) == []
 
 
-def test_the_walk_sees_a_violation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    edges = {
+        module: {name.removeprefix("fer_bench.") for name in imports(path)} & MODULES.keys() - {module}
+        for module, path in MODULES.items()
+    }
+    assert sum(map(len, edges.values())) > 500
+    assert circles(edges) == []
+
+
+def test_circles_are_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("metrics/bad.py", "import torch.nn"),
+        ("metrics/bad.py", "from fer_bench import cells"),
+        ("metrics/bad.py", "def f():\n    from fer_bench.data.base import x"),
+        ("methods/bad.py", "from fer_bench.data.base import x"),  # the same floor
+        ("launch/slurm/bad.py", "from fer_bench.commands import run"),
+        ("terminal.py", "from fer_bench.records import digest"),
+    ],
+)
+def test_a_forbidden_import_is_found(module: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
-    bad = tmp_path / "metrics" / "bad.py"
-    bad.parent.mkdir()
-    bad.write_text("import torch.nn\nfrom fer_bench import bench\ndef f():\n    from fer_bench.data.base import x\n")
-    assert len(violations(bad)) == 3
+    bad = tmp_path / module
+    bad.parent.mkdir(parents=True, exist_ok=True)
+    bad.write_text(f"{line}\n")
+    assert len(violations(bad)) == 1
 
 
-def test_files_stay_readable() -> None:
-    too_long = [path.name for path in FILES if len(path.read_text(encoding="utf-8").splitlines()) > 350]
-    assert too_long == []
+def test_files_and_folders_stay_readable() -> None:
+    long = {module: n for module, path in MODULES.items() if (n := len(path.read_text().splitlines())) > MAX_LINES}
+    assert long == {}
+    sizes = Counter(path.parent.relative_to(PACKAGE).as_posix() for path in FILES if path.name != "__init__.py")
+    assert {folder: n for folder, n in sizes.items() if n > MAX_FILES} == {}
+
+
+def test_a_name_belongs_to_one_module() -> None:
+    """Modules may share a name where it is the id of a dataset or a method, whose reader, protocols, twin or network
+    they are; `base` is what a package's modules extend; and a module of `cli` is named as that of `commands` which it
+    calls."""
+    places = defaultdict(set)
+    for module, path in MODULES.items():
+        if path.name != "__init__.py":
+            package, _, name = module.rpartition(".")
+            places[name].add(package)
+    ids = {path.stem for package in ("data", "methods") for path in (PACKAGE / package).glob("*.py")}
+    by_id = {"data", "protocols", "twins", "methods", "nn"}
+    shared = {
+        name: packages
+        for name, packages in places.items()
+        if len(packages) > 1 and name != "base" and packages != {"cli", "commands"}
+        if not (name in ids and packages <= by_id)
+    }
+    assert shared == {}
+
+
+def test_tests_mirror_the_package() -> None:
+    """A test file for one module lies where the module lies; others are for a whole package, or at the top."""
+    tests = Path(__file__).parent
+    folders = {folder.relative_to(PACKAGE).as_posix() for folder in PACKAGE.rglob("*") if folder.is_dir()}
+    for path in tests.rglob("test_*.py"):
+        place = path.parent.relative_to(tests).as_posix()
+        assert place in folders | {".", "benchmarks", "slurm"}, f"{path}: there is no fer_bench/{place}"
+        homes = {
+            module.rpartition(".")[0] or "."
+            for module, file in MODULES.items()
+            if file.name != "__init__.py" and module.rpartition(".")[2] == path.stem[5:]
+        }
+        here = place.replace("/", ".")
+        assert not homes or here in homes, f"{path} tests a module of {' or '.join(homes)}"

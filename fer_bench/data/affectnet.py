@@ -17,8 +17,8 @@ from fer_bench.data.class_sums import compare_class_sums
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import BrokenScan
 from fer_bench.expressions import AFFECTNET_CODES
-from fer_bench.geometry.photo import Photo
 from fer_bench.io.npy import read_scalar, read_vector
+from fer_bench.io.photo import Photo
 from fer_bench.records import make_index
 
 IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "png", "bmp", "tif", "tiff", "gif"})

@@ -16,9 +16,9 @@ from fer_bench.data.layouts import Tree, describe_other
 from fer_bench.data.survey import Survey
 from fer_bench.errors import DatasetNotFound
 from fer_bench.geometry.frames import Clip
-from fer_bench.geometry.photo import Photo
 from fer_bench.geometry.scan import Scan
 from fer_bench.io.parameter_source import ParameterSource, find_parameters
+from fer_bench.io.photo import Photo
 from fer_bench.protocols import Protocol
 from fer_bench.records import provenance
 from fer_bench.representations.cache import CacheEntry

@@ -17,9 +17,9 @@ from fer_bench.data.parameter_files import parameter_findings
 from fer_bench.data.survey import Finding, Findings
 from fer_bench.errors import BrokenScan, ProtocolError
 from fer_bench.geometry.frames import Clip
-from fer_bench.geometry.photo import Photo
 from fer_bench.geometry.plausibility import implausible
 from fer_bench.geometry.scan import Scan
+from fer_bench.io.photo import Photo
 from fer_bench.processes import map_processes
 from fer_bench.protocols import PROTOCOLS, Protocol
 from fer_bench.protocols.base import names

@@ -35,10 +35,10 @@ from fer_bench.data.fourdme_labels import (
 )
 from fer_bench.data.layouts import Tree
 from fer_bench.geometry.frames import Clip, group_frames
-from fer_bench.geometry.photo import Photo
 from fer_bench.geometry.scan import Scan
 from fer_bench.io.images import read_image
 from fer_bench.io.obj import read_obj
+from fer_bench.io.photo import Photo
 from fer_bench.records import make_index
 
 _PUBLIC = re.compile(r"(?:.*/)?(?:gray_micro|micro_short_gray_video)\w*/[^/]+/[^/]+", re.IGNORECASE)

@@ -18,8 +18,8 @@ from fer_bench.data.class_sums import compare_class_sums
 from fer_bench.data.layouts import Tree, below_root
 from fer_bench.errors import BrokenScan
 from fer_bench.expressions import RAFDB_CODES
-from fer_bench.geometry.photo import Photo
 from fer_bench.io.file_bytes import REMEDY, read_bytes
+from fer_bench.io.photo import Photo
 from fer_bench.records import make_index
 
 # The distribution spells it "patition".

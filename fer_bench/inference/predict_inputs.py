@@ -15,11 +15,11 @@ from pathlib import Path, PurePosixPath
 from fer_bench import registry
 from fer_bench.cells.cell import Cell
 from fer_bench.errors import FerBenchError
-from fer_bench.geometry.crops import UnusablePhoto
 from fer_bench.geometry.frames import Clip
-from fer_bench.geometry.photo import Photo
 from fer_bench.geometry.scan import Scan
+from fer_bench.io.photo import Photo
 from fer_bench.io.scan_files import IMAGES, LANDMARKS, MESHES, beside, read_scan
+from fer_bench.representations.crops import UnusablePhoto
 from fer_bench.representations.source import Load
 
 MOVING = ("sequence", "video")

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_bench.errors import InvalidSuite
-from fer_bench.geometry.crops import Alignment
 from fer_bench.methods.affect_losses import concordant, rated, train_one
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import steps_per_epoch
@@ -21,6 +20,7 @@ from fer_bench.nn.maxvit import MaxViT, Size, load_maxvit
 from fer_bench.nn.photo_augmentation import PhotoAugmentation, Recipe
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
 from fer_bench.records import Batch, Sampling, Target
+from fer_bench.representations.crops import Alignment
 from fer_bench.representations.image import Image
 
 CLASS_WEIGHTS = (0.015605, 0.008709, 0.046078, 0.083078, 0.185434, 0.305953, 0.046934, 0.308210)

@@ -10,7 +10,6 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
-from fer_bench.geometry.crops import Alignment
 from fer_bench.methods.base import Method
 from fer_bench.methods.stages import Stage
 from fer_bench.nn.ddamfn import DDAMFNetwork, load_ddamfn, spread_of_heads
@@ -18,6 +17,7 @@ from fer_bench.nn.global_batch import averaged, gathered
 from fer_bench.nn.photo_augmentation import PhotoAugmentation, Recipe
 from fer_bench.nn.weights import find_weights, holds, weights_label
 from fer_bench.records import Batch, Sampling, Target
+from fer_bench.representations.crops import Alignment
 from fer_bench.representations.image import Image
 
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from fer_bench.errors import InvalidSuite
 from fer_bench.geometry.alignment import Motion, UnusableScan, find_motion, move
-from fer_bench.geometry.crops import crop
 from fer_bench.geometry.frames import Clip
-from fer_bench.geometry.photo import Photo
 from fer_bench.geometry.rank_pooling import Pooling, dynamic_images, to_bytes, windows
 from fer_bench.geometry.scan import Scan
+from fer_bench.io.photo import Photo
 from fer_bench.representations.base import Representation
+from fer_bench.representations.crops import crop
 from fer_bench.representations.views import Views
 
 

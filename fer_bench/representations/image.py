@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import InvalidSuite
-from fer_bench.geometry.crops import Alignment, crop
-from fer_bench.geometry.photo import Photo
+from fer_bench.io.photo import Photo
 from fer_bench.representations.base import Representation
+from fer_bench.representations.crops import Alignment, crop
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Image(Representation):
 
     Attributes:
         size: pixels across; DDAMFN takes 112, CAGE and Ig3D's other networks 224.
-        alignment: see `geometry.crops.crop`. `given` is the dataset's own, where it has one (AffectNet of 2021,
+        alignment: see `representations.crops.crop`. `given` is the dataset's own, where it has one (AffectNet of 2021,
             RAF-DB's aligned photographs), as the papers' public code takes them.
     """
 

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fer_bench.geometry.crops import Alignment
 from fer_bench.io.parameter_source import ParameterSource
 from fer_bench.representations.base import Bound, Extract, Representation
+from fer_bench.representations.crops import Alignment
 from fer_bench.representations.image import Image
 from fer_bench.representations.morphable import Morphable
 from fer_bench.representations.source import Load, Source

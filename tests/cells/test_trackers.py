@@ -162,9 +162,9 @@ def test_only_the_first_process_has_trackers(
     tracked: Bench, told: dict[str, list[tuple[Any, ...]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (cell,) = tracked.ready("loggers=[mlflow]")
-    monkeypatch.setattr(trackers.ranks, "rank", lambda: 1)
+    monkeypatch.setattr(trackers.process_ranks, "rank", lambda: 1)
     assert trackers.trackers(cell, "") == []
-    monkeypatch.setattr(trackers.ranks, "rank", lambda: 0)
+    monkeypatch.setattr(trackers.process_ranks, "rank", lambda: 0)
     (logger,) = trackers.trackers(cell, "")
     monkeypatch.setattr(rank_zero_only, "rank", 1, raising=False)
     logger.log_metrics({"x": 1.0}, 0)

@@ -11,10 +11,10 @@ import torch
 from fer_bench import registry
 from fer_bench.commands.regress import regress
 from fer_bench.errors import FerBenchError, InvalidFile, UnknownName
-from fer_bench.geometry.crops import crop
 from fer_bench.io.morphable_parameters import read_table
 from fer_bench.nn.face_regressors import Smirk
 from fer_bench.representations.cache import prepare
+from fer_bench.representations.crops import crop
 from fer_bench.representations.morphable import Morphable
 
 

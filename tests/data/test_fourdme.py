@@ -18,8 +18,8 @@ from fer_bench.data.fourdme import FourDME
 from fer_bench.data.fourdme_labels import ActionUnit, has_only_action_units, parse_action_units, same_subject
 from fer_bench.data.layouts import Tree
 from fer_bench.errors import BrokenScan, DatasetNotFound, InvalidFile
-from fer_bench.geometry.photo import Photo
 from fer_bench.geometry.scan import Scan
+from fer_bench.io.photo import Photo
 
 COLUMNS = ("sub_ID", "fold_name", "Emotion", "Onset", "Apex", "Offset", "AUs", "AU1", "AU4")
 ROWS: list[Sequence[object]] = [

@@ -8,7 +8,7 @@ from PIL import Image
 
 from fer_bench.errors import BrokenScan
 from fer_bench.geometry.frames import Clip, group_frames
-from fer_bench.geometry.photo import Photo
+from fer_bench.io.photo import Photo
 
 
 def test_frames_are_read_when_they_are_asked_for() -> None:

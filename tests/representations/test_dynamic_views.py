@@ -10,10 +10,10 @@ import pytest
 from fer_bench.errors import InvalidSuite
 from fer_bench.geometry.alignment import CANONICAL, UnusableScan, align
 from fer_bench.geometry.frames import Clip
-from fer_bench.geometry.photo import Photo
 from fer_bench.geometry.rank_pooling import coefficients, to_bytes
 from fer_bench.geometry.scan import Scan
 from fer_bench.io.images import write_image
+from fer_bench.io.photo import Photo
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views
 

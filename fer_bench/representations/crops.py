@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_bench.errors import FerBenchError
-from fer_bench.geometry.photo import Photo
+from fer_bench.io.photo import Photo
 
 Alignment = Literal["given", "five_points", "box", "emoca", "smirk"]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_bench.geometry.crops import FIVE_POINTS, Alignment, UnusablePhoto, crop, five_points, similarity
-from fer_bench.geometry.photo import Photo
 from fer_bench.io.images import write_image
+from fer_bench.io.photo import Photo
+from fer_bench.representations.crops import FIVE_POINTS, Alignment, UnusablePhoto, crop, five_points, similarity
 
 
 def turned(points: np.ndarray, degrees: float, scale: float, shift: tuple[float, float]) -> np.ndarray:
