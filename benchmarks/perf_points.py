@@ -173,9 +173,11 @@ def drfer_step(device: str, where: str, size: Size) -> Row:
     label = {i: BASIC_SIX[number % 6] for number, i in enumerate(ids)}
     subject = {i: f"p{number % 4}" for number, i in enumerate(ids)}
     method = DrFER(target, size)
-    method.observe(TrainingSet(ids[:18], ids[18:], subject, label, lambda asked: scans[[ids.index(i) for i in asked]]))
+    method.setup_from_training_set(
+        TrainingSet(ids[:18], ids[18:], subject, label, lambda asked: scans[[ids.index(i) for i in asked]])
+    )
     stage = method.stages[-1]
-    method.to(device).train().enter(stage)
+    method.to(device).train().on_stage_start(stage)
     optimizer: torch.optim.Optimizer = method.configure_optimizers()  # type: ignore[assignment]
     first = list(ids[: stage.batch_size])
     classes = torch.tensor([BASIC_SIX.index(label[i]) for i in first], device=device)
@@ -211,9 +213,11 @@ def face_step(device: str, where: str) -> Row:
     ids = tuple(f"s{i}" for i in range(len(faces)))
     subject = {i: f"p{number % 4}" for number, i in enumerate(ids)}
     method = FaceDisentanglement(Target("disentanglement", ()))
-    method.attach((35**2, 3), lambda _: mesh.triangles)
-    method.observe(TrainingSet(ids, (), subject, {}, lambda asked: faces[[ids.index(i) for i in asked]]))
-    method.to(device).train().enter(method.stages[-1])
+    method.configure_for_input((35**2, 3), lambda _: mesh.triangles)
+    method.setup_from_training_set(
+        TrainingSet(ids, (), subject, {}, lambda asked: faces[[ids.index(i) for i in asked]])
+    )
+    method.to(device).train().on_stage_start(method.stages[-1])
     optimizer = torch.optim.Adam(method.autoencoder.parameters())
     batch: Batch = {"id": list(ids), "input": faces.to(device), "label": torch.zeros(len(ids), device=device)}
 

@@ -52,7 +52,7 @@ def attached(method: Method) -> Method:
         face = mean_face()
         kept = simplify(face.vertices, face.triangles, VERTICES)
         shared = {"triangles": kept.triangles, "template": face.vertices[kept.kept]}
-        method.attach(batch_for(method, 1)["input"].shape[1:], shared.__getitem__)
+        method.configure_for_input(batch_for(method, 1)["input"].shape[1:], shared.__getitem__)
     return method
 
 

@@ -79,9 +79,9 @@ def test_a_method_at_the_papers_size_can_be_described(name: str, task: str) -> N
 def test_a_method_learns_and_predicts(name: str, task: str) -> None:
     method = build(name, task)
     batch = batch_for(method, 4)
-    method.observe(training_for(method))
+    method.setup_from_training_set(training_for(method))
     for stage in method.stages if method.epochs else ():
-        method.enter(stage)
+        method.on_stage_start(stage)
         method.train()
         loss = method.loss(batch)
         assert loss.shape == ()

@@ -50,7 +50,7 @@ class ShareBatches(Callback):
     """Tells what is computed of a batch that other processes have parts of it."""
 
     def on_train_batch_start(self, trainer: L.Trainer, method: L.LightningModule, batch: Batch, number: int) -> None:
-        global_batch.begin(len(batch["id"]), method.device)
+        global_batch.start(len(batch["id"]), method.device)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        global_batch.end()
+        global_batch.finish()

@@ -60,7 +60,7 @@ def open_finished(folder: Path) -> Finished:
     bound = None
     if representation.same_vertices:
         bound = _bind(cell, representation)
-        method.attach(bound.shape, bound.shared.__getitem__)
+        method.configure_for_input(bound.shape, bound.shared.__getitem__)
     checkpoint = cell.checkpoints / "best.ckpt"
     content = load_checkpoint(checkpoint)
     try:

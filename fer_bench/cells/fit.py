@@ -49,7 +49,7 @@ def build(cell: Cell) -> tuple[FoldDataModule, Method]:
     method = registry.load_method(cell.method)(registry.find_protocol(cell.protocol).target, **arguments)
     data = open_fold(cell, method.batch_size)
     if isinstance(data.entry, CacheEntry):
-        method.attach(data.entry.open().shape[1:], data.entry.shared)
+        method.configure_for_input(data.entry.open().shape[1:], data.entry.shared)
     return data, method
 
 
@@ -61,10 +61,10 @@ def fit(cell: Cell) -> None:
     next one starts: no stage but the last is judged by the validation metric.
     """
     data, method = build(cell)
-    data.withhold()
+    data.drop_test_samples()
     if not cell.begun:
         method.initialise()
-    method.observe(data.training_set())
+    method.setup_from_training_set(data.training_set())
     if not method.epochs:
         with atomic_write(cell.checkpoints / "best.ckpt") as file:
             torch.save({"state_dict": method.state_dict(), "epoch": -1}, file)
@@ -72,7 +72,7 @@ def fit(cell: Cell) -> None:
     stages = [stage for stage in method.stages if stage.epochs]
     lengths = [cell.trainer["max_epochs"] or stage.epochs for stage in stages]
     for number, (stage, length) in enumerate(zip(stages, lengths, strict=True)):
-        method.enter(stage)
+        method.on_stage_start(stage)
         data.batch_size, data.sampling = divided(stage.batch_size, cell), stage.sampling
         past = sum(lengths[:number])
         if stage is stages[-1]:

@@ -25,13 +25,13 @@ def probe(cell: Cell) -> None:
     """Write `probe.json`. Nothing is kept of the training."""
     begun = time.monotonic()
     data, method = build(cell)
-    data.withhold()
-    method.observe(data.training_set())
+    data.drop_test_samples()
+    method.setup_from_training_set(data.training_set())
     built = time.monotonic() - begun
     training = validation = 0.0  # of all epochs; of a batch
     validated = length = 0
     for stage in (stage for stage in method.stages if stage.epochs):
-        method.enter(stage)
+        method.on_stage_start(stage)
         data.batch_size, data.sampling = stage.batch_size, stage.sampling
         watch = _Watch()
         trainer = make_trainer(

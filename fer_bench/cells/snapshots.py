@@ -20,7 +20,7 @@ from fer_bench.errors import FerBenchError, InvalidFile
 from fer_bench.protocols import Protocol
 from fer_bench.protocols.base import join
 from fer_bench.protocols.difference import differences
-from fer_bench.protocols.snapshot import Question
+from fer_bench.protocols.snapshot import ProtocolSnapshot
 
 _DIGEST = re.compile(r"[0-9a-f]{12}")
 
@@ -32,47 +32,47 @@ class Side:
     name: str
     digest: str
     cell: Cell | None = None
-    question: Question | None = None
+    snapshot: ProtocolSnapshot | None = None
 
-    def known(self) -> Question:
+    def known(self) -> ProtocolSnapshot:
         """The question itself.
 
         Raises:
             FerBenchError: it was not kept, and cannot be made again from the data.
         """
-        if self.question is not None:
-            return self.question
+        if self.snapshot is not None:
+            return self.snapshot
         assert self.cell is not None
         return _kept(self.cell) or _made_again(self.cell)
 
 
-class Questions:
+class Snapshots:
     """What protocols ask of the data at hand, each worked out once.
 
     Attributes:
-        asked: Digest -> question, of all that was asked.
+        taken: Digest -> snapshot.
     """
 
     def __init__(self) -> None:
-        self.asked: dict[str, Question] = {}
+        self.taken: dict[str, ProtocolSnapshot] = {}
         self._digests: dict[tuple[str, str, frozenset[str]], str] = {}
 
-    def ask(self, protocol: Protocol, index: pd.DataFrame, provenance: str, broken: frozenset[str]) -> str:
+    def take(self, protocol: Protocol, index: pd.DataFrame, provenance: str, broken: frozenset[str]) -> str:
         """The digest of a question; raises what `Protocol.folds` raises."""
         key = (protocol.id, provenance, broken)
         if key not in self._digests:
-            question = protocol.question(index, provenance, broken)
-            self._digests[key] = question.digest
-            self.asked[self._digests[key]] = question
+            snapshot = protocol.snapshot(index, provenance, broken)
+            self._digests[key] = snapshot.digest
+            self.taken[self._digests[key]] = snapshot
         return self._digests[key]
 
 
-def keep(cells: Iterable[Cell], questions: Mapping[str, Question]) -> None:
+def keep(cells: Iterable[Cell], snapshots: Mapping[str, ProtocolSnapshot]) -> None:
     """Write down the questions of a suite's cells, by their digests, where that was not done before."""
     for folder, digest in dict.fromkeys((cell.folder.parents[2], cell.protocol_digest) for cell in cells):
-        path = question_file(folder, digest)
-        if digest in questions and not path.exists():
-            questions[digest].write(path)
+        path = snapshot_file(folder, digest)
+        if digest in snapshots and not path.exists():
+            snapshots[digest].write(path)
 
 
 def compare(first: str, second: str, runs: Path, data: list[Path]) -> tuple[bool, str]:
@@ -111,8 +111,8 @@ def _side(text: str, runs: Path, data: Path | None) -> Side:
         return Side(f"{found.protocol} ({found.suite})", text, found)
     if "/" in text:
         raise FerBenchError(f"{text}: there is no such folder; give a cell's, a protocol's id, or a digest.")
-    question = _asked_now(text, data)
-    return Side(f"{question.protocol} of {question.provenance}", question.digest, question=question)
+    snapshot = _asked_now(text, data)
+    return Side(f"{snapshot.protocol} of {snapshot.provenance}", snapshot.digest, snapshot=snapshot)
 
 
 def _of_folder(folder: Path) -> Side:
@@ -138,45 +138,45 @@ def _cells(folder: Path) -> Iterator[Cell]:
                 continue
 
 
-def question_file(folder: Path, digest: str) -> Path:
+def snapshot_file(folder: Path, digest: str) -> Path:
     """Where a question is kept, in the folder of a suite's protocol."""
     return folder / f"question-{digest}.parquet"
 
 
-def _kept(cell: Cell) -> Question | None:
-    path = question_file(cell.folder.resolve().parents[2], cell.protocol_digest)
-    return Question.read(path, cell.protocol_digest) if path.exists() else None
+def _kept(cell: Cell) -> ProtocolSnapshot | None:
+    path = snapshot_file(cell.folder.resolve().parents[2], cell.protocol_digest)
+    return ProtocolSnapshot.read(path, cell.protocol_digest) if path.exists() else None
 
 
-def _made_again(cell: Cell) -> Question:
+def _made_again(cell: Cell) -> ProtocolSnapshot:
     """The question of a cell from its data, if they are still as they were."""
     if cell.method == SAVED:
         raise FerBenchError(f"{cell.folder}: holds somebody's predictions, of which nobody says how they were divided.")
     unknown = f"{cell.folder}: all that is kept of its question is the digest {cell.protocol_digest}"
     remedy = f"`fer-bench run {cell.suite}` writes it down while the data are there, and runs no finished cell again."
     try:
-        question = _of_data({part.dataset: Path(part.root) for part in cell.parts}, cell)
+        snapshot = _of_data({part.dataset: Path(part.root) for part in cell.parts}, cell)
     except FerBenchError as error:
         raise FerBenchError(f"{unknown}, and it cannot be made again ({str(error).rstrip('.')}). {remedy}") from None
-    if question.digest != cell.protocol_digest:
-        raise FerBenchError(f"{unknown}, and its data ask another one now ({question.digest}). {remedy}")
-    return question
+    if snapshot.digest != cell.protocol_digest:
+        raise FerBenchError(f"{unknown}, and its data ask another one now ({snapshot.digest}). {remedy}")
+    return snapshot
 
 
-def _asked_now(protocol: str, data: Path | None) -> Question:
+def _asked_now(protocol: str, data: Path | None) -> ProtocolSnapshot:
     if data is not None:
         os.environ["FER_BENCH_DATA"] = str(data)
     names = registry.find_protocol(protocol).datasets
     return _of_data({name: find_root(name) for name in names}, protocol)
 
 
-def _of_data(roots: Mapping[str, Path], asked: Cell | str) -> Question:
+def _of_data(roots: Mapping[str, Path], asked: Cell | str) -> ProtocolSnapshot:
     protocol = registry.find_protocol(asked.protocol if isinstance(asked, Cell) else asked)
     copies = {name: registry.load_dataset(name).source(root) for name, root in roots.items()}
     indices = {name: registry.load_dataset(name).index(root) for name, root in roots.items()}
     index = next(iter(indices.values())) if len(indices) == 1 else join(indices)
     origin = " and ".join(dict.fromkeys(copy.provenance for copy in copies.values()))
-    return protocol.question(index, origin, _left_out(asked) if isinstance(asked, Cell) else ())
+    return protocol.snapshot(index, origin, _left_out(asked) if isinstance(asked, Cell) else ())
 
 
 def _left_out(cell: Cell) -> Collection[str]:

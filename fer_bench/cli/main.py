@@ -150,8 +150,8 @@ def run(
     from fer_bench.commands.run import run as run_suite
     from fer_bench.records import refuse_unwritable
 
-    retried = [state for state in retry.split(",") if state]
-    for state in retried:
+    retry_states = [state for state in retry.split(",") if state]
+    for state in retry_states:
         if state not in ("failed", "oom", "timeout"):
             raise UnknownName("state", state, ("failed", "oom", "timeout"), "--retry")
     check_launcher(launcher, profile, detach)
@@ -159,7 +159,7 @@ def run(
         refuse_unwritable(folder)
     options = RunOptions(
         _jobs(jobs),
-        retried,
+        retry_states,
         overwrite,
         skip_broken,
         None if time_limit is None else 60 * time_limit,

@@ -87,7 +87,7 @@ class RunDisplay:
         self.tasks: dict[str, TaskID] = {}
         self.left: dict[str, float | None] = {}  # seconds that the running ones still need
         self.ended: Counter[str] = Counter()
-        self.looked = time.monotonic()
+        self.polled = time.monotonic()
 
     @contextmanager
     def live(self) -> Iterator[Self]:
@@ -109,10 +109,10 @@ class RunDisplay:
             note += f"  validation {status.monitor:.3f}"
         self.bars.update(self.tasks[cell.id], total=status.epochs or None, completed=status.epoch, note=note)
         self.bars.update(self.total, note=self._whole())
-        if not self.console.is_terminal and time.monotonic() > self.looked + _EVERY:
-            self.looked = time.monotonic()
+        if not self.console.is_terminal and time.monotonic() > self.polled + _EVERY:
+            self.polled = time.monotonic()
             running = ", ".join(task.description for task in self.bars.tasks if task.id in self.tasks.values())
-            self.told(f"{len(self.waiting)} {self.word} wait, {len(self.tasks)} run ({running}); {self._whole()}")
+            self.message(f"{len(self.waiting)} {self.word} wait, {len(self.tasks)} run ({running}); {self._whole()}")
 
     def finished(self, cell: Cell, status: Status) -> None:
         self.bars.remove_task(self.tasks.pop(cell.id))
@@ -125,13 +125,13 @@ class RunDisplay:
         self.console.print(text, soft_wrap=True, highlight=False)
         self.bars.update(self.total, advance=1, note=self._whole())
 
-    def retried(self, cell: Cell) -> None:
+    def requeued(self, cell: Cell) -> None:
         """It will run again."""
         self.bars.remove_task(self.tasks.pop(cell.id))
         self.left.pop(cell.id, None)
         self.waiting[cell.id] = cell
 
-    def told(self, message: str) -> None:
+    def message(self, message: str) -> None:
         self.console.print(escape(message), soft_wrap=True, highlight=False)
 
     def result(self, cell: Cell, status: Status) -> str | None:

@@ -32,7 +32,7 @@ def extract(need: Need, workers: int, skip_broken: bool) -> list[CacheEntry]:
             workers=workers,
             skip_broken=skip_broken,
             progress=report,
-            tell=lambda text: console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True),
+            notify=lambda text: console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True),
         )
     for entry in entries:
         if entry.broken:

@@ -60,7 +60,7 @@ def prepare_inputs(plan: Plan, launcher: Launcher, runs: Path, only: Sequence[st
         launcher.extract(need)
         extract(need, available_cores(), options.skip_broken)
     plan = make_plan(plan.name, plan.suite, runs, only, fetch=True)
-    snapshots.keep(plan.cells, plan.questions)
+    snapshots.keep(plan.cells, plan.snapshots)
     return plan
 
 

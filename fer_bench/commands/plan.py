@@ -12,7 +12,7 @@ from fer_bench.commands.launchers import probe_entries, slots_for
 from fer_bench.commands.options import load_suite
 from fer_bench.launch.planning import Plan, blueprint, index_of, make_plan
 from fer_bench.registry import find_protocol
-from fer_bench.stats.power import Assumed, told
+from fer_bench.stats.power import Assumed, describe_power
 from fer_bench.stats.units import duration, plural
 
 
@@ -75,7 +75,8 @@ def _tested(plan: Plan, protocol_id: str) -> str:
     ids = {i for fold in protocol.folds(index) if fold.number in numbers for i in fold.test}
     subjects = index.loc[index["id"].isin(ids), "subject"]
     known = bool(subjects.notna().all())
-    sentence = told(subjects.nunique() if known else len(ids), len(ids), plural(protocol.unit), protocol.task, known)
+    people = subjects.nunique() if known else len(ids)
+    sentence = describe_power(people, len(ids), plural(protocol.unit), protocol.task, known)
     assumed = f" ({Assumed()})" if "resolves" in sentence else ""
     return f"{protocol_id}: {sentence}{assumed}"
 

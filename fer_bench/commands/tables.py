@@ -50,11 +50,11 @@ def leaderboard_tables(rows: list[Row], reference: str | None = None) -> Iterato
     """One table a protocol, or one a question where its rows answer several, with the columns that fit a terminal; the
     files have them all."""
     letters = groups(rows, pairs(rows))
-    questions = {row.question for row in rows if row.protocol_digest}
+    questions = {row.comparison_key for row in rows if row.protocol_digest}
     several = {protocol for protocol, *_ in questions if sum(asked[0] == protocol for asked in questions) > 1}
     families: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        families.setdefault(row.question if row.protocol in several else (row.protocol,), []).append(row)
+        families.setdefault(row.comparison_key if row.protocol in several else (row.protocol,), []).append(row)
     for (protocol, *question), members in families.items():
         data = next((row.provenance for row in members if row.provenance), "")
         title = f"{protocol}  {data}" + (f"  question {question[0]}" if question and question[0] else "")

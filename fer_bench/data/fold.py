@@ -56,7 +56,7 @@ class FoldDataModule(L.LightningDataModule):
         self._truth = dict(zip(samples["id"], protocol.truth(samples), strict=True))
         self._beside = samples.set_index("id")[["label", "valence", "arousal"]]
 
-    def withhold(self) -> None:
+    def drop_test_samples(self) -> None:
         """Forget all samples but those that train or validate: who they are, and what they show. Called before a method
         sees the data to be trained; what asks for a label of another sample from then on fails."""
         kept = {*self.fold.train, *self.fold.val, *self.fold.auxiliary}

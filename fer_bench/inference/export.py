@@ -74,7 +74,7 @@ class Network(nn.Module):
 
     def __init__(self, method: Method, sample: tuple[Tensor, ...]) -> None:
         super().__init__()
-        method.settle()
+        method.prepare_for_export()
         self.method = method.eval()
         with torch.no_grad():
             self.names = tuple(name for name in self._predict(sample) if name != "features")
@@ -267,16 +267,16 @@ def run(folder: Path, out: Path | None) -> None:
     with console.status(f"exporting {finished.cell.id} ..."):
         found = export(finished)
     write(found, path)
-    tell(f"wrote {path}: {len(found.content) / 2**20:.1f} MiB")
+    _print(f"wrote {path}: {len(found.content) / 2**20:.1f} MiB")
     for name, shape in found.inputs.items():
-        tell(f"  input   {name} (batch, {', '.join(map(str, shape))})")
-    tell(f"  output  {', '.join(found.outputs)}")
+        _print(f"  input   {name} (batch, {', '.join(map(str, shape))})")
+    _print(f"  output  {', '.join(found.outputs)}")
     of = f"{found.checked} {'inputs of the cell' if found.real else 'random inputs'}"
-    tell(
+    _print(
         f"  differs from torch by {found.difference:.2g} at most ({found.relative:.2g} of the largest output), on {of}"
     )
 
 
-def tell(line: str) -> None:
+def _print(line: str) -> None:
     """Print a line as it is."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)

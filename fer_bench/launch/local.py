@@ -20,10 +20,10 @@ from fer_bench.launch.slots import Slot
 from fer_bench.processes import fork_server
 from fer_bench.stats.units import duration
 
-GRACE = 5.0
+TERMINATE_TIMEOUT_S = 5.0
 """Seconds that a process has to end by itself before it is killed."""
 
-_ELSEWHERE = 1.0  # seconds between two looks at the cells that another run works on
+_POLL_OTHER_RUNS_S = 1.0  # seconds between two looks at the cells that another run works on
 
 
 class Observer(Protocol):
@@ -32,8 +32,8 @@ class Observer(Protocol):
     def started(self, cell: Cell) -> None: ...
     def progressed(self, cell: Cell, status: Status) -> None: ...
     def finished(self, cell: Cell, status: Status) -> None: ...
-    def retried(self, cell: Cell) -> None: ...
-    def told(self, message: str) -> None: ...
+    def requeued(self, cell: Cell) -> None: ...
+    def message(self, message: str) -> None: ...
 
 
 def pending(cells: Sequence[Cell], retry: Iterable[str] = (), overwrite: bool = False) -> list[Cell]:
@@ -124,28 +124,28 @@ class _Launch:
     ) -> None:
         self.waiting, self.slots, self.observer = deque(cells), slots, observer
         self.first, self.limit = first, limit
-        self.elsewhere: list[Cell] = []
-        self.looked = 0.0
+        self.other_runs: list[Cell] = []
+        self.polled = 0.0
         self.context = fork_server(*preload_for(cells))
 
     def run(self) -> None:
         try:
             while True:
-                self.look_elsewhere()
+                self.poll_other_runs()
                 for slot in self.slots:
                     if slot.process is None:
                         self.fill(slot)
                 busy = [slot for slot in self.slots if slot.process is not None]
-                if not busy and not self.waiting and not self.elsewhere:
+                if not busy and not self.waiting and not self.other_runs:
                     return
                 if busy:
                     connection.wait([slot.process.sentinel for slot in busy if slot.process], timeout=0.25)
                 else:
                     time.sleep(0.25)
                 for slot in busy:
-                    self.look_at(slot)
+                    self.poll(slot)
         except KeyboardInterrupt:
-            self.observer.told("stopping; Ctrl-C again stops at once")
+            self.observer.message("stopping; Ctrl-C again stops at once")
             raise
         except OSError as error:
             raise FerBenchError(
@@ -163,7 +163,7 @@ class _Launch:
             self.waiting.remove(cell)
             state = cell.status().state
             if state == "running":
-                self.elsewhere.append(cell)
+                self.other_runs.append(cell)
                 continue
             self.observer.started(cell)
             if state == "done":  # another run was faster
@@ -180,7 +180,7 @@ class _Launch:
         )
         slot.process.start()
 
-    def look_at(self, slot: Slot) -> None:
+    def poll(self, slot: Slot) -> None:
         """See whether a process has ended, or is past its time, and what is to be done next."""
         assert slot.cell
         assert slot.process
@@ -201,11 +201,11 @@ class _Launch:
             )
             cell.report("timeout", message=f"past its limit of {duration(self.limit or 0)} in {where}")
         elif process.exitcode == worker.BUSY:
-            self.observer.retried(cell)
-            self.elsewhere.append(cell)
+            self.observer.requeued(cell)
+            self.other_runs.append(cell)
             return
         else:
-            _settle(cell, slot.stage, process.exitcode or 0, _memory_kills() > slot.memory_kills)
+            _report_abnormal_end(cell, slot.stage, process.exitcode or 0, _memory_kills() > slot.memory_kills)
             if process.exitcode == 0 and slot.stage == "fit" and cell.processes > 1:
                 self.start(slot, cell, "score")
                 return
@@ -214,22 +214,22 @@ class _Launch:
             shutil.rmtree(cell.checkpoints, ignore_errors=True)  # one training has one size of batch
             told = "memory ran out; it is run again with half the batch and the gradients of two added up"
             cell.report("planned", stage="", divided=2, message=told)
-            self.observer.told(f"{cell.id}: {told}")
-            self.observer.retried(cell)
+            self.observer.message(f"{cell.id}: {told}")
+            self.observer.requeued(cell)
             self.waiting.appendleft(cell)
             return
         self.observer.finished(cell, status)
 
-    def look_elsewhere(self) -> None:
+    def poll_other_runs(self) -> None:
         """See what has become of the cells that another run works on."""
-        if not self.elsewhere or time.monotonic() < self.looked + _ELSEWHERE:
+        if not self.other_runs or time.monotonic() < self.polled + _POLL_OTHER_RUNS_S:
             return
-        self.looked = time.monotonic()
-        for cell in list(self.elsewhere):
+        self.polled = time.monotonic()
+        for cell in list(self.other_runs):
             status = cell.status()
             if status.state == "running":
                 continue
-            self.elsewhere.remove(cell)
+            self.other_runs.remove(cell)
             if status.state in ("done", *RETRIABLE):
                 self.observer.started(cell)
                 self.observer.finished(cell, status)
@@ -246,7 +246,7 @@ def _end(processes: Sequence[BaseProcess]) -> None:
     try:
         for process in processes:
             process.terminate()
-        end = time.monotonic() + GRACE
+        end = time.monotonic() + TERMINATE_TIMEOUT_S
         for process in processes:
             process.join(max(0.0, end - time.monotonic()))
     finally:
@@ -256,7 +256,7 @@ def _end(processes: Sequence[BaseProcess]) -> None:
             process.join()
 
 
-def _settle(cell: Cell, stage: str, code: int, memory_ran_out: bool) -> None:
+def _report_abnormal_end(cell: Cell, stage: str, code: int, memory_ran_out: bool) -> None:
     """Write the state of a process that ended without doing so itself, begun with this stage."""
     if code == 0:
         return

@@ -17,7 +17,7 @@ from fer_bench import registry
 from fer_bench.cells.cell import DERIVED, Cell, Part, cell_path
 from fer_bench.cells.fused import fused_cells
 from fer_bench.cells.saved import saved_cell
-from fer_bench.cells.snapshots import Questions
+from fer_bench.cells.snapshots import Snapshots
 from fer_bench.cells.trackers import require
 from fer_bench.data.base import FaceDataModule
 from fer_bench.data.layouts import find_root
@@ -25,7 +25,7 @@ from fer_bench.errors import DatasetNotFound, FerBenchError, InvalidSuite, Weigh
 from fer_bench.methods.base import Method
 from fer_bench.protocols import PROTOCOLS, Protocol
 from fer_bench.protocols.base import join
-from fer_bench.protocols.snapshot import Question
+from fer_bench.protocols.snapshot import ProtocolSnapshot
 from fer_bench.records import Target
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import CacheEntry, default_cache, entry_path
@@ -56,7 +56,7 @@ class Plan:
         cells: What runs, in order of protocol, entry, fold and seed.
         needs: What the cells read, one a dataset.
         skipped: (protocol, entry) -> why nothing of it can run.
-        questions: Digest -> what the cells are asked.
+        snapshots: Digest -> the protocol on the data at hand.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Plan:
     cells: list[Cell]
     needs: list[Need]
     skipped: dict[tuple[str, str], str]
-    questions: dict[str, Question]
+    snapshots: dict[str, ProtocolSnapshot]
 
     @property
     def trained(self) -> list[Cell]:
@@ -96,7 +96,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
     needs: dict[str, dict[str, Representation]] = {}  # dataset -> cache folder -> representation
     skipped: dict[tuple[str, str], str] = {}
     absent: list[DatasetNotFound] = []
-    questions = Questions()
+    snapshots = Snapshots()
     # What is left out by name is neither looked for nor fetched.
     asked = {key: [v for v in values if v in chosen.get(key, {v})] for key, values in _names(suite).items()}
     fused = {entry: fusion for entry, fusion in suite.fusions.items() if entry in asked["entry"]}
@@ -137,7 +137,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
                 needs.setdefault(dataset, {})[str(cached.path)] = representation
             # Samples found broken when an entry was made leave the folds, and so the digest.
             provenance = " and ".join(dict.fromkeys(copy.source.provenance for copy in copies))
-            digest = questions.ask(protocol, index, provenance, frozenset(left_out(entries)))
+            digest = snapshots.take(protocol, index, provenance, frozenset(left_out(entries)))
             selection = suite.selection_of(entry, protocol) if described.trains else default_selection(protocol.task)
             cells += [
                 Cell(
@@ -188,7 +188,7 @@ def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fet
         kept,
         [Need(o.dataset, o.source, wanted[n]) for n, o in opened.items()],
         skipped,
-        questions.asked,
+        snapshots.taken,
     )
 
 
@@ -263,7 +263,7 @@ def describe(
     if len(found) > 1:
         raise Unsuitable(f"the datasets would be seen differently: {' and '.join(sorted(r.label for r in found))}")
     (representation,) = found
-    if not built.shaped_by_data and (why := built.refuses(representation.shape)):
+    if not built.shaped_by_data and (why := built.why_unsupported(representation.shape)):
         raise Unsuitable(f"{method} {why}")
     if fetch:
         try:

@@ -24,7 +24,7 @@ from fer_bench.errors import FerBenchError
 FAILED, BUSY = 1, 3
 """Exit codes: the stage failed and the status says why; another process works on the cell."""
 
-PATIENCE = 10.0
+LOCK_TIMEOUT_S = 10.0
 """Seconds to wait for a cell's lock: a process that has just been killed lets go of it within moments."""
 
 
@@ -73,7 +73,7 @@ def work(cell: Cell, stage: str, threads: int) -> int:
             _stage(cell, stage)
         return 0
     try:
-        with cell.lock().acquire(timeout=PATIENCE):
+        with cell.lock().acquire(timeout=LOCK_TIMEOUT_S):
             if _ended(cell, stage):
                 return 0  # by an earlier attempt, or by another run since this one was asked to
             status = cell.status()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fer_bench.cells.cell import Cell, cell_path
 from fer_bench.cells.saved import PROVENANCE
-from fer_bench.cells.snapshots import question_file
+from fer_bench.cells.snapshots import snapshot_file
 from fer_bench.cells.stress_outcome import FOLDER
 from fer_bench.errors import InvalidFile
 from fer_bench.io.file_bytes import open_regular
@@ -110,7 +110,7 @@ def _read(path: Path) -> dict[str, bytes]:
 
 def _contents(cells: Collection[Cell]) -> Iterator[tuple[Path, bytes]]:
     """(path, content) of what is packed: what cells were asked, and of each what it has."""
-    asked = dict.fromkeys(question_file(cell.folder.parents[2], cell.protocol_digest) for cell in cells)
+    asked = dict.fromkeys(snapshot_file(cell.folder.parents[2], cell.protocol_digest) for cell in cells)
     for path in asked:
         if path.exists():
             yield path, path.read_bytes()

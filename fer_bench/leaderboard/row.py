@@ -76,7 +76,7 @@ class Row:
         return registry.find_protocol(self.protocol).task
 
     @property
-    def question(self) -> tuple[str, str, str]:
+    def comparison_key(self) -> tuple[str, str, str]:
         """Only rows of one question may be ranked, compared or averaged with one another."""
         return self.protocol, self.protocol_digest, self.provenance
 

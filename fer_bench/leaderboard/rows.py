@@ -51,12 +51,12 @@ def collect(name: str, suite: Suite, runs: Path, skipped: dict[tuple[str, str], 
         references = {row.protocol: row for row in rows if row.entry == suite.reference}
         rows = [_compared(row, references[row.protocol]) for row in rows]
     order = {protocol: position for position, protocol in enumerate(suite.protocols)}
-    questions = {row.question: position for position, row in reversed([*enumerate(rows)]) if row.protocol_digest}
+    questions = {row.comparison_key: position for position, row in reversed([*enumerate(rows)]) if row.protocol_digest}
 
     def rank(row: Row) -> tuple[int, int, float, str]:
         better = 1 if row.task in LOWER_IS_BETTER else -1
         value = np.inf if row.headline is None else better * row.headline
-        return order[row.protocol], questions.get(row.question, len(rows)), value, row.entry
+        return order[row.protocol], questions.get(row.comparison_key, len(rows)), value, row.entry
 
     return sorted(rows, key=rank)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fer_bench.methods.stages import Stage
-from fer_bench.nn.global_batch import drawn, gathered
+from fer_bench.nn.global_batch import draw, gather
 from fer_bench.records import Batch
 
 Concordance = Literal["lin", "published"]
@@ -64,7 +64,7 @@ def concordant(predicted: Tensor, truth: Tensor, weight: float = 3.0) -> Tensor:
 def rated(batch: Batch, predicted: Tensor) -> tuple[Tensor, Tensor]:
     """Predicted and true valence and arousal, of the samples of a batch, in all processes, that have been rated: (n, 2)
     both."""
-    predicted, truth = gathered(predicted), gathered(batch["affect"])
+    predicted, truth = gather(predicted), gather(batch["affect"])
     known = truth.isfinite().all(1)
     return predicted[known], truth[known]
 
@@ -72,7 +72,7 @@ def rated(batch: Batch, predicted: Tensor) -> tuple[Tensor, Tensor]:
 def masked(vectors: Tensor, share: float) -> Tensor:
     """Vectors (B, P) of which so large a share is set to 0, drawn anew for each."""
     P = vectors.shape[1]
-    return vectors * (drawn(len(vectors), lambda rows: torch.rand(rows, P, device=vectors.device)) >= share)
+    return vectors * (draw(len(vectors), lambda rows: torch.rand(rows, P, device=vectors.device)) >= share)
 
 
 def train_one(stage: Stage, combined: nn.Module, affect: nn.Module | None) -> None:

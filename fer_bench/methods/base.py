@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +31,7 @@ class Method(L.LightningModule, ABC):
     Attributes:
         tasks: What it is made for; a suite that pairs it with another is refused.
         auxiliary: Whether it needs samples of the training subjects besides the protocol's classes.
-        shaped_by_data: Whether `attach` makes its layers.
+        shaped_by_data: Whether `configure_for_input` makes its layers.
         alternates: Whether some of its steps leave parameters out, as where two networks are trained in turn.
         representations: What it sees of a sample: the first of these that a dataset allows.
         stages: The parts of its training, in order; most methods have one.
@@ -61,6 +62,14 @@ class Method(L.LightningModule, ABC):
         # Lightning's own mean over processes rounds the number of samples.
         self.val_loss = MeanMetric()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Hooks of version 0.1 that the guide showed keep working for one release, with a warning."""
+        super().__init_subclass__(**kwargs)
+        for old, new in (("observe", "setup_from_training_set"), ("enter", "on_stage_start")):
+            if old in vars(cls):
+                warnings.warn(f"{cls.__name__}.{old} is now named {new}", DeprecationWarning, stacklevel=2)
+                setattr(cls, new, vars(cls)[old])
+
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """What is predicted of inputs (B, *shape): raw scores (B, outputs), or meshes (B, V, 3) in millimetres."""
@@ -77,7 +86,7 @@ class Method(L.LightningModule, ABC):
         """
         return {"output": self(x)}
 
-    def attach(self, shape: tuple[int, ...], shared: Callable[[str], NDArray[Any]]) -> None:
+    def configure_for_input(self, shape: tuple[int, ...], shared: Callable[[str], NDArray[Any]]) -> None:
         """Learn what only the extracted data tell; called once, before weights are loaded.
 
         Args:
@@ -105,19 +114,21 @@ class Method(L.LightningModule, ABC):
             InvalidFile: their file is damaged, or of another network.
         """
 
-    def observe(self, training: TrainingSet) -> None:
+    def setup_from_training_set(self, training: TrainingSet) -> None:
         """Take from the training fold what training needs beyond batches; called before the first step of every
         attempt, and never before a prediction. All that a method without epochs learns, it learns here."""
 
-    def settle(self) -> None:
+    def prepare_for_export(self) -> None:
         """Compute what no input changes, once and for all; called before the network is exported, for what cannot be
         exported otherwise."""
 
-    def enter(self, stage: Stage) -> None:
-        """Begin a stage; what it does not train is frozen here, before its optimiser is made."""
+    def on_stage_start(self, stage: Stage) -> None:
+        """Called at the start of a stage, before its optimiser is made: freeze here what the stage does not train."""
         self.stage = stage
 
-    def refuses(self, shape: tuple[int, ...]) -> str:
+    enter = on_stage_start  # for methods of version 0.1 that call `super().enter(stage)`
+
+    def why_unsupported(self, shape: tuple[int, ...]) -> str:
         """Why it cannot take inputs of this shape, a sentence part; empty if it can."""
         return ""
 

@@ -15,7 +15,7 @@ from fer_bench.methods.affect_losses import concordant, rated, train_one
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import steps_per_epoch
 from fer_bench.methods.stages import Stage
-from fer_bench.nn.global_batch import gathered
+from fer_bench.nn.global_batch import gather
 from fer_bench.nn.maxvit import MaxViT, Size, load_maxvit
 from fer_bench.nn.photo_augmentation import PhotoAugmentation, Recipe
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
@@ -101,8 +101,8 @@ class CAGE(Method):
             heads = {10: self.combined} | ({} if self.affect is None else {2: self.affect})
             load_maxvit(self.network, heads, read_weights(path), path)
 
-    def enter(self, stage: Stage) -> None:
-        super().enter(stage)
+    def on_stage_start(self, stage: Stage) -> None:
+        super().on_stage_start(stage)
         train_one(stage, self.combined, self.affect)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -119,8 +119,8 @@ class CAGE(Method):
         if self.affect is not None and self.stage.name == "affect":
             return concordant(*rated(batch, self.affect(self.dropout(found))))
         scores = self.combined(found)
-        expression, weights = gathered(batch["expression"]), self.get_buffer("class_weights")
-        loss = F.cross_entropy(gathered(scores[:, :8]), expression, weights, ignore_index=-1)
+        expression, weights = gather(batch["expression"]), self.get_buffer("class_weights")
+        loss = F.cross_entropy(gather(scores[:, :8]), expression, weights, ignore_index=-1)
         return loss + 5 * F.mse_loss(*rated(batch, scores[:, 8:]))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

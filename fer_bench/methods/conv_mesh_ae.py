@@ -17,7 +17,7 @@ from fer_bench.geometry.pyramid import pyramid
 from fer_bench.methods.base import Method
 from fer_bench.methods.stages import Stage
 from fer_bench.methods.training_faces import chunks, neutral_of
-from fer_bench.nn.global_batch import averaged
+from fer_bench.nn.global_batch import average
 from fer_bench.nn.mesh_operators import ChebyshevConvolution, SparseMap
 from fer_bench.records import Batch, Target, TrainingSet
 from fer_bench.representations.vertices import Vertices
@@ -78,7 +78,7 @@ class ConvMeshAE(Method):
         self.learning_rate, self.decay = learning_rate, decay
         self.neutral: dict[str, Tensor] = {}
 
-    def attach(self, shape: tuple[int, ...], shared: Callable[[str], NDArray[Any]]) -> None:
+    def configure_for_input(self, shape: tuple[int, ...], shared: Callable[[str], NDArray[Any]]) -> None:
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("deviation", torch.ones(shape))
         levels = pyramid(shared("template"), shared("triangles"), self.factors)
@@ -110,7 +110,7 @@ class ConvMeshAE(Method):
         flat = sizes[-1] * self.channels[-1]
         self.to_code, self.from_code = nn.Linear(flat, self.latent), nn.Linear(self.latent, flat)
 
-    def observe(self, training: TrainingSet) -> None:
+    def setup_from_training_set(self, training: TrainingSet) -> None:
         """Find each vertex's mean and deviation, and the neutral faces of the training subjects."""
         total = torch.zeros(2, *self.mean.shape, dtype=torch.float64)
         for faces in chunks(training):
@@ -157,9 +157,9 @@ class ConvMeshAE(Method):
         known = [number for number, i in enumerate(batch["id"]) if i in self.neutral]
         made = self.decode(self.encode((batch["input"] - self.mean) / self.deviation))
         if not known:
-            return averaged(0 * made.sum(), 0)
+            return average(0 * made.sum(), 0)
         wanted = torch.stack([self.neutral[batch["id"][number]] for number in known]).to(made)
-        return averaged(F.l1_loss(made[known], wanted), len(known))
+        return average(F.l1_loss(made[known], wanted), len(known))
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Nothing is chosen by it: the neutral faces of validation subjects are not known here."""

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from fer_bench.methods.base import Method
 from fer_bench.methods.stages import Stage
 from fer_bench.nn.ddamfn import DDAMFNetwork, load_ddamfn, spread_of_heads
-from fer_bench.nn.global_batch import averaged, gathered
+from fer_bench.nn.global_batch import average, gather
 from fer_bench.nn.photo_augmentation import PhotoAugmentation, Recipe
 from fer_bench.nn.weights import find_weights, holds, weights_label
 from fer_bench.records import Batch, Sampling, Target
@@ -100,10 +100,10 @@ class DDAMFN(Method):
 
     def loss(self, batch: Batch) -> Tensor:
         logits, maps = self.network(self.augmentation(batch["input"]))
-        loss = F.cross_entropy(gathered(logits), gathered(batch["label"]))
+        loss = F.cross_entropy(gather(logits), gather(batch["label"]))
         if self.apart and len(maps) > 1:
             pairs = len(maps) * (len(maps) - 1) // 2
-            loss = loss + self.apart * pairs / (averaged(spread_of_heads(maps), len(logits)) + 1e-8)
+            loss = loss + self.apart * pairs / (average(spread_of_heads(maps), len(logits)) + 1e-8)
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -14,7 +14,7 @@ from fer_bench.geometry.mean_cloud import mean_cloud
 from fer_bench.methods.base import Method
 from fer_bench.methods.stages import Stage
 from fer_bench.nn.feature_losses import js_from_standard_normal, kl_from_standard_normal, triplet_loss
-from fer_bench.nn.global_batch import gathered
+from fer_bench.nn.global_batch import gather
 from fer_bench.nn.point_augmentation import drop_points, scale_points
 from fer_bench.nn.point_ops import chamfer
 from fer_bench.nn.pointnet2 import PointNet2Encoder, PointNet2Head, Size
@@ -117,7 +117,8 @@ class DrFER(Method):
         self.max_point_dropout, self.scale = max_point_dropout, scale
         self.person: dict[str, int] = {}  # sample -> number of its subject
         for name, faces in (("mean_faces", len(target.outputs)), ("neutral_faces", 0), ("mean_neutral", 1)):
-            self.register_buffer(name, torch.zeros(faces, points, 3), persistent=False)  # made by `observe`
+            # Filled by `setup_from_training_set`.
+            self.register_buffer(name, torch.zeros(faces, points, 3), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, C) of clouds (B, N, 3)."""
@@ -127,7 +128,7 @@ class DrFER(Method):
         features = self.expression.encoder(x)
         return {"output": self.classifier(features), "features": features}
 
-    def observe(self, training: TrainingSet) -> None:
+    def setup_from_training_set(self, training: TrainingSet) -> None:
         """Make the targets and the classifier of persons: `mean_faces` (C, N, 3), `neutral_faces` (P, N, 3)."""
         people = sorted({training.subject[i] for i in training.train})
         number = {name: position for position, name in enumerate(people)}
@@ -158,8 +159,8 @@ class DrFER(Method):
             self._make_room_for(len(last[-1]))
         return super().load_state_dict(state_dict, strict, assign)
 
-    def enter(self, stage: Stage) -> None:
-        super().enter(stage)
+    def on_stage_start(self, stage: Stage) -> None:
+        super().on_stage_start(stage)
         classifier = self.classifier if self.classify else None
         trained: dict[str, list[nn.Module | None]] = {
             "i": [self.expression.encoder, self.classifier, self.identity.encoder, self.persons, self.fusion],
@@ -181,20 +182,20 @@ class DrFER(Method):
             return self._first_loss(x, seen, label, person, expressive, neutral)
         feature, face = self.expression(seen)
         _, plain = self.identity(seen)
-        loss = gathered(chamfer(face, expressive)).mean() + gathered(chamfer(plain, neutral)).mean()  # eq. 4 and 5
+        loss = gather(chamfer(face, expressive)).mean() + gather(chamfer(plain, neutral)).mean()  # eq. 4 and 5
         if self.triplet:
-            loss = loss + self.triplet * triplet_loss(gathered(feature), gathered(label), self.margin)  # eq. 6
+            loss = loss + self.triplet * triplet_loss(gather(feature), gather(label), self.margin)  # eq. 6
         if self.classify:
-            loss = loss + F.cross_entropy(gathered(self.classifier(feature)), gathered(label))
+            loss = loss + F.cross_entropy(gather(self.classifier(feature)), gather(label))
         if self.divergence != "none":
-            loss = loss + DIVERGENCES[self.divergence](gathered(feature))
+            loss = loss + DIVERGENCES[self.divergence](gather(feature))
         if self.stage.name == "iii":
             middle = self.mean_neutral.expand_as(x)
             for crossed in (self.identity(face)[1], self.expression(plain)[1]):
-                loss = loss + gathered(chamfer(crossed, middle)).mean()  # eq. 9
+                loss = loss + gather(chamfer(crossed, middle)).mean()  # eq. 9
             if self.fusion is not None:
                 fused = chamfer(self.fusion(face, plain), x)
-                loss = loss + self.fusion_weight * gathered(fused).mean()  # eq. 3 in eq. 10
+                loss = loss + self.fusion_weight * gather(fused).mean()  # eq. 3 in eq. 10
         return loss
 
     def _first_loss(
@@ -204,10 +205,10 @@ class DrFER(Method):
         the sum trains each as an optimiser of its own would."""
         assert self.persons is not None, "observe comes before training"
         persons = self.persons(self.identity.encoder(seen))
-        loss = F.cross_entropy(gathered(self(seen)), gathered(label))
-        loss = loss + F.cross_entropy(gathered(persons), gathered(person))
+        loss = F.cross_entropy(gather(self(seen)), gather(label))
+        loss = loss + F.cross_entropy(gather(persons), gather(person))
         if self.fusion is not None:
-            loss = loss + gathered(chamfer(self.fusion(expressive, neutral), x)).mean()
+            loss = loss + gather(chamfer(self.fusion(expressive, neutral), x)).mean()
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -21,11 +21,11 @@ from fer_bench.nn.face_networks import (
     FaceAutoencoder,
     Faces,
     IdentityDiscriminator,
-    draw,
     kl_divergence,
+    sample_code,
     statistics_kept,
 )
-from fer_bench.nn.global_batch import averaged, batch_size, gathered, gathered_list, is_shared, own
+from fer_bench.nn.global_batch import average, batch_size, gather, gather_list, is_shared, local_rows
 from fer_bench.nn.mesh_operators import uniform_laplacian
 from fer_bench.nn.weights import find_weights, fit_weights, read_weights, weights_label
 from fer_bench.records import Batch, Target, TrainingSet
@@ -153,7 +153,7 @@ class FaceDisentanglement(Method):
         self.neutral_faces: dict[str, Tensor] = {}
         self.of_subject: dict[str, list[str]] = {}
 
-    def attach(self, shape: tuple[int, ...], shared: Callable[[str], NDArray[Any]]) -> None:
+    def configure_for_input(self, shape: tuple[int, ...], shared: Callable[[str], NDArray[Any]]) -> None:
         self.autoencoder = FaceAutoencoder(shape[0], self.latent)
         self.smoothness = uniform_laplacian(torch.tensor(shared("triangles")), shape[0])
         self.register_buffer("mean_face", torch.zeros(shape))  # in units of the radius
@@ -169,7 +169,7 @@ class FaceDisentanglement(Method):
         if (path := self.fetch()) is not None:
             fit_weights(self.autoencoder, read_weights(path), path)
 
-    def observe(self, training: TrainingSet) -> None:
+    def setup_from_training_set(self, training: TrainingSet) -> None:
         """Find the mean face, the radius, and who is who; with `neutral_truth` the neutral faces of the subjects."""
         self.training_faces = training
         self.of_subject = {}
@@ -184,8 +184,8 @@ class FaceDisentanglement(Method):
         if self.neutral_truth:
             self.neutral_faces = {subject: face / farthest for subject, face in neutral_of(training).items()}
 
-    def enter(self, stage: Stage) -> None:
-        super().enter(stage)
+    def on_stage_start(self, stage: Stage) -> None:
+        super().on_stage_start(stage)
         joint = stage.name == "joint"
         self.autoencoder.requires_grad_(joint)
         for name, parameter in () if self.discriminator is None else self.discriminator.named_parameters():
@@ -264,20 +264,20 @@ class FaceDisentanglement(Method):
         """Cross-entropy of pairs of training faces, of one person or two by the toss of a coin."""
         assert self.discriminator is not None
         same = (torch.rand(batch_size(len(ids))) < 0.5) | (len(self.of_subject) == 1)
-        others = self._partners(gathered_list(ids), same.tolist())
-        return F.cross_entropy(gathered(self.discriminator(x, others, use_bn=True)), same.long().to(x.device))
+        others = self._partners(gather_list(ids), same.tolist())
+        return F.cross_entropy(gather(self.discriminator(x, others, use_bn=True)), same.long().to(x.device))
 
     def _loss_of_judgements(self, x: Tensor, identities: Tensor, ids: list[str]) -> Tensor:
         """Cross-entropy of eq. 8: faces with another of their person, and with their predicted identity."""
         assert self.discriminator is not None
-        others = self._partners(gathered_list(ids), [True] * batch_size(len(ids)))
+        others = self._partners(gather_list(ids), [True] * batch_size(len(ids)))
         # Together, as the code does: batch normalisation sees both kinds. Their order says no more than which dropout a
         # pair gets; processes that share a batch drop each its own.
         order = torch.randperm(2 * batch_size(len(x)), device=x.device)
         order = torch.arange(2 * len(x), device=x.device) if is_shared() else order
         label = torch.arange(2, device=x.device).flip(0).repeat_interleave(len(x))
         logits = self.discriminator(torch.cat([x, x])[order], torch.cat([others, identities])[order], self.use_bn)
-        return averaged(F.cross_entropy(logits, label[order]), len(logits))
+        return average(F.cross_entropy(logits, label[order]), len(logits))
 
     def _loss_of_faces(self, x: Tensor, made: Faces, ids: list[str]) -> Tensor:
         """Eq. 7."""
@@ -292,11 +292,11 @@ class FaceDisentanglement(Method):
             loss = loss + self.adversarial * F.cross_entropy(self.discriminator(x, identity, self.use_bn), passes)
         if self.consistency:
             with statistics_kept(self.autoencoder) if self.statistics == "faces" else nullcontext():
-                again = draw(self.autoencoder.encode(identity)[0])
+                again = sample_code(self.autoencoder.encode(identity)[0])
             loss = loss + self.consistency * F.l1_loss(again, made.identity_code)
         if self.laplacian:
             loss = loss + self.laplacian * self.smoothness(identity).square().sum((1, 2)).mean() / x.shape[1]
-        loss = averaged(loss, len(x))
+        loss = average(loss, len(x))
         if self.neutral_faces:
             loss = loss + self.neutral * self._loss_of_neutral(x, identity, made.whole - made.identity, ids)
         return loss
@@ -305,11 +305,11 @@ class FaceDisentanglement(Method):
         """Squared error of identities, and of expressions where asked, of the faces whose neutral face is known."""
         known, neutral = self._neutral(ids)
         if not known:
-            return averaged(0 * identity.sum(), 0)
+            return average(0 * identity.sum(), 0)
         loss = F.mse_loss(identity[known], neutral)
         if self.expression_truth:
             loss = loss + F.mse_loss(expression[known], x[known] - neutral)
-        return averaged(loss, len(known))
+        return average(loss, len(known))
 
     def _partners(self, ids: list[str], same: list[bool]) -> Tensor:
         """A training face for each of this process, (B, V, 3): of the same person, itself not excluded, or of another.
@@ -327,7 +327,7 @@ class FaceDisentanglement(Method):
                 subject = people[place % len(people)]
             theirs = self.of_subject[subject]
             chosen.append(theirs[int(torch.randint(len(theirs), ()))])
-        return self.training_faces.read(own(chosen)).to(self.radius.device) / self.radius
+        return self.training_faces.read(local_rows(chosen)).to(self.radius.device) / self.radius
 
     def _neutral(self, ids: list[str]) -> tuple[list[int], Tensor]:
         """Which of the faces have a neutral face that training may see, and these (n, V, 3)."""

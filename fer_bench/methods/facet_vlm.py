@@ -19,7 +19,7 @@ from fer_bench.methods.objectives import prediction_loss
 from fer_bench.methods.prompts import read_prompts
 from fer_bench.methods.stages import Stage
 from fer_bench.nn.clip import INITIAL_LOG_SCALE, OPENAI, SIZES, ClipImageTower, Size, cosines, embed_texts
-from fer_bench.nn.global_batch import gathered, own
+from fer_bench.nn.global_batch import gather, local_rows
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
@@ -153,7 +153,7 @@ class FacetVLM(Method):
         sentences = list(chain.from_iterable(self.prompts))
         self.texts.copy_(embed_texts(sentences, self.size, state, path))
 
-    def refuses(self, shape: tuple[int, ...]) -> str:
+    def why_unsupported(self, shape: tuple[int, ...]) -> str:
         if shape[0] == len(self.yaws) or (shape[0] == 1 and 0.0 in self.yaws):
             return ""
         return f"takes views at {', '.join(f'{yaw:g}' for yaw in self.yaws)} degrees, and the data show the front alone"
@@ -220,21 +220,21 @@ class FacetVLM(Method):
 
     def loss(self, batch: Batch) -> Tensor:
         """The contrastive loss, and the consistency of the views (eq. 25)."""
-        x, label = batch["input"], gathered(batch["label"])
+        x, label = batch["input"], gather(batch["label"])
         if self.conditioning == "true_label":
             # A prompt for each sample, as the paper draws them.
             texts = self.draw_texts(label.tolist())  # (B, d)
-            final, views = self.embed(x, own(texts)[:, None])
-            similarity = self.scale() * cosines(gathered(final[:, 0]), texts)  # (B, B), eq. 8
+            final, views = self.embed(x, local_rows(texts)[:, None])
+            similarity = self.scale() * cosines(gather(final[:, 0]), texts)  # (B, B), eq. 8
             contrast = info_nce(similarity, label, label, self.targets)
         else:
             scores, views = self.scores(x, self.draw_texts(range(len(self.prompts))))
-            scores = gathered(scores)
+            scores = gather(scores)
             contrast = prediction_loss(self.target, scores, label)
             if self.target.task == "classification":
                 # Among the classes' texts no two are the same; among the images of a batch some share a text.
                 contrast = (contrast + text_to_image(scores[:, label], label, label, self.targets)) / 2
-        return contrast + self.consistency * view_consistency(gathered(views), self.norm)
+        return contrast + self.consistency * view_consistency(gather(views), self.norm)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         head = [(name, p) for name, p in self.named_parameters() if not name.startswith("tower.")]

@@ -16,7 +16,7 @@ from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import cyclic
 from fer_bench.methods.stages import Stage
 from fer_bench.nn.ddamfn import FEATURES, DDAMFNetwork, load_ddamfn, spread_of_heads
-from fer_bench.nn.global_batch import averaged, gathered
+from fer_bench.nn.global_batch import average, gather
 from fer_bench.nn.maxvit import MaxViT, Size, load_maxvit
 from fer_bench.nn.photo_augmentation import PhotoAugmentation, Recipe
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
@@ -137,8 +137,8 @@ class Ig3D(Method):
         outputs = self.classifier(both)
         if self.target.task == "valence_arousal":
             return concordant(*rated(batch, outputs))
-        loss = F.cross_entropy(gathered(outputs[:, :-2]), gathered(batch["label"]))
-        loss = loss + self.together * averaged(spread_of_heads(maps), len(outputs))
+        loss = F.cross_entropy(gather(outputs[:, :-2]), gather(batch["label"]))
+        loss = loss + self.together * average(spread_of_heads(maps), len(outputs))
         return loss + shaken(*rated(batch, outputs[:, -2:]), self.concordance)
 
     def _both(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:

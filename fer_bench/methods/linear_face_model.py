@@ -70,13 +70,13 @@ class LinearFaceModel(Method):
         self.latent, self.noise = latent, noise
         self.settled: Tensor | None = None
 
-    def attach(self, shape: tuple[int, ...], shared: Callable[[str], NDArray[Any]]) -> None:
+    def configure_for_input(self, shape: tuple[int, ...], shared: Callable[[str], NDArray[Any]]) -> None:
         size = 3 * shape[0]
         self.register_buffer("mean_face", torch.zeros(shape))
         self.register_buffer("components", torch.zeros(sum(self.latent), size))  # of length 1; those not there are 0
         self.register_buffer("scales", torch.zeros(sum(self.latent)))  # deviations in training, mm
 
-    def observe(self, training: TrainingSet) -> None:
+    def setup_from_training_set(self, training: TrainingSet) -> None:
         """Fit it to the training fold."""
         neutral = neutral_of(training)
         if not neutral:
@@ -110,7 +110,7 @@ class LinearFaceModel(Method):
             "expression_code": other,
         }
 
-    def settle(self) -> None:
+    def prepare_for_export(self) -> None:
         self.settled = self._inverse(self._scaled())
 
     def _inverse(self, scaled: Tensor) -> Tensor:

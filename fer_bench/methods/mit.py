@@ -17,7 +17,7 @@ from fer_bench.errors import InvalidFile, InvalidSuite
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import cosine_with_warmup, decayed
 from fer_bench.methods.stages import Stage
-from fer_bench.nn.global_batch import gathered
+from fer_bench.nn.global_batch import gather
 from fer_bench.nn.vit import IMAGENET, MEAN, STD, Size, deit, load_deit
 from fer_bench.nn.weights import find_weights, holds, read_weights, weights_label
 from fer_bench.records import Batch, Target
@@ -168,7 +168,7 @@ class MiT(Method):
         if self.average is not None:
             self.average.module.load_state_dict(self.backbones.state_dict())
 
-    def refuses(self, shape: tuple[int, ...]) -> str:
+    def why_unsupported(self, shape: tuple[int, ...]) -> str:
         views = len(self.yaws)
         return "" if shape[0] == views else f"takes {views} views, and the data show {shape[0]}"
 
@@ -200,7 +200,7 @@ class MiT(Method):
         "We update the existing value" says no more than that there is an existing value. The code begins every epoch
         with 1/3, which would have no effect if a batch were weighted by its own losses.
         """
-        logits, label = gathered(self.view_logits(batch["input"])), gathered(batch["label"])  # (B, V, C), (B,)
+        logits, label = gather(self.view_logits(batch["input"])), gather(batch["label"])  # (B, V, C), (B,)
         if self.mixture == "independent":
             return sum(
                 (F.cross_entropy(view, label) for view in logits.unbind(1)), torch.zeros((), device=label.device)

@@ -15,7 +15,7 @@ from fer_bench.methods.affect_losses import Concordance, concordant, masked, rat
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import cyclic
 from fer_bench.methods.stages import Stage
-from fer_bench.nn.global_batch import gathered
+from fer_bench.nn.global_batch import gather
 from fer_bench.records import Batch, Sampling, Target
 from fer_bench.representations.morphable import Morphable
 
@@ -89,8 +89,8 @@ class MorphableMLP(Method):
         self.combined = nn.Linear(width, 10)
         self.affect = nn.Linear(width, 2) if epochs[1] else None
 
-    def enter(self, stage: Stage) -> None:
-        super().enter(stage)
+    def on_stage_start(self, stage: Stage) -> None:
+        super().on_stage_start(stage)
         train_one(stage, self.combined, self.affect)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class MorphableMLP(Method):
         label, classes = batch["expression"], len(EXPRESSIONS)
         if self.target.task == "classification":
             label, classes = batch["label"], len(self.target.outputs)
-        loss = F.cross_entropy(gathered(scores[:, :classes]), gathered(label), ignore_index=-1)
+        loss = F.cross_entropy(gather(scores[:, :classes]), gather(label), ignore_index=-1)
         return loss + shaken(*rated(batch, scores[:, VALENCE_AROUSAL]), self.concordance)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from fer_bench.errors import InvalidSuite
 from fer_bench.methods.base import Method
 from fer_bench.methods.stages import Stage
-from fer_bench.nn.global_batch import gathered
+from fer_bench.nn.global_batch import gather
 from fer_bench.nn.point_augmentation import drop_points, scale_points
 from fer_bench.nn.pointnet2 import PointNet2Encoder, PointNet2Head, Size
 from fer_bench.records import Batch, Target
@@ -86,7 +86,7 @@ class PointNet2(Method):
         x = batch["input"]  # (B, N, 3)
         if self.training:
             x = scale_points(drop_points(x, self.max_point_dropout), *self.scale)
-        return F.cross_entropy(gathered(self(x)), gathered(batch["label"]))
+        return F.cross_entropy(gather(self(x)), gather(batch["label"]))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = torch.optim.Adam(

@@ -12,7 +12,7 @@ from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import prediction_loss
 from fer_bench.methods.stages import Stage
 from fer_bench.nn.clip import OPENAI, SIZES, ClipImageTower, Size
-from fer_bench.nn.global_batch import gathered
+from fer_bench.nn.global_batch import gather
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
 from fer_bench.records import Batch, Target
 from fer_bench.representations.dynamic_views import DynamicViews
@@ -99,7 +99,7 @@ class SingleViewViT(Method):
         return logits
 
     def loss(self, batch: Batch) -> Tensor:
-        return prediction_loss(self.target, gathered(self(batch["input"])), gathered(batch["label"]))
+        return prediction_loss(self.target, gather(self(batch["input"])), gather(batch["label"]))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return clip_tuning.tune(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fer_bench.nn.global_batch import drawn
+from fer_bench.nn.global_batch import draw
 from fer_bench.nn.global_batch_layers import dropped
 from fer_bench.nn.max_pooling import pooled
 
@@ -78,7 +78,7 @@ class FaceAutoencoder(nn.Module):
     def forward(self, faces: Tensor, sampled: bool) -> Faces:
         """Rebuild faces (B, V, 3), from codes drawn from their distributions or from the means of these."""
         spreads = self.encode(faces)
-        codes = [draw(spread) if sampled else spread[:, 0] for spread in spreads]
+        codes = [sample_code(spread) if sampled else spread[:, 0] for spread in spreads]
         identity = self.decode("id", codes[0])
         return Faces(identity, identity + self.decode("exp", codes[1]), codes[0], codes[1], *spreads)
 
@@ -104,10 +104,10 @@ def pointwise(layer: nn.Module, x: Tensor) -> Tensor:
     return F.linear(x, layer.weight.flatten(1), layer.bias)  # type: ignore[operator,arg-type]
 
 
-def draw(spread: Tensor) -> Tensor:
+def sample_code(spread: Tensor) -> Tensor:
     """Codes (B, L) of means and log variances (B, 2, L)."""
     mean, log_variance = spread.unbind(1)
-    noise = drawn(len(mean), lambda rows: torch.randn(rows, mean.shape[1], dtype=mean.dtype, device=mean.device))
+    noise = draw(len(mean), lambda rows: torch.randn(rows, mean.shape[1], dtype=mean.dtype, device=mean.device))
     return mean + noise * (log_variance / 2).exp()
 
 

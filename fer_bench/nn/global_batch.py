@@ -7,7 +7,7 @@ So losses are computed of the rows of all, which are gathered, and are the same 
 normalisation takes the statistics of all rows; and each process draws what is random for the whole batch, and takes its
 own rows of it. Several processes then compute and draw what one does, up to rounding.
 
-All of this happens between `begin` and `end` alone. Elsewhere, and where one process trains, every function returns
+All of this happens between `start` and `finish` alone. Elsewhere, and where one process trains, every function returns
 what it was given.
 """
 
@@ -37,7 +37,7 @@ class _Share(NamedTuple):
 _share: _Share | None = None
 
 
-def begin(count: int, device: torch.device | str = "cpu") -> None:
+def start(count: int, device: torch.device | str = "cpu") -> None:
     """Begin a batch of which this process has `count` rows, at least one; every process calls it.
 
     Args:
@@ -51,9 +51,9 @@ def begin(count: int, device: torch.device | str = "cpu") -> None:
     _share = _Share(int(whole), count, distributed.get_world_size(), distributed.get_rank())
 
 
-def end() -> None:
+def finish() -> None:
     """End the batch, after its step."""
-    global _share  # noqa: PLW0603 - see `begin`
+    global _share  # noqa: PLW0603 - see `start`
     _share = None
 
 
@@ -67,7 +67,7 @@ def batch_size(count: int) -> int:
     return count if _share is None else _share.whole
 
 
-def gathered(rows: Tensor) -> Tensor:
+def gather(rows: Tensor) -> Tensor:
     """The rows (N, ...) of all processes, in their order in the whole batch, of those (n, ...) of this one. A gradient
     reaches each process's own."""
     if _share is None:
@@ -76,8 +76,8 @@ def gathered(rows: Tensor) -> Tensor:
     return found
 
 
-def gathered_list(items: Sequence[Item]) -> list[Item]:
-    """As `gathered`, of what is no tensor."""
+def gather_list(items: Sequence[Item]) -> list[Item]:
+    """As `gather`, for values that are not tensors."""
     if _share is None:
         return list(items)
     parts: list[Any] = [None] * _share.processes
@@ -85,21 +85,21 @@ def gathered_list(items: Sequence[Item]) -> list[Item]:
     return [parts[row % _share.processes][row // _share.processes] for row in range(_share.whole)]
 
 
-def own(rows: Rows) -> Rows:
+def local_rows(rows: Rows) -> Rows:
     """Of the rows (N, ...) of the whole batch those of this process."""
     return rows if _share is None else rows[_share.rows]
 
 
-def averaged(mean: Tensor, count: int) -> Tensor:
+def average(mean: Tensor, count: int) -> Tensor:
     """The mean over the rows of all processes, a scalar, of the mean over `count` rows of this one; 0 where no process
-    has any. Cheaper than `gathered` where a row is large."""
+    has any. Cheaper than `gather` where a row is large."""
     if _share is None:
         return mean
-    total, rows = summed(torch.stack([mean * count, mean.new_tensor(float(count))]))
+    total, rows = sum_over_processes(torch.stack([mean * count, mean.new_tensor(float(count))]))
     return total / rows.clamp(min=1)
 
 
-def summed(x: Tensor) -> Tensor:
+def sum_over_processes(x: Tensor) -> Tensor:
     """The sum over the processes; a gradient reaches each one's part."""
     if _share is None:
         return x
@@ -107,18 +107,18 @@ def summed(x: Tensor) -> Tensor:
     return found
 
 
-def drawn(count: int, draw: Callable[[int], Tensor]) -> Tensor:
+def draw(count: int, sample: Callable[[int], Tensor]) -> Tensor:
     """Random rows (count, ...), some for each sample of this process: those that one process would draw for them.
 
     Args:
         count: As many as there are samples here, or a multiple of that, the rows of a sample one after another.
-        draw: Number of rows -> random rows.
+        sample: Number of rows -> random rows.
     """
     if _share is None:
-        return draw(count)
+        return sample(count)
     each, rest = divmod(count, _share.own)
     assert not rest, f"{count} random rows for {_share.own} samples"
-    rows = draw(_share.whole * each)
+    rows = sample(_share.whole * each)
     return rows.view(_share.whole, each, *rows.shape[1:])[_share.rows].flatten(0, 1)
 
 

@@ -41,7 +41,7 @@ def moments(x: Tensor, dims: tuple[int, ...] = (0,)) -> tuple[Tensor, Tensor, Te
     """Mean and variance over dimensions of x and over processes, with gradients, and how many numbers these are of."""
     mean, count = mean_of_all(x, dims)
     shape = [1 if place in dims else size for place, size in enumerate(x.shape)]
-    variance = global_batch.summed((x - mean.view(shape)).square().sum(dims)) / count
+    variance = global_batch.sum_over_processes((x - mean.view(shape)).square().sum(dims)) / count
     return mean, variance, count
 
 
@@ -49,7 +49,7 @@ def mean_of_all(x: Tensor, dims: tuple[int, ...] = (0,)) -> tuple[Tensor, Tensor
     """The mean over dimensions of x and over processes, and of how many numbers it is, a scalar."""
     total = x.sum(dims)
     own = x.numel() // max(1, total.numel())
-    found = global_batch.summed(torch.cat([total.flatten(), total.new_tensor([float(own)])]))
+    found = global_batch.sum_over_processes(torch.cat([total.flatten(), total.new_tensor([float(own)])]))
     return found[:-1].view_as(total) / found[-1], found[-1].detach()
 
 
@@ -121,7 +121,7 @@ class _StochasticDepth(StochasticDepth):
 
 def _kept(x: Tensor, shape: Sequence[int], rate: float) -> Tensor:
     """Of each row of x numbers of a shape: 0 where it is dropped, and what makes up for that where it is not."""
-    return global_batch.drawn(len(x), lambda rows: x.new_empty(rows, *shape).bernoulli_(1 - rate)).div_(1 - rate)
+    return global_batch.draw(len(x), lambda rows: x.new_empty(rows, *shape).bernoulli_(1 - rate)).div_(1 - rate)
 
 
 _LAYERS: dict[type[nn.Module], type[nn.Module]] = {

@@ -54,5 +54,5 @@ def _moments(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, T
     middle, count = mean_of_all(x) if global_batch.is_shared() else (x.mean(0), len(x))
     # No gradient through the middle: that of the covariance vanishes there, since the centred inputs add up to 0.
     centred = x - middle.detach()
-    covariance = global_batch.summed(centred.T @ centred) / count
+    covariance = global_batch.sum_over_processes(centred.T @ centred) / count
     return weight @ middle + bias, ((weight @ covariance) * weight).sum(1), count

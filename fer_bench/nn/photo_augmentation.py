@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from fer_bench.nn.global_batch import drawn
+from fer_bench.nn.global_batch import draw
 from fer_bench.nn.vit import MEAN, STD
 
 Recipe = Literal["none", "ddamfn-affectnet", "ddamfn-rafdb", "cage"]
@@ -33,7 +33,7 @@ class PhotoAugmentation(nn.Module):
         if not (self.training and self.varies):
             return _normalised(pixels)
         # A seed for each, so that what it draws does not depend on how many others this process varies.
-        seeds = drawn(len(x), lambda rows: torch.randint(2**62, (rows,)))
+        seeds = draw(len(x), lambda rows: torch.randint(2**62, (rows,)))
         varied = []
         with torch.random.fork_rng(devices=[]):
             for image, seed in zip(pixels, seeds.tolist(), strict=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fer_bench.nn.global_batch import drawn
+from fer_bench.nn.global_batch import draw
 
 
 def drop_points(xyz: Tensor, maximum: float) -> Tensor:
@@ -20,12 +20,12 @@ def drop_points(xyz: Tensor, maximum: float) -> Tensor:
         maximum: Each cloud loses a share drawn uniformly from [0, maximum] of its points, in expectation.
     """
     B, N, _ = xyz.shape
-    share = maximum * drawn(B, lambda rows: torch.rand(rows, 1, device=xyz.device))
-    dropped = drawn(B, lambda rows: torch.rand(rows, N, device=xyz.device)) < share  # (B, N)
+    share = maximum * draw(B, lambda rows: torch.rand(rows, 1, device=xyz.device))
+    dropped = draw(B, lambda rows: torch.rand(rows, N, device=xyz.device)) < share  # (B, N)
     return torch.where(dropped[..., None], xyz[:, :1], xyz)
 
 
 def scale_points(xyz: Tensor, low: float, high: float) -> Tensor:
     """Multiply each cloud (B, N, 3) by one factor drawn uniformly from [low, high]."""
-    factor = drawn(len(xyz), lambda rows: torch.empty(rows, 1, 1, device=xyz.device).uniform_(low, high))
+    factor = draw(len(xyz), lambda rows: torch.empty(rows, 1, 1, device=xyz.device).uniform_(low, high))
     return xyz * factor

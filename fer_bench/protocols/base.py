@@ -15,7 +15,7 @@ import pandas as pd
 
 from fer_bench.errors import ProtocolError
 from fer_bench.metrics.disentanglement import MEASURES
-from fer_bench.protocols.snapshot import Question
+from fer_bench.protocols.snapshot import ProtocolSnapshot
 from fer_bench.records import Fold, Target, Task
 
 
@@ -173,14 +173,14 @@ class Protocol:
 
         return [add(fold) for fold in folds]
 
-    def question(self, index: pd.DataFrame, provenance: str, broken: Collection[str] = ()) -> Question:
+    def snapshot(self, index: pd.DataFrame, provenance: str, broken: Collection[str] = ()) -> ProtocolSnapshot:
         """What is asked on one copy of the data; raises what `folds` raises."""
         rows = pd.DataFrame({"id": index["id"], "subject": index["subject"], "truth": self.truth(index)}, dtype=object)
-        return Question.of(self.id, self.classes, provenance, rows, self.folds(index, broken))
+        return ProtocolSnapshot.of(self.id, self.classes, provenance, rows, self.folds(index, broken))
 
     def digest(self, index: pd.DataFrame, provenance: str, broken: Collection[str] = ()) -> str:
         """Identity of the question: only results with equal digests are ranked together."""
-        return self.question(index, provenance, broken).digest
+        return self.snapshot(index, provenance, broken).digest
 
 
 def names(label: str) -> list[str]:

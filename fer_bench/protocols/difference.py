@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from fer_bench.protocols.snapshot import Question
+from fer_bench.protocols.snapshot import ProtocolSnapshot
 
 _SHOWN = 3
 
 
-def differences(a: Question, b: Question) -> list[str]:
+def differences(a: ProtocolSnapshot, b: ProtocolSnapshot) -> list[str]:
     """A sentence for each kind of difference; none where the questions are the same."""
     return [*_of_protocol(a, b), *_of_samples(a, b)]
 
 
-def _of_protocol(a: Question, b: Question) -> Iterator[str]:
+def _of_protocol(a: ProtocolSnapshot, b: ProtocolSnapshot) -> Iterator[str]:
     if a.protocol != b.protocol:
         yield f"The protocols differ: A is {a.protocol}, B is {b.protocol}."
     if a.provenance != b.provenance:
@@ -29,12 +29,12 @@ def _of_protocol(a: Question, b: Question) -> Iterator[str]:
         yield f"The folds differ in number: A has {a.num_folds}, B {b.num_folds}."
 
 
-def _alone(side: str, mine: Question, theirs: Question) -> str:
+def _alone(side: str, mine: ProtocolSnapshot, theirs: ProtocolSnapshot) -> str:
     names = [name for name in mine.classes if name not in theirs.classes]
     return f"only {side} has {', '.join(names)}" if names else ""
 
 
-def _of_samples(a: Question, b: Question) -> Iterator[str]:
+def _of_samples(a: ProtocolSnapshot, b: ProtocolSnapshot) -> Iterator[str]:
     mine, theirs = (each.samples.set_index("id") for each in (a, b))
     for side, own, other in (("A", mine, theirs), ("B", theirs, mine)):
         alone = own[~own.index.isin(other.index)]

@@ -22,7 +22,7 @@ _COLUMNS = ("id", "subject", "truth", "parts")
 
 
 @dataclass(frozen=True)
-class Question:
+class ProtocolSnapshot:
     """What is asked.
 
     Attributes:
@@ -41,7 +41,7 @@ class Question:
     @classmethod
     def of(
         cls, protocol: str, classes: tuple[str, ...], provenance: str, rows: pd.DataFrame, folds: list[Fold]
-    ) -> Question:
+    ) -> ProtocolSnapshot:
         """From folds whose ids are sorted, and rows of all their samples: `id`, `subject` and `truth`."""
         letters: dict[str, list[str]] = {}
         for place, fold in enumerate(folds):
@@ -89,7 +89,7 @@ class Question:
             pq.write_table(table, file, compression="zstd")
 
     @classmethod
-    def read(cls, path: Path, asked: str) -> Question:
+    def read(cls, path: Path, asked: str) -> ProtocolSnapshot:
         """Read what `write` wrote; raises `InvalidFile`, also where its digest is not the one that is asked for."""
         try:
             table = pq.ParquetFile(path).read()

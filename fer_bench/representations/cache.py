@@ -132,7 +132,7 @@ def prepare(
     workers: int = 1,
     skip_broken: bool = False,
     progress: Progress | None = None,
-    tell: Callable[[str], None] = lambda text: None,
+    notify: Callable[[str], None] = lambda text: None,
 ) -> list[CacheEntry]:
     """Return the entries of some representations, extracting first what is not there; each sample is read once for all.
 
@@ -141,7 +141,7 @@ def prepare(
         workers: Processes that extract.
         skip_broken: Leave unusable samples out and name them in the manifest, instead of stopping at the first.
         progress: Told how far extraction is; never called when all entries are there.
-        tell: Told in a sentence what a user should know: that an entry was damaged, or that work is taken up.
+        notify: Called with in a sentence what a user should know: that an entry was damaged, or that work is taken up.
 
     Raises:
         BrokenScan: the first sample that cannot be used, unless skipped, or when none can. What was done is kept for
@@ -159,11 +159,11 @@ def prepare(
             if (problem := CacheEntry(path).problem()) is None:
                 continue  # there, or made while this process waited
             if path.exists():
-                tell(f"{path}: damaged ({problem.rstrip('.')}); it is extracted again.")
+                notify(f"{path}: damaged ({problem.rstrip('.')}); it is extracted again.")
                 discard(path)
             absent.append(path)
         if absent:
-            _extract({path: paths[path] for path in absent}, source, load, workers, skip_broken, progress, tell)
+            _extract({path: paths[path] for path in absent}, source, load, workers, skip_broken, progress, notify)
     return [CacheEntry(path) for path in paths]
 
 
@@ -174,7 +174,7 @@ def _extract(
     workers: int,
     skip_broken: bool,
     progress: Progress | None,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> None:
     partials, bounds = [], []
     for path, representation in targets.items():
@@ -186,7 +186,7 @@ def _extract(
     left = np.flatnonzero(~np.all(done, axis=0)).tolist()
     begun = len(source.ids) - len(left)
     if begun:
-        tell(f"{source.dataset}: {begun:,} of {len(source.ids):,} samples were extracted before; going on.")
+        notify(f"{source.dataset}: {begun:,} of {len(source.ids):,} samples were extracted before; going on.")
     work = _Work(source, tuple(partials), tuple(bound.extract for bound in bounds), load)
     broken: dict[str, str] = {}
     for number, error in enumerate(map_processes(work, left, workers), start=1):

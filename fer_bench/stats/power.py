@@ -73,7 +73,7 @@ def smallest_difference(subjects: int, samples: int, assumed: Assumed | None = N
     return found if found < 1 else None
 
 
-def told(subjects: int, samples: int, unit: str, task: str, by_name: bool = True) -> str:
+def describe_power(subjects: int, samples: int, unit: str, task: str, by_name: bool = True) -> str:
     """One sentence: who and what is tested, and where the task has an accuracy, what difference is resolved.
 
     Args:

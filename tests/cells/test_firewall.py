@@ -190,7 +190,7 @@ def test_what_is_predicted_comes_without_labels_and_can_be_asked_for_after_withh
     bench: Bench, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = fit.open_fold(cell_of(bench, data, "staged", monkeypatch), 8)
-    module.withhold()
+    module.drop_test_samples()
     assert set(module.samples["id"]) == {*module.fold.train, *module.fold.val, *module.fold.auxiliary}
     batches = list(module.predict_dataloader())
     assert sorted(i for batch in batches for i in batch["id"]) == sorted(module.fold.test)

@@ -28,7 +28,7 @@ def written(plan: Plan) -> list[Cell]:
     for cell in plan.cells:
         cell.folder.mkdir(parents=True, exist_ok=True)
         cell.write()
-    keep(plan.cells, plan.questions)
+    keep(plan.cells, plan.snapshots)
     return plan.cells
 
 

@@ -198,7 +198,7 @@ def test_a_cell_that_another_process_works_on_is_left_alone(bench: Bench, monkey
         assert holder.stdout
         holder.stdout.readline()
         assert cell.status().state == "running"
-        monkeypatch.setattr(worker, "PATIENCE", 0.1)
+        monkeypatch.setattr(worker, "LOCK_TIMEOUT_S", 0.1)
         assert worker.work(cell, "fit", 1) == worker.BUSY
     finally:
         holder.kill()

@@ -44,13 +44,13 @@ def test_ten_outputs_first_and_then_two() -> None:
     given = batch()
     first, second = method.stages
     assert (first.sampling, second.sampling) == ("all", "rarest")
-    method.enter(first)
+    method.on_stage_start(first)
     assert not method.affect.weight.requires_grad
     scores = method.combined(method.network(method.augmentation(given["input"])))
     plain = F.cross_entropy(scores[:7, :8], given["expression"][:7], torch.tensor(CLASS_WEIGHTS))
     expected = plain + 5 * (scores[:, 8:] - given["affect"]).square().mean()
     assert method.loss(given).item() == pytest.approx(expected.item(), rel=1e-5)
-    method.enter(second)
+    method.on_stage_start(second)
     assert not method.combined.weight.requires_grad
     assert method.loss(given).item() == pytest.approx(concordant(method(given["input"]), given["affect"]).item())
 

@@ -23,7 +23,7 @@ TEMPLATE = mean_face().vertices[KEPT.kept]
 def make(**options: Any) -> ConvMeshAE:
     torch.manual_seed(0)
     method = ConvMeshAE(MESHES, **options)
-    method.attach((V, 3), {"triangles": KEPT.triangles, "template": TEMPLATE}.__getitem__)
+    method.configure_for_input((V, 3), {"triangles": KEPT.triangles, "template": TEMPLATE}.__getitem__)
     return method
 
 
@@ -80,14 +80,14 @@ def test_parameters_are_those_of_the_known_reimplementation() -> None:
     flat = random.uniform(-1, 1, (5023, 2))
     dome = np.column_stack([80 * flat, 60 - 20 * (flat**2).sum(1)])
     method = ConvMeshAE(MESHES)
-    method.attach((5023, 3), {"triangles": Delaunay(flat).simplices, "template": dome}.__getitem__)
+    method.configure_for_input((5023, 3), {"triangles": Delaunay(flat).simplices, "template": dome}.__getitem__)
     assert [len(kept) for kept in method.kept] == [1256, 314, 79, 20]
     assert method.num_parameters == 30_059
 
 
 def test_it_gives_the_identity_alone() -> None:
     method, (known, batch) = make(), training()
-    method.observe(known)
+    method.setup_from_training_set(known)
     found = method.eval().predict(batch["input"])
     assert set(found) == {"identity", "identity_code"}
     assert found["identity"].shape == batch["input"].shape and found["identity_code"].shape == (len(batch["id"]), 8)
@@ -98,7 +98,7 @@ def test_it_gives_the_identity_alone() -> None:
 
 def test_it_learns_to_take_expressions_off() -> None:
     method, (known, batch) = make(), training()
-    method.observe(known)
+    method.setup_from_training_set(known)
     assert {i[:2] for i in method.neutral} == {"p0", "p1", "p2"}, "the neutral face of p3 is not known"
     optimizer = torch.optim.Adam(method.parameters(), 8e-3)
     values = []
@@ -118,4 +118,4 @@ def test_what_does_not_fit_is_refused() -> None:
         ConvMeshAE(MESHES, channels=(8,))
     known, _ = training()
     with pytest.raises(InvalidSuite, match="needs neutral faces"):
-        make().observe(TrainingSet(known.train, (), known.subject, {}, known.read))
+        make().setup_from_training_set(TrainingSet(known.train, (), known.subject, {}, known.read))

@@ -45,7 +45,7 @@ def training_set(neutrals: Sequence[str] = ("a_n", "b_n1", "b_n2")) -> TrainingS
 def make(**options: Any) -> DrFER:
     torch.manual_seed(0)
     method = DrFER(TWO, size="nano", points=POINTS, **options)
-    method.observe(training_set())
+    method.setup_from_training_set(training_set())
     return method
 
 
@@ -104,7 +104,7 @@ def test_targets_come_from_the_training_fold() -> None:
 )
 def test_a_stage_trains_what_it_is_said_to_and_all_of_it(stage: Stage, options: dict[str, Any]) -> None:
     method = make(**options)
-    method.enter(stage)
+    method.on_stage_start(stage)
     method.train().loss(batch_of(training_set())).backward()
     trained = {name.partition(".")[0] for name, p in method.named_parameters() if p.requires_grad}
     moved = {name for name, p in method.named_parameters() if p.grad is not None}
@@ -140,18 +140,18 @@ def test_the_loss_of_each_stage_is_the_sum_of_its_equations() -> None:
         mine = method.identity(x)[1]
         told = F.cross_entropy(method.classifier(feature), label)
         assert method.persons is not None and method.fusion is not None
-        method.enter(STAGES[0])
+        method.on_stage_start(STAGES[0])
         first = told + F.cross_entropy(method.persons(method.identity.encoder(x)), person)
         first = first + chamfer(method.fusion(near, plain), x).mean()
         torch.testing.assert_close(method.loss(batch), first)
-        method.enter(STAGES[1])
+        method.on_stage_start(STAGES[1])
         torch.manual_seed(1)
         second = method.loss(batch)
         rest = chamfer(face, near).mean() + chamfer(mine, plain).mean() + told
         torch.manual_seed(1)
         scale_points(drop_points(x, 0.0), 1.0, 1.0)  # which draw before the triplets do
         torch.testing.assert_close(second, rest + triplet_loss(feature, label, 0.3))
-        method.enter(STAGES[2])
+        method.on_stage_start(STAGES[2])
         torch.manual_seed(1)
         middle = method.mean_neutral.expand_as(x)
         crossed = chamfer(method.identity(face)[1], middle).mean() + chamfer(method.expression(mine)[1], middle).mean()
@@ -165,7 +165,7 @@ def test_augmented_clouds_go_in_and_are_never_a_target(monkeypatch: pytest.Monke
     seen: list[Tensor] = []
     monkeypatch.setattr("fer_bench.methods.drfer.chamfer", lambda a, b: (targets.append(b), chamfer(a, b))[1])
     method.expression.encoder.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    method.enter(STAGES[2])
+    method.on_stage_start(STAGES[2])
     method.loss(batch)
     assert not torch.equal(seen[0], batch["input"]) and seen[0].shape == batch["input"].shape
     known = torch.cat([method.mean_faces, method.neutral_faces, method.mean_neutral, batch["input"]])
@@ -188,7 +188,7 @@ def test_a_few_steps_bring_each_stage_down() -> None:
     batch = batch_of(training_set())
     for stage in STAGES:
         method = make(dropout=0.0, max_point_dropout=0.0, scale=(1.0, 1.0), learning_rates=(3e-3, 3e-3, 3e-3)).train()
-        method.enter(stage)
+        method.on_stage_start(stage)
         optimizer, losses = optimizer_of(method), []
         for _ in range(12):
             optimizer.zero_grad()

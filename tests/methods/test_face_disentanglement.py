@@ -15,7 +15,7 @@ from fer_bench.errors import InvalidFile, InvalidSuite, WeightsNotFound
 from fer_bench.geometry.mean_face import mean_face
 from fer_bench.geometry.simplification import simplify
 from fer_bench.methods.face_disentanglement import FaceDisentanglement
-from fer_bench.nn.face_networks import FaceAutoencoder, IdentityDiscriminator, draw, kl_divergence
+from fer_bench.nn.face_networks import FaceAutoencoder, IdentityDiscriminator, kl_divergence, sample_code
 from fer_bench.nn.mesh_operators import uniform_laplacian
 from fer_bench.records import Batch, Target, TrainingSet
 
@@ -29,7 +29,7 @@ SHARED: dict[str, np.ndarray] = {"triangles": KEPT.triangles, "template": TEMPLA
 def make(**options: Any) -> FaceDisentanglement:
     torch.manual_seed(0)
     method = FaceDisentanglement(MESHES, **options)
-    method.attach((V, 3), SHARED.__getitem__)
+    method.configure_for_input((V, 3), SHARED.__getitem__)
     return method
 
 
@@ -130,7 +130,7 @@ def test_the_divergence_is_the_closed_form_on_average() -> None:
     mean, log_variance = torch.tensor([0.5, -1.0]), torch.tensor([-1.0, 0.3])
     spread = torch.stack([mean, log_variance]).expand(200_000, 2, 2)
     exact = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum()
-    assert kl_divergence(spread, draw(spread)).item() == pytest.approx(exact.item(), rel=0.02)
+    assert kl_divergence(spread, sample_code(spread)).item() == pytest.approx(exact.item(), rel=0.02)
     code = torch.randn(5, 2)
     q = torch.distributions.Normal(mean, (log_variance / 2).exp()).log_prob(code)
     p = torch.distributions.Normal(torch.zeros(2), torch.ones(2)).log_prob(code)
@@ -140,7 +140,7 @@ def test_the_divergence_is_the_closed_form_on_average() -> None:
 def test_codes_are_drawn_as_their_distributions_say() -> None:
     torch.manual_seed(0)
     spread = torch.tensor([[2.0, -1.0], [0.0, 2 * np.log(0.1)]], dtype=torch.float32).expand(100_000, 2, 2)
-    found = draw(spread)
+    found = sample_code(spread)
     torch.testing.assert_close(found.mean(0), torch.tensor([2.0, -1.0]), atol=0.02, rtol=0)
     torch.testing.assert_close(found.std(0), torch.tensor([1.0, 0.1]), atol=0.01, rtol=0)
 
@@ -148,7 +148,7 @@ def test_codes_are_drawn_as_their_distributions_say() -> None:
 def test_faces_are_divided_by_the_largest_radius_and_offset_from_their_mean() -> None:
     training, batch = faces()
     method = make().eval()
-    method.observe(training)
+    method.setup_from_training_set(training)
     whole = training.read(training.train)
     assert method.radius.item() == pytest.approx(whole.norm(dim=-1).max().item())
     torch.testing.assert_close(method.mean_face * method.radius, whole.mean(0), atol=1e-4, rtol=1e-5)
@@ -164,7 +164,7 @@ def test_faces_are_divided_by_the_largest_radius_and_offset_from_their_mean() ->
 
 
 def losses(method: FaceDisentanglement, batch: Batch) -> Tensor:
-    method.enter(method.stages[1])
+    method.on_stage_start(method.stages[1])
     torch.manual_seed(1)
     return method.loss(batch)
 
@@ -180,7 +180,7 @@ def test_the_autoencoders_loss_is_equation_7() -> None:
         "neutral": 2.0,
     }
     method = make(**weights, neutral_truth=True, expression_truth=True, kl_epochs=None).train()
-    method.observe(training)
+    method.setup_from_training_set(training)
     found = losses(method, batch)
     torch.manual_seed(1)
     x = batch["input"] / method.radius
@@ -189,7 +189,7 @@ def test_the_autoencoders_loss_is_equation_7() -> None:
     neutral = torch.stack([training.read([f"{training.subject[i]}/e0"])[0] for i in batch["id"]]) / method.radius
     assert method.discriminator is not None
     judged = method.discriminator(x, identity, use_bn=False)
-    again = draw(method.autoencoder.encode(identity)[0])
+    again = sample_code(method.autoencoder.encode(identity)[0])
     laplacian = method.smoothness(identity).square().sum() / len(x) / V
     kl = kl_divergence(made.identity_spread, made.identity_code) + kl_divergence(
         made.expression_spread, made.expression_code
@@ -210,7 +210,7 @@ def test_the_autoencoders_loss_is_equation_7() -> None:
 def test_what_the_encoder_remembers_of_predicted_identities(statistics: Literal["both", "faces"]) -> None:
     training, batch = faces()
     method = make(discriminator=False, epochs=(0, 1), statistics=statistics)
-    method.observe(training)
+    method.setup_from_training_set(training)
     x = batch["input"] / method.radius
     alone = make(discriminator=False, epochs=(0, 1)).autoencoder
     alone(x, sampled=True)
@@ -226,7 +226,7 @@ def test_the_divergence_fades() -> None:
     only = {"reconstruction": 0.0, "adversarial": 0.0, "consistency": 0.0, "laplacian": 0.0, "kl": 1.0}
     whole, half = make(**only, kl_epochs=None), make(**only, kl_epochs=10)
     for method in (whole, half):
-        method.observe(training)
+        method.setup_from_training_set(training)
     half.__dict__["_trainer"] = type("T", (), {"current_epoch": 5})()
     torch.testing.assert_close(losses(half, batch), 0.5 * losses(whole, batch))
 
@@ -235,7 +235,7 @@ def test_a_subject_without_a_neutral_face_is_left_out_of_its_loss() -> None:
     training, batch = faces()
     options = {"kl": 0.0, "adversarial": 0.0, "consistency": 0.0, "laplacian": 0.0, "reconstruction": 0.0}
     method = make(**options, neutral_truth=True)
-    method.observe(training)
+    method.setup_from_training_set(training)
     assert set(method.neutral_faces) == {"p0", "p1", "p2", "p3"}
     method.neutral_faces = {}
     assert losses(method, batch).item() == 0
@@ -244,7 +244,7 @@ def test_a_subject_without_a_neutral_face_is_left_out_of_its_loss() -> None:
 def test_partners_are_of_the_same_person_or_of_another() -> None:
     training, _ = faces()
     method = make()
-    method.observe(training)
+    method.setup_from_training_set(training)
     known = training.read(training.train).flatten(1)
     ids = [training.train[0]] * 200
     for alike in (True, False):
@@ -257,8 +257,8 @@ def test_partners_are_of_the_same_person_or_of_another() -> None:
 def test_the_discriminator_learns_who_is_who() -> None:
     training, batch = faces()
     method = make(learning_rate=1e-3)
-    method.observe(training)
-    method.enter(method.stages[0])
+    method.setup_from_training_set(training)
+    method.on_stage_start(method.stages[0])
     assert not any(p.requires_grad for p in method.autoencoder.parameters())
     assert method.automatic_optimization
     method.train()
@@ -276,8 +276,8 @@ def test_the_discriminator_learns_who_is_who() -> None:
 def test_both_networks_are_trained_in_turn() -> None:
     training, batch = faces()
     method = make(discriminator_rate=1e-3, learning_rate=1e-3)
-    method.observe(training)
-    method.enter(method.stages[1])
+    method.setup_from_training_set(training)
+    method.on_stage_start(method.stages[1])
     assert not method.automatic_optimization
     optimizers, schedules = method.configure_optimizers()  # type: ignore[misc,assignment]
     assert [type(s).__name__ for s in schedules] == ["StepLR", "StepLR"]
@@ -306,7 +306,7 @@ def test_without_a_discriminator_there_is_none() -> None:
     method = make(discriminator=False, epochs=(0, 3))
     assert [stage.epochs for stage in method.stages] == [0, 3]
     training, batch = faces()
-    method.observe(training)
+    method.setup_from_training_set(training)
     assert torch.isfinite(losses(method, batch))
     assert not any("discriminator" in name for name, _ in method.named_parameters())
     optimizers, _ = method.configure_optimizers()  # type: ignore[misc]

@@ -271,8 +271,8 @@ def test_micro_expressions_are_each_there_or_not() -> None:
 
 def test_the_front_alone_has_the_fronts_positions() -> None:
     method, batch = nano().eval(), noise(3, views=1)
-    assert method.refuses((1, 3, 16, 16)) == "" == method.refuses((3, 3, 16, 16))
-    assert "the data show the front alone" in nano(yaws=(-30.0, 30.0)).refuses((1, 3, 16, 16))
+    assert method.why_unsupported((1, 3, 16, 16)) == "" == method.why_unsupported((3, 3, 16, 16))
+    assert "the data show the front alone" in nano(yaws=(-30.0, 30.0)).why_unsupported((1, 3, 16, 16))
     with torch.no_grad():
         patches, views = method.see(batch["input"])
         torch.testing.assert_close(patches, method.tower(batch["input"][:, 0])[1] + method.positions[1])

@@ -18,7 +18,7 @@ WHO, WHAT = RANDOM.standard_normal((3, V, 3)), RANDOM.standard_normal((2, V, 3))
 
 def make(**options: Any) -> LinearFaceModel:
     method = LinearFaceModel(MESHES, **options)
-    method.attach((V, 3), {}.__getitem__)
+    method.configure_for_input((V, 3), {}.__getitem__)
     return method
 
 
@@ -36,7 +36,7 @@ def training(people: int = 8) -> TrainingSet:
 
 def test_linear_faces_are_taken_apart_exactly() -> None:
     method = make(latent=(3, 2), noise=0.0)
-    method.observe(training())
+    method.setup_from_training_set(training())
     identity = np.einsum("pk,kvx->pvx", RANDOM.standard_normal((5, 3)), WHO) + MEAN
     expression = np.einsum("pk,kvx->pvx", RANDOM.standard_normal((5, 2)), WHAT)
     found = method.predict(torch.tensor(identity + expression, dtype=torch.float32))
@@ -49,7 +49,7 @@ def test_linear_faces_are_taken_apart_exactly() -> None:
 
 def test_codes_are_standard_normal_in_training() -> None:
     method, known = make(latent=(3, 2), noise=0.0), training(60)
-    method.observe(known)
+    method.setup_from_training_set(known)
     neutral = [i for i in known.train if known.label[i] == "neutral"]
     codes = method.predict(known.read(neutral))["identity_code"]
     np.testing.assert_allclose(codes.std(0).numpy(), 1, atol=0.05)
@@ -60,7 +60,7 @@ def test_noise_keeps_a_split_to_what_is_usual() -> None:
     plain, careful = make(latent=(3, 2), noise=0.0), make(latent=(3, 2), noise=20.0)
     known = training()
     for method in (plain, careful):
-        method.observe(known)
+        method.setup_from_training_set(known)
     strange = known.read(known.train[:4]) + 30 * torch.randn(4, V, 3, generator=torch.Generator().manual_seed(0))
     own, other = (method.predict(strange)["identity_code"].norm() for method in (plain, careful))
     assert other < 0.5 * own
@@ -68,7 +68,7 @@ def test_noise_keeps_a_split_to_what_is_usual() -> None:
 
 def test_what_is_not_there_has_no_component() -> None:
     method = make(latent=(10, 7), noise=0.0)
-    method.observe(training())
+    method.setup_from_training_set(training())
     assert (method.scales[:10] > 1e-3).sum() == 3 and (method.scales[10:] > 1e-3).sum() == 2
     found = method.predict(training().read(training().train[:3]))
     assert all(torch.isfinite(value).all() for value in found.values())
@@ -76,7 +76,7 @@ def test_what_is_not_there_has_no_component() -> None:
 
 def test_it_lives_in_its_state() -> None:
     method, fresh = make(latent=(3, 2)), make(latent=(3, 2))
-    method.observe(training())
+    method.setup_from_training_set(training())
     fresh.load_state_dict(method.state_dict())
     x = training().read(training().train[:2])
     torch.testing.assert_close(fresh(x), method(x))
@@ -90,4 +90,4 @@ def test_what_cannot_be_fitted_is_refused() -> None:
     known = training()
     nameless = TrainingSet(("a",), (), {"a": "x"}, {}, lambda ids: known.read([known.train[0]] * len(ids)))
     with pytest.raises(InvalidSuite, match="neutral face"):
-        make().observe(nameless)
+        make().setup_from_training_set(nameless)

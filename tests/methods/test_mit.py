@@ -379,8 +379,8 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_as_many_views_as_networks() -> None:
-    assert nano().refuses((3, 3, 32, 32)) == ""
-    assert nano().refuses((1, 3, 32, 32)) == "takes 3 views, and the data show 1"
+    assert nano().why_unsupported((3, 3, 32, 32)) == ""
+    assert nano().why_unsupported((1, 3, 32, 32)) == "takes 3 views, and the data show 1"
 
 
 @pytest.mark.parametrize("mixture", ["logits", "probs"])
@@ -430,7 +430,7 @@ def weights_of_half(rank: int, store: str, results: Any) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     batch = make_batch(7)
-    global_batch.begin(4 - rank)
+    global_batch.start(4 - rank)
     results.put(weights_after({"id": batch["id"][rank::2], **{k: batch[k][rank::2] for k in ("input", "label")}}))
     torch.distributed.destroy_process_group()
 

@@ -82,10 +82,10 @@ def test_valence_and_arousal_are_learned_with_expressions_first_and_then_alone()
         ("combined", 2, "balanced"),
         ("affect", 3, "all"),
     ]
-    method.enter(method.stages[0])
+    method.on_stage_start(method.stages[0])
     assert not any(p.requires_grad for p in method.affect.parameters())
     assert method.combined.weight.requires_grad
-    method.enter(method.stages[1])
+    method.on_stage_start(method.stages[1])
     assert not method.combined.weight.requires_grad
     method.eval()
     found = method(given["input"])

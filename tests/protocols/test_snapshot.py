@@ -1,4 +1,4 @@
-"""What is kept of a question, and how the difference of two is told."""
+"""What is kept of a snapshot, and how the difference of two is told."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fer_bench.errors import InvalidFile
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.protocols.difference import differences
-from fer_bench.protocols.snapshot import Question
+from fer_bench.protocols.snapshot import ProtocolSnapshot
 from tests.protocols.test_protocols import ALL, few
 
 Index = Callable[..., pd.DataFrame]
@@ -26,47 +26,47 @@ REAL, TWIN = "as distributed", "twin-r1-procedural-0a1b2c3d4e5f-s0-n20"
 def test_a_question_is_read_back_as_it_was_written(name: str, small: Index, tmp_path: Path) -> None:
     protocol = PROTOCOLS[name]
     index = few(small, protocol)
-    question = protocol.question(index, REAL)
+    snapshot = protocol.snapshot(index, REAL)
     folds = protocol.folds(index)
     for part, letter in (("train", "r"), ("val", "v"), ("test", "t"), ("auxiliary", "a")):
         for fold in (folds[0], folds[-1]):
-            own = question.samples[question.samples["parts"].str[fold.number] == letter]
+            own = snapshot.samples[snapshot.samples["parts"].str[fold.number] == letter]
             assert tuple(own["id"]) == getattr(fold, part), "in order"
     path = tmp_path / "question.parquet"
-    question.write(path)
-    again = Question.read(path, protocol.digest(index, REAL))
-    pd.testing.assert_frame_equal(again.samples, question.samples)
-    assert (again.protocol, again.classes, again.provenance) == (question.protocol, question.classes, REAL)
-    assert differences(again, question) == []
+    snapshot.write(path)
+    again = ProtocolSnapshot.read(path, protocol.digest(index, REAL))
+    pd.testing.assert_frame_equal(again.samples, snapshot.samples)
+    assert (again.protocol, again.classes, again.provenance) == (snapshot.protocol, snapshot.classes, REAL)
+    assert differences(again, snapshot) == []
 
 
 def test_a_thousand_folds_take_little_room(full: Index, tmp_path: Path) -> None:
-    PROTOCOLS["bu3dfe-drfer60-cv10@1"].question(full("bu3dfe"), REAL).write(tmp_path / "question.parquet")
+    PROTOCOLS["bu3dfe-drfer60-cv10@1"].snapshot(full("bu3dfe"), REAL).write(tmp_path / "question.parquet")
     assert (tmp_path / "question.parquet").stat().st_size < 50_000
 
 
 def test_another_file_is_refused_in_a_sentence(small: Index, tmp_path: Path) -> None:
-    question = S1.question(few(small, S1), REAL)
+    snapshot = S1.snapshot(few(small, S1), REAL)
     path = tmp_path / "question.parquet"
-    question.write(path)
+    snapshot.write(path)
     with pytest.raises(InvalidFile, match=r"not the question 0123456789ab \(its digest is [0-9a-f]{12}\)\. Delete"):
-        Question.read(path, "0123456789ab")
+        ProtocolSnapshot.read(path, "0123456789ab")
     whole = path.read_bytes()
     for content in (b"", b"PAR1", whole[:-20], whole.replace(b"bu3dfe-s1", b"bu3dfe-s9")):
         path.write_bytes(content)
         with pytest.raises(InvalidFile, match="is not the question"):
-            Question.read(path, question.digest)
+            ProtocolSnapshot.read(path, snapshot.digest)
     for column in ("id", "parts"):
-        question.samples.drop(columns=column).to_parquet(path)
+        snapshot.samples.drop(columns=column).to_parquet(path)
         with pytest.raises(InvalidFile, match="is not the question"):
-            Question.read(path, question.digest)
+            ProtocolSnapshot.read(path, snapshot.digest)
 
 
 def test_each_kind_of_difference_is_told(small: Index) -> None:
     index = few(small, S1)
-    a = S1.question(index, REAL)
-    assert differences(a, S1.question(index.sample(frac=1, random_state=0), REAL)) == []
-    assert differences(a, S1.question(index, TWIN)) == [f"The data differ: A's are {REAL}, B's are {TWIN}."]
+    a = S1.snapshot(index, REAL)
+    assert differences(a, S1.snapshot(index.sample(frac=1, random_state=0), REAL)) == []
+    assert differences(a, S1.snapshot(index, TWIN)) == [f"The data differ: A's are {REAL}, B's are {TWIN}."]
     (told,) = differences(a, replace(a, classes=a.classes[::-1]))
     assert told.startswith("The classes differ: A has them in the order anger, ")
     (told,) = differences(replace(a, classes=(*a.classes, "contempt")), replace(a, classes=(*a.classes, "pain")))
@@ -75,12 +75,12 @@ def test_each_kind_of_difference_is_told(small: Index) -> None:
 
 def test_lost_samples_and_people_are_named(small: Index) -> None:
     index = few(small, S1)
-    a = S1.question(index, REAL)
+    a = S1.snapshot(index, REAL)
     lost = [i for i in S1.select(index)["id"] if i.startswith("F0003")][:2]
-    (told,) = differences(a, S1.question(index, REAL, broken=lost))
+    (told,) = differences(a, S1.snapshot(index, REAL, broken=lost))
     assert told == f"Only A has 2 samples ({lost[0]}, {lost[1]}) of subjects whom both have."
     without = index[index["subject"] != "F0003"]
-    sentences = differences(S1.question(without, REAL), a)
+    sentences = differences(S1.snapshot(without, REAL), a)
     assert sentences[0] == "Only B has 1 subject (F0003), with 12 samples."
     folds = {s: n for n, f in enumerate(S1.folds(index)) for s in index.set_index("id").loc[list(f.test), "subject"]}
     others = {s: n for n, f in enumerate(S1.folds(without)) for s in index.set_index("id").loc[list(f.test), "subject"]}
@@ -93,12 +93,12 @@ def test_lost_samples_and_people_are_named(small: Index) -> None:
 
 def test_other_labels_and_other_training_are_told(small: Index) -> None:
     index = few(small, S1)
-    a = S1.question(index, REAL)
+    a = S1.snapshot(index, REAL)
     ids = S1.folds(index)[0].test[:2]
     other = index.copy()
     other.loc[other["id"].isin(ids), "label"] = "surprise"
     changed = index["id"].isin(ids) & (index["label"] != "surprise")
-    (told,) = differences(a, S1.question(other, REAL))
+    (told,) = differences(a, S1.snapshot(other, REAL))
     first = index[changed].iloc[0]
     assert told.startswith(f"{changed.sum()} sample")
     assert told.endswith(f'another truth: {first["id"]}, "{first["label"]}" in A and "surprise" in B.')
@@ -117,7 +117,7 @@ def test_other_labels_and_other_training_are_told(small: Index) -> None:
 def test_questions_of_different_digests_always_differ_in_something_that_is_told(
     data: st.DataObject, small: Index
 ) -> None:
-    a = S1.question(few(small, S1), REAL)
+    a = S1.snapshot(few(small, S1), REAL)
     samples = a.samples.copy()
     for _ in range(data.draw(st.integers(0, 3))):
         row = data.draw(st.integers(0, len(samples) - 1))

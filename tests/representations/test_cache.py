@@ -197,7 +197,7 @@ def test_a_killed_process_is_taken_up_and_nothing_differs(tmp_path: Path, make_b
         process.join()
         assert not begun.exists()
     load, told, seen = Counting(tmp_path / "log"), list[str](), list[tuple[int, int]]()
-    again = prepare(cache, source, [POINTS, VIEWS], load, tell=told.append, progress=lambda *p: seen.append(p))
+    again = prepare(cache, source, [POINTS, VIEWS], load, notify=told.append, progress=lambda *p: seen.append(p))
     assert len((tmp_path / "log").read_text()) <= 30, "what was done is not read again"
     assert "of 50 samples were extracted before; going on." in told[0]
     assert seen[-1] == (50, 50)
@@ -237,7 +237,7 @@ def test_damage_is_found_and_mended(tmp_path: Path, make_bu3dfe: Callable[[int],
     for name in ("array.npy", "checksums.npy", "index.parquet", "manifest.json"):
         (entry.path / name).write_bytes(before[name][:60])
         told: list[str] = []
-        (mended,) = prepare(tmp_path, BU3DFE.source(root), [POINTS], BU3DFE.load, tell=told.append)
+        (mended,) = prepare(tmp_path, BU3DFE.source(root), [POINTS], BU3DFE.load, notify=told.append)
         assert files_of(mended) == before
         assert told[0].startswith(f"{entry.path}: damaged (") and told[0].endswith("; it is extracted again.")
         assert [p.name for p in entry.path.parent.iterdir() if p.is_dir()] == [entry.path.name]

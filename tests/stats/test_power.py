@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fer_bench.stats.bootstrap import resample_sums
-from fer_bench.stats.power import Assumed, smallest_difference, standard_error, told
+from fer_bench.stats.power import Assumed, describe_power, smallest_difference, standard_error
 
 
 def two_methods(generator, subjects, better=(0.0, 0.0), sets=1):
@@ -73,11 +73,11 @@ def test_what_nothing_can_be_said_of():
 
 
 def test_in_words():
-    assert told(60, 720, "scans", "classification") == (
+    assert describe_power(60, 720, "scans", "classification") == (
         f"tested on 720 scans of 60 subjects; resolves a difference of accuracy of "
         f"{100 * smallest_difference(60, 720):.1f} points"
     )
-    assert told(1, 12, "scans", "classification").endswith("of 1 subject, too few to resolve any difference")
-    assert told(40, 250, "clips", "multilabel") == "tested on 250 clips of 40 subjects"
-    assert "whom the data do not name" in told(3068, 3068, "images", "classification", by_name=False)
+    assert describe_power(1, 12, "scans", "classification").endswith("of 1 subject, too few to resolve any difference")
+    assert describe_power(40, 250, "clips", "multilabel") == "tested on 250 clips of 40 subjects"
+    assert "whom the data do not name" in describe_power(3068, 3068, "images", "classification", by_name=False)
     assert "80 % power at 5 %" in str(Assumed()) and "right on 80 %" in str(Assumed())

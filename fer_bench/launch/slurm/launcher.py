@@ -18,7 +18,7 @@ from fer_bench.launch.slurm.task import CellsTask
 if TYPE_CHECKING:
     from fer_bench.launch.local import Observer
 
-EVERY = 5.0
+POLL_INTERVAL_S = 5.0
 """Seconds between two questions to Slurm; its administrators ask not to be asked more often."""
 
 
@@ -127,7 +127,7 @@ def places(suite: Path) -> tuple[dict[str, Place], str]:
         return record.places(None), f"Tasks are as they were seen last ({error.filename}: {error.strerror})."
 
 
-def follow(cells: Iterable[Cell], suite: Path, observer: Observer, every: float = EVERY) -> None:
+def follow(cells: Iterable[Cell], suite: Path, observer: Observer, every: float = POLL_INTERVAL_S) -> None:
     """Return when Slurm is done with all tasks of these cells; tells what happens to them meanwhile.
 
     Ctrl-C ends the following, and nothing else.

@@ -12,7 +12,7 @@ from typing import Any
 from fer_bench import registry
 from fer_bench.launch.planning import Need
 from fer_bench.launch.slurm import queue
-from fer_bench.launch.slurm.launcher import EVERY
+from fer_bench.launch.slurm.launcher import POLL_INTERVAL_S
 from fer_bench.launch.slurm.profile import Profile
 from fer_bench.launch.slurm.submission import Submissions
 from fer_bench.launch.slurm.task import WARNING, ignored
@@ -51,7 +51,12 @@ class ShardTask:
 
 
 def extract_on_slurm(
-    need: Need, profile: Profile, shards: int, told: Callable[[str], None], follow: bool = True, every: float = EVERY
+    need: Need,
+    profile: Profile,
+    shards: int,
+    notify: Callable[[str], None],
+    follow: bool = True,
+    every: float = POLL_INTERVAL_S,
 ) -> bool:
     """Extract what is not in the cache by tasks, and take in what they have extracted; False when told not to follow.
 
@@ -83,9 +88,9 @@ def extract_on_slurm(
             ]
             jobs = record.submit(source.dataset, tasks, profile)
             live = [keys[0] for keys, _ in tasks]
-            told(f"{source.dataset}: {count} shards handed to Slurm (job {', '.join(jobs)})")
+            notify(f"{source.dataset}: {count} shards handed to Slurm (job {', '.join(jobs)})")
         else:
-            told(f"{source.dataset}: {len(live)} shards are queued or running in Slurm")
+            notify(f"{source.dataset}: {len(live)} shards are queued or running in Slurm")
     if not follow:
         return False
     while live:
@@ -94,7 +99,7 @@ def extract_on_slurm(
         ended = [key for key in live if not places[key].live]
         for key in ended:
             place = places[key]
-            told(f"{source.dataset}: {key.partition('/')[2]} {place.seen.phase} (task {place.task})")
+            notify(f"{source.dataset}: {key.partition('/')[2]} {place.seen.phase} (task {place.task})")
         live = [key for key in live if key not in ended]
         if live:
             time.sleep(every)

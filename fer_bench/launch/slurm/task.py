@@ -239,8 +239,8 @@ class _Log:
     def finished(self, cell: Cell, status: Status) -> None:
         print(f"{time.strftime('%H:%M:%S')} {status.state} {cell.id} {status.message}".rstrip(), flush=True)
 
-    def retried(self, cell: Cell) -> None:
+    def requeued(self, cell: Cell) -> None:
         pass
 
-    def told(self, message: str) -> None:
+    def message(self, message: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)

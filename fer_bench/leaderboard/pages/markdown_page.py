@@ -19,7 +19,7 @@ from fer_bench.markdown import markdown_text
 from fer_bench.records import Task, atomic_write
 from fer_bench.stats.bootstrap import HEADLINE
 from fer_bench.stats.intervals import BRACKETS
-from fer_bench.stats.power import Assumed, told
+from fer_bench.stats.power import Assumed, describe_power
 from fer_bench.stats.units import number, plural, signed, unit, with_interval
 from fer_bench.suites.selection import EXPLAINED as SELECTIONS
 from fer_bench.suites.suite import Suite
@@ -254,7 +254,7 @@ def by_question(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
     protocols = list(dict.fromkeys(row.protocol for row in rows))
     families: dict[tuple[str, str, str], list[Row]] = {}
     for row in sorted(rows, key=lambda row: (protocols.index(row.protocol), not row.protocol_digest)):
-        key = row.question
+        key = row.comparison_key
         if not row.protocol_digest:
             key = next((known for known in families if known[0] == row.protocol), key)
         families.setdefault(key, []).append(row)
@@ -268,7 +268,7 @@ def _tested(rows: list[Row]) -> str:
         return ""
     protocol = registry.find_protocol(row.protocol)
     known = not row.pooled["subject"].equals(row.pooled["id"])
-    return told(row.interval.n_clusters, row.n or 0, plural(protocol.unit), row.task, known)
+    return describe_power(row.interval.n_clusters, row.n or 0, plural(protocol.unit), row.task, known)
 
 
 def _selections(rows: list[Row]) -> list[str]:

@@ -59,7 +59,7 @@ class Faces:
     triangles: NDArray[np.int32]
 
     @property
-    def told(self) -> str:
+    def caption(self) -> str:
         """Whose: entry, protocol and fold."""
         return f"{self.cell.entry}, {self.cell.protocol.partition('@')[0]}, fold {self.cell.fold}"
 
@@ -90,7 +90,7 @@ def reconstructions(figure: Figure, paper: Paper, section: Section, evidence: Ma
                 image = _show(panels[2, column], faces, made, np.linalg.norm(made - true, axis=1))
             panels[0, 1].set_title(f"{name}: {faces.table['id'].iloc[row]}\nface, identity, expression", fontsize=8)
         for row, text in enumerate(("scanned", "predicted", "error")):
-            axes[3 * block + row, 0].set_ylabel(f"{faces.told}\n{text}" if row == 1 else text, fontsize=8)
+            axes[3 * block + row, 0].set_ylabel(f"{faces.caption}\n{text}" if row == 1 else text, fontsize=8)
     _scale(figure, axes, image)
     title(figure, paper, section, evidence.values())
     return True
@@ -147,7 +147,7 @@ def transfer(figure: Figure, paper: Paper, section: Section, evidence: Mapping[K
         ):
             _show(ax, faces, mesh)
             ax.set_title(name.replace("/", "\n").replace(" with", "\nwith"), fontsize=7)
-        line[0].set_ylabel(faces.told.replace(", ", "\n", 1), fontsize=7)
+        line[0].set_ylabel(faces.caption.replace(", ", "\n", 1), fontsize=7)
     title(figure, paper, section, evidence.values())
     return True
 
@@ -175,7 +175,7 @@ def interpolation(figure: Figure, paper: Paper, section: Section, evidence: Mapp
     for row, (faces, what, meshes) in zip(axes, lines, strict=True):
         for ax, mesh in zip(row, meshes, strict=True):
             _show(ax, faces, mesh)
-        row[0].set_ylabel(f"{what}\n{faces.told.replace(', ', chr(10), 1)}", fontsize=7)
+        row[0].set_ylabel(f"{what}\n{faces.caption.replace(', ', chr(10), 1)}", fontsize=7)
     title(figure, paper, section, evidence.values())
     return True
 

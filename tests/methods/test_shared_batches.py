@@ -33,14 +33,14 @@ def trained(method: Method, rank: int = 0, processes: int = 1, size: int = 5) ->
         batch["input"] = batch["input"].double()
     found = []
     for stage in method.stages:
-        method.enter(stage)
+        method.on_stage_start(stage)
         method.train()
         learning = [p for p in method.parameters() if p.requires_grad]
         torch.manual_seed(0)
-        global_batch.begin(len(batch["id"]))
+        global_batch.start(len(batch["id"]))
         loss = method.loss(batch)
         gradient = torch.cat([part.flatten() for part in torch.autograd.grad(loss, learning)])
-        global_batch.end()
+        global_batch.finish()
         if processes > 1:
             distributed.all_reduce(gradient)  # as DistributedDataParallel does
             gradient /= processes
@@ -99,7 +99,7 @@ def cost(name: str, task: str) -> tuple[pytest.MarkDecorator, ...]:
 )
 def test_two_processes_train_as_one(name: str, task: str, tmp_path: Path) -> None:
     method = copy.deepcopy(build(name, task))
-    method.observe(training_for(method))
+    method.setup_from_training_set(training_for(method))
     # What comes as bytes is made float32; the rest is followed in float64, where nothing hides behind rounding.
     exact = batch_for(method, 1)["input"].is_floating_point()
     if exact:
