@@ -147,7 +147,7 @@ def test_a_method_that_observes_a_test_sample_fails(
     cell = cell_of(bench, data, "views", monkeypatch)
     test = fit.open_fold(cell, 8).fold.test
     method = registry.load_method(cell.method)
-    monkeypatch.setattr(method, "observe", lambda self, training: peek(self, training, test))
+    monkeypatch.setattr(method, "setup_from_training_set", lambda self, training: peek(self, training, test))
     assert worker.work(cell, "fit", 1) == worker.FAILED
     assert test[0] in cell.status().message
     assert not cell.begun
