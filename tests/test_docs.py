@@ -162,3 +162,22 @@ def test_what_make_docs_writes_is_not_stale(same_picture: Callable[[Path, Path],
             assert texts[0] == texts[1], f"docs/{name} is stale: make docs"
         else:
             assert same_picture(tmp_path / name, ROOT / "docs" / name), f"docs/{name} is stale: make docs"
+
+
+def test_the_workflow_runs_every_part_of_ci() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    matrix = workflow["jobs"]["part"]["strategy"]["matrix"]
+    (default,) = re.findall(r"^ *set -- (.+)$", script, re.MULTILINE)
+    assert matrix["part"] == default.split()
+    assert set(default.split()) <= set(re.findall(r"^(\w+)\(\)", script, re.MULTILINE))
+    assert matrix["python"] == ["3.11", "3.13"]
+
+
+def test_pre_commit_runs_what_make_lint_runs() -> None:
+    content = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    hooks = [hook["entry"].removeprefix(".venv/bin/") for repo in content["repos"] for hook in repo["hooks"]]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    rule = makefile.partition("\nlint:")[2].partition("\n\n")[0]
+    commands = [line.strip().removeprefix("$(BIN)/") for line in rule.splitlines()[1:]]
+    assert [command.removesuffix(" fer_bench tests benchmarks") for command in commands] == hooks

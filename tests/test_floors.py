@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import count
@@ -107,6 +108,14 @@ def circles(edges: dict[str, set[str]]) -> list[set[str]]:
         if module not in order:
             visit(module)
     return found
+
+
+def test_the_architecture_page_draws_these_floors() -> None:
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.+?) \|", page, re.MULTILINE)
+    drawn = {name: int(floor) for floor, names in rows for name in re.findall(r"`(\w+)(?:/|\.py)`", names)}
+    top = len(FLOORS) - 1
+    assert drawn == {name: top + height for name, height in HEIGHT.items() if not name.startswith("__")}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
