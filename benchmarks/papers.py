@@ -22,7 +22,7 @@ from fer_bench.commands import papers as paper_commands
 from fer_bench.commands.tables import write_leaderboard
 from fer_bench.leaderboard.archive import unpack
 from fer_bench.papers.published import papers, read_paper
-from fer_bench.suites.suite import read_suite
+from fer_bench.suites.reading import read_suite
 
 SETTINGS = Path("leaderboards/twins.yaml")
 RESULTS = Path("leaderboards/results")

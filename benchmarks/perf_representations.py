@@ -33,7 +33,8 @@ from fer_bench.geometry.render import camera_axes, render_views
 from fer_bench.geometry.sampling import farthest_point_sample, resample
 from fer_bench.geometry.scan import Scan
 from fer_bench.processes import available_cores, fork_server
-from fer_bench.representations.cache import CacheEntry, prepare
+from fer_bench.representations.cache import prepare
+from fer_bench.representations.cache_entry import CacheEntry
 from fer_bench.representations.points import Points
 from fer_bench.representations.source import Source
 from fer_bench.representations.views import Views

@@ -22,7 +22,8 @@ from fer_bench import registry
 from fer_bench.cells.cell import Cell, Part
 from fer_bench.metrics import score
 from fer_bench.records import OUTPUT, Result
-from fer_bench.suites.suite import read_suite, resolve_arguments
+from fer_bench.suites.arguments import resolve_arguments
+from fer_bench.suites.reading import read_suite
 
 SWEEP = """
 protocols: [bu3dfe-s1-cv10@1]

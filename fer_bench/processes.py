@@ -18,6 +18,9 @@ from fer_bench.errors import FerBenchError
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 
+Progress = Callable[[int, int], None]
+"""Called with how many items are done, and how many there are."""
+
 _work: Callable[[Any], Any]
 
 

@@ -15,11 +15,12 @@ from fer_bench.cells.cell import Cell, Part
 from fer_bench.cells.stress import conditions
 from fer_bench.cells.stress_outcome import Outcome, predictions_path
 from fer_bench.geometry.perturbations import Rotation
-from fer_bench.launch.planning import describe
+from fer_bench.launch.descriptions import describe
 from fer_bench.metrics import score
 from fer_bench.records import OUTPUT, Result, write_json
 from fer_bench.representations.stressed import stressed_digest
-from fer_bench.suites.suite import read_suite, resolve_arguments, total_epochs
+from fer_bench.suites.arguments import resolve_arguments, total_epochs
+from fer_bench.suites.reading import read_suite
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from fer_bench.launch.planning import Plan, make_plan
 from fer_bench.launch.server import PRELOAD
 from fer_bench.processes import fork_server
 from fer_bench.representations.cache import prepare
-from fer_bench.suites.suite import read_suite
+from fer_bench.suites.reading import read_suite
 
 # Epochs are stretched, so that the kill comes between two of them.
 _SLOW_FIT = """

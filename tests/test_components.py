@@ -22,14 +22,15 @@ from fer_bench.errors import DatasetNotFound, FerBenchError
 from fer_bench.geometry.alignment import align
 from fer_bench.geometry.render import render_views
 from fer_bench.geometry.scan import Scan
-from fer_bench.launch.planning import Unsuitable, describe
+from fer_bench.launch.descriptions import Unsuitable, describe
 from fer_bench.papers.published import papers, read_paper
 from fer_bench.protocols import PROTOCOLS as ALL_PROTOCOLS
 from fer_bench.records import INDEX_COLUMNS, TWIN_MARKER, read_json
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import prepare
 from fer_bench.representations.source import Source
-from fer_bench.suites.suite import read_suite, resolve_arguments, total_epochs
+from fer_bench.suites.arguments import resolve_arguments, total_epochs
+from fer_bench.suites.reading import read_suite
 from tests.small_methods import MADE_FOR, OFFERS, TARGETS, attached, batch_for, build, small, training_for
 
 METHODS, DATASETS, TWINS = registry.methods(), registry.datasets(), registry.twins()

@@ -48,7 +48,7 @@ class Argument(NamedTuple):
 
 def arguments(method: str) -> list[Argument]:
     """A method's arguments, in order."""
-    from fer_bench.suites.suite import arguments_model
+    from fer_bench.suites.arguments import arguments_model
 
     model = arguments_model(registry.load_method(method))
     return [Argument(name, _spell(f.annotation), f.default) for name, f in model.model_fields.items()]

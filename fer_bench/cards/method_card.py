@@ -21,7 +21,8 @@ from fer_bench.markdown import anchor, table
 from fer_bench.methods.base import Method
 from fer_bench.papers.published import Paper, published_folder, read_paper
 from fer_bench.records import Target, Task
-from fer_bench.suites.suite import Suite, read_suite
+from fer_bench.suites.reading import read_suite
+from fer_bench.suites.suite import Suite
 
 _TARGETS: dict[Task, Target] = {
     "classification": Target("classification", BASIC_SIX),

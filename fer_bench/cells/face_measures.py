@@ -19,7 +19,7 @@ from fer_bench.errors import InvalidFile
 from fer_bench.geometry.neutral import neutral_faces
 from fer_bench.metrics.disentanglement import MEASURES, measure_meshes, rank1, vertex_distance
 from fer_bench.records import atomic_write, twin_folder
-from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.cache_entry import CacheEntry
 from fer_bench.twins.base import read_marker
 from fer_bench.twins.face import procedural_face
 

@@ -18,7 +18,7 @@ from fer_bench.methods.base import Method
 from fer_bench.protocols import Protocol
 from fer_bench.representations.base import Bound, Representation
 from fer_bench.representations.source import Source
-from fer_bench.suites.suite import resolve_arguments
+from fer_bench.suites.arguments import resolve_arguments
 
 _USUAL = "runs/SUITE/PROTOCOL/ENTRY/fold00/seed0"
 

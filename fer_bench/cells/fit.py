@@ -24,9 +24,9 @@ from fer_bench.methods.base import Method
 from fer_bench.nn.weights import why_unreadable
 from fer_bench.protocols.base import join
 from fer_bench.records import atomic_write, digest
-from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.cache_entry import CacheEntry
 from fer_bench.representations.joined import JoinedEntry
-from fer_bench.suites.suite import resolve_arguments
+from fer_bench.suites.arguments import resolve_arguments
 
 
 def open_fold(cell: Cell, batch_size: int) -> FoldDataModule:

@@ -26,7 +26,7 @@ from fer_bench.cells.cell import Cell
 from fer_bench.errors import InvalidFile
 from fer_bench.processes import available_cores
 from fer_bench.records import read_json, write_json
-from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.cache_entry import CacheEntry
 
 FILE = "manifest.json"
 

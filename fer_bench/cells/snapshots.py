@@ -180,7 +180,7 @@ def _of_data(roots: Mapping[str, Path], asked: Cell | str) -> ProtocolSnapshot:
 
 
 def _left_out(cell: Cell) -> Collection[str]:
-    from fer_bench.representations.cache import CacheEntry
+    from fer_bench.representations.cache_entry import CacheEntry
     from fer_bench.representations.joined import left_out
 
     return left_out({part.dataset: CacheEntry(Path(part.cache)) for part in cell.parts})

@@ -17,7 +17,7 @@ from fer_bench.cells.stress_outcome import Outcome
 from fer_bench.errors import FerBenchError
 from fer_bench.geometry.perturbations import DECK, Stress
 from fer_bench.records import read_json, write_json
-from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.cache_entry import CacheEntry
 
 
 def conditions(member: str) -> list[Stress]:

@@ -26,8 +26,8 @@ from rich.text import Text
 
 from fer_bench.cells.cell import Cell, Status
 from fer_bench.cells.forecast import Forecast, key, schedule
+from fer_bench.processes import Progress as Report
 from fer_bench.protocols import PROTOCOLS
-from fer_bench.representations.cache import Progress as Report
 from fer_bench.stats.bootstrap import HEADLINE
 from fer_bench.stats.units import duration, number, unit
 

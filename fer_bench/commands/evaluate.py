@@ -81,7 +81,7 @@ def _index_of(protocol: Protocol, root: Path | None) -> pd.DataFrame:
 
 def _left_out(paths: Sequence[Path]) -> set[str]:
     """Samples that the cells which wrote the predictions could not read; other files have to name every sample."""
-    from fer_bench.representations.cache import CacheEntry
+    from fer_bench.representations.cache_entry import CacheEntry
     from fer_bench.representations.joined import left_out
 
     cells = [Cell.read(path.parent) for path in paths if (path.parent / "cell.json").is_file()]

@@ -13,13 +13,14 @@ from fer_bench.terminal import console
 
 if TYPE_CHECKING:
     from fer_bench.launch.planning import Need
-    from fer_bench.representations.cache import CacheEntry
+    from fer_bench.representations.cache_entry import CacheEntry
 
 
 def extract(need: Need, workers: int, skip_broken: bool) -> list[CacheEntry]:
     """Fill the cache, and print which samples were left out and which are doubtful."""
     from fer_bench.commands import display
-    from fer_bench.representations.cache import default_cache, prepare
+    from fer_bench.representations.cache import prepare
+    from fer_bench.representations.cache_entry import default_cache
 
     labels = ", ".join(representation.label for representation in need.representations[:3])
     labels += f" and {len(need.representations) - 3} more" if len(need.representations) > 3 else ""

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from fer_bench import registry
-from fer_bench.suites.suite import Suite, read_suite
+from fer_bench.suites.reading import read_suite
+from fer_bench.suites.suite import Suite
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from fer_bench.cells.cell import Cell
 from fer_bench.cells.forecast import Forecast, key
 from fer_bench.commands.launchers import probe_entries, slots_for
 from fer_bench.commands.options import load_suite
-from fer_bench.launch.planning import Plan, blueprint, index_of, make_plan
+from fer_bench.launch.descriptions import blueprint
+from fer_bench.launch.planning import Plan, index_of, make_plan
 from fer_bench.registry import find_protocol
 from fer_bench.stats.power import Assumed, describe_power
 from fer_bench.stats.units import duration, plural

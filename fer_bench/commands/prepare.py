@@ -21,7 +21,7 @@ from fer_bench.terminal import console
 
 if TYPE_CHECKING:
     from fer_bench.representations.base import Representation
-    from fer_bench.representations.cache import CacheEntry
+    from fer_bench.representations.cache_entry import CacheEntry
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _cells(
 def check_cache(name: str) -> int:
     """Compare every entry of a dataset with its checksums; returns the exit code."""
     from fer_bench.commands import display
-    from fer_bench.representations.cache import CacheEntry, default_cache
+    from fer_bench.representations.cache_entry import CacheEntry, default_cache
 
     registry.dataset_module(name)
     folders = [path for path in sorted((default_cache() / name).glob("*/*")) if path.is_dir()]
@@ -142,7 +142,7 @@ def check_cache(name: str) -> int:
 
 def prune(everything: bool, dry_run: bool) -> None:
     """Delete what is no longer of use from the cache."""
-    from fer_bench.representations.cache import default_cache
+    from fer_bench.representations.cache_entry import default_cache
     from fer_bench.representations.pruning import prune, remnants
 
     freed = 0

@@ -18,7 +18,7 @@ from fer_bench.io.morphable_parameters import write_table
 from fer_bench.launch.planning import Need
 from fer_bench.nn.face_regressors import REGRESSORS, SIZE, Emoca, Smirk, load_regressor
 from fer_bench.processes import fork_server
-from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.cache_entry import CacheEntry
 from fer_bench.representations.image import Image
 from fer_bench.terminal import console
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from fer_bench.commands.options import load_suite
 from fer_bench.leaderboard import rows as leaderboard
 from fer_bench.leaderboard.pages import formats
-from fer_bench.leaderboard.pages.markdown_page import header, texts
+from fer_bench.leaderboard.pages.columns import header, texts
 from fer_bench.leaderboard.pairwise import groups, pairs
 from fer_bench.leaderboard.row import Row
 from fer_bench.suites.suite import Suite

@@ -21,7 +21,7 @@ from fer_bench.io.parameter_source import ParameterSource, find_parameters
 from fer_bench.io.photo import Photo
 from fer_bench.protocols import Protocol
 from fer_bench.records import provenance
-from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.cache_entry import CacheEntry
 from fer_bench.representations.source import Source
 
 

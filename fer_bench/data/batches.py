@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from fer_bench.protocols import Protocol
 from fer_bench.protocols.base import names
 from fer_bench.records import Batch
-from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.cache_entry import CacheEntry
 from fer_bench.representations.joined import JoinedEntry
 
 

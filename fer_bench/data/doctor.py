@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,13 +20,12 @@ from fer_bench.geometry.frames import Clip
 from fer_bench.geometry.plausibility import implausible
 from fer_bench.geometry.scan import Scan
 from fer_bench.io.photo import Photo
-from fer_bench.processes import map_processes
+from fer_bench.processes import Progress, map_processes
 from fer_bench.protocols import PROTOCOLS, Protocol
 from fer_bench.protocols.base import names
 from fer_bench.records import provenance, twin_folder
 
 Readiness = Literal["ready", "ready with missing", "not possible", "needs another dataset"]
-Progress = Callable[[int, int], None]
 # What a loaded sample is read from: the first file of a scan, each frame's of a sequence.
 _SAMPLE_SUFFIXES = (".wrl", ".obj", ".ply", ".bnt", ".jpg", ".jpeg", ".png", ".bmp")
 

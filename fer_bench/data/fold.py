@@ -19,7 +19,7 @@ from fer_bench.data.samplers import BalancedSampler, PartSampler, ShuffledSample
 from fer_bench.expressions import EXPRESSIONS
 from fer_bench.protocols import Protocol
 from fer_bench.records import Batch, Fold, Sampling, TrainingSet
-from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.cache_entry import CacheEntry
 from fer_bench.representations.joined import JoinedEntry
 
 

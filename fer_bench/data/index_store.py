@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from fer_bench.data.layouts import Tree
 from fer_bench.data.survey import Finding, Survey
 from fer_bench.records import atomic_write, digest
-from fer_bench.representations.cache import default_cache
+from fer_bench.representations.cache_entry import default_cache
 
 _KEY = b"fer_bench"
 # The clock of a file system can be this coarse: a folder touched so shortly before it was listed could change again

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fer_bench.errors import FerBenchError
 from fer_bench.geometry.alignment import UnusableScan
 from fer_bench.geometry.surface import border_edges
+from fer_bench.geometry.vector_kernels import _cross, _dot, _normal, _offset
 
 # Against moving the border. The paper asks for "a large penalty factor" and names none. This one holds a border ten
 # times as close as the surface; with 1000 a curved border keeps all its vertices, which the surface then lacks.
@@ -235,14 +236,6 @@ def _keeps_shape(points, u, v, a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _normal(points, a, b, c):  # type: ignore[no-untyped-def]
-    """A triangle's normal, its length, which is twice the area, and the square of the longest edge."""
-    u, v, w = _offset(points, a, b), _offset(points, a, c), _offset(points, b, c)
-    normal = _cross(u, v)
-    return normal, np.sqrt(_dot(normal, normal)), max(_dot(u, u), _dot(v, v), _dot(w, w))
-
-
-@njit(cache=True, nogil=True)
 def _add_planes(mesh, t, border):  # type: ignore[no-untyped-def]
     """Give the corners of triangle `t` the quadric of its plane, and of a plane upright on each border edge."""
     corners = mesh.triangles[t]
@@ -326,18 +319,3 @@ def _detach(mesh, corner):  # type: ignore[no-untyped-def]
     if after >= 0:
         mesh.preceding[after] = before
     mesh.degree[vertex] -= 1
-
-
-@njit(cache=True, nogil=True)
-def _offset(points, a, b):  # type: ignore[no-untyped-def]
-    return points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2], 1.0
-
-
-@njit(cache=True, nogil=True)
-def _dot(u, v):  # type: ignore[no-untyped-def]
-    return u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
-
-
-@njit(cache=True, nogil=True)
-def _cross(u, v):  # type: ignore[no-untyped-def]
-    return u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]

@@ -28,7 +28,7 @@ from fer_bench.errors import FerBenchError
 from fer_bench.methods.base import Method
 from fer_bench.records import atomic_write, refuse_unwritable
 from fer_bench.representations.base import Representation
-from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.cache_entry import CacheEntry
 from fer_bench.representations.photo_morphable import PhotoMorphable
 from fer_bench.terminal import console
 

@@ -25,7 +25,7 @@ from fer_bench.processes import fork_server
 from fer_bench.protocols import Protocol
 from fer_bench.protocols.base import join
 from fer_bench.records import OUTPUT, read_json
-from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.cache_entry import CacheEntry
 from fer_bench.representations.joined import left_out
 from fer_bench.stats.bootstrap import HEADLINE
 from fer_bench.terminal import console

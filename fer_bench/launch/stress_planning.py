@@ -16,7 +16,7 @@ from fer_bench.geometry.perturbations import DECK, Stress
 from fer_bench.launch.planning import Need, Plan
 from fer_bench.records import write_json
 from fer_bench.representations.base import Representation
-from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.cache_entry import CacheEntry
 from fer_bench.representations.joined import left_out
 from fer_bench.representations.stressed import Stressed
 

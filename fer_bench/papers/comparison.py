@@ -13,7 +13,8 @@ from fer_bench.errors import UnknownName
 from fer_bench.metrics import presence_pairs, score
 from fer_bench.metrics.disentanglement import PER_SUBJECT, of_values
 from fer_bench.papers.evidence import Evidence
-from fer_bench.papers.published import Paper, Published, Section
+from fer_bench.papers.published import Paper, Section
+from fer_bench.papers.published_rows import Published
 from fer_bench.papers.verdict import Measured, Verdict, judge
 from fer_bench.predictions.pooling import arrays
 from fer_bench.protocols import Protocol

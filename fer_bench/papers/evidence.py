@@ -11,14 +11,16 @@ from typing import Any
 from fer_bench import registry
 from fer_bench.cells.cell import Cell
 from fer_bench.errors import FerBenchError, UnknownName
-from fer_bench.launch.planning import blueprint
+from fer_bench.launch.descriptions import blueprint
 from fer_bench.leaderboard import rows as leaderboard
 from fer_bench.leaderboard.row import Row
 from fer_bench.papers.published import Section
 from fer_bench.papers.verdict import departures
 from fer_bench.protocols import Protocol
 from fer_bench.records import Result
-from fer_bench.suites.suite import Suite, read_suite, resolve_arguments
+from fer_bench.suites.arguments import resolve_arguments
+from fer_bench.suites.reading import read_suite
+from fer_bench.suites.suite import Suite
 
 
 @dataclass(frozen=True)

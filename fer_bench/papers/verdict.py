@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from fer_bench.cells.cell import Cell
 from fer_bench.papers.notes import Fault
-from fer_bench.papers.published import Published
+from fer_bench.papers.published_rows import Published
 from fer_bench.records import Result
+from fer_bench.suites.arguments import total_epochs
 from fer_bench.suites.selection import CHOSEN_ON_TEST
-from fer_bench.suites.suite import total_epochs
 
 Verdict = Literal["match", "below", "above", "not comparable", "missing", "published only", "not published"]
 """`match`: the published value lies within the 95 % interval of the measured one. `below`, `above`: the measured

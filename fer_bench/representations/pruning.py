@@ -9,7 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from fer_bench.representations.cache import CacheEntry, discard
+from fer_bench.representations.cache import discard
+from fer_bench.representations.cache_entry import CacheEntry
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from fer_bench.errors import FerBenchError
-from fer_bench.processes import map_processes
+from fer_bench.processes import Progress, map_processes
 from fer_bench.representations.base import Extract, Representation
-from fer_bench.representations.cache import CacheEntry, Progress, entry_path, row_counts, writable
+from fer_bench.representations.cache import row_counts, writable
+from fer_bench.representations.cache_entry import CacheEntry, entry_path
 from fer_bench.representations.partial import Partial
 from fer_bench.representations.source import Load, Source
 

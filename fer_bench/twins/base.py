@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import FerBenchError, InvalidFile
-from fer_bench.processes import fork_server, map_processes
+from fer_bench.processes import Progress, fork_server, map_processes
 from fer_bench.records import TWIN_MARKER, read_json, write_json
 from fer_bench.twins.expression_recipes import RECIPE
 from fer_bench.twins.face import FaceModel, procedural_face
 
-Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 

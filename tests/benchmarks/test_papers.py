@@ -14,7 +14,8 @@ from fer_bench.cells.cell import Cell
 from fer_bench.leaderboard.archive import unpack
 from fer_bench.papers.published import papers as known_papers
 from fer_bench.papers.published import read_paper
-from fer_bench.suites.suite import read_suite, resolve_arguments
+from fer_bench.suites.arguments import resolve_arguments
+from fer_bench.suites.reading import read_suite
 
 
 @pytest.fixture

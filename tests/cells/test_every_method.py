@@ -26,7 +26,7 @@ from fer_bench.methods.base import Method
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.representations.cache import prepare
 from fer_bench.representations.photo_morphable import PhotoMorphable
-from fer_bench.suites.suite import read_suite
+from fer_bench.suites.reading import read_suite
 from tests.small_methods import MADE_FOR, build, small
 from tests.trap import set_trap
 

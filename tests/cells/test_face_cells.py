@@ -16,7 +16,8 @@ from fer_bench.cells.face_measures import neutral_of, probe
 from fer_bench.cells.fit import build
 from fer_bench.io.ply import read_ply
 from fer_bench.launch.planning import _open
-from fer_bench.leaderboard.pages.markdown_page import to_frame, to_markdown
+from fer_bench.leaderboard.pages.csv_table import to_frame
+from fer_bench.leaderboard.pages.markdown_page import to_markdown
 from fer_bench.leaderboard.rows import collect
 from fer_bench.metrics.disentanglement import MEASURES, scatter, spread, vertex_distance
 from fer_bench.papers.evidence import Evidence
@@ -29,7 +30,7 @@ from fer_bench.papers.figures.faces import (
     write_meshes,
 )
 from fer_bench.papers.published import read_paper
-from fer_bench.suites.suite import read_suite
+from fer_bench.suites.reading import read_suite
 from fer_bench.twins.coma import write_twin
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from fer_bench.methods.base import Method
 from fer_bench.records import TrainingSet
 from fer_bench.representations.cache import prepare
 from fer_bench.representations.joined import JoinedEntry
-from fer_bench.suites.suite import read_suite
+from fer_bench.suites.reading import read_suite
 from tests.trap import set_trap
 
 if TYPE_CHECKING:

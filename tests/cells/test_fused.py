@@ -18,8 +18,8 @@ from fer_bench.launch.planning import _open
 from fer_bench.predictions.fusion import Fusion, choose_weight, first_of_each_batch, fuse
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.records import OUTPUT
+from fer_bench.suites.reading import read_suite
 from fer_bench.suites.selection import CHOSEN_ON_TEST, faults
-from fer_bench.suites.suite import read_suite
 
 if TYPE_CHECKING:
     from tests.suite_runner import Bench

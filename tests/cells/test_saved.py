@@ -14,7 +14,7 @@ from fer_bench.errors import InvalidPredictions, InvalidSuite
 from fer_bench.metrics.valence_arousal import ccc
 from fer_bench.papers.evidence import gather
 from fer_bench.papers.published import read_paper
-from fer_bench.suites.suite import read_suite
+from fer_bench.suites.reading import read_suite
 
 SUITE = """
 protocols: [affectnet-va@1]

@@ -30,7 +30,7 @@ from fer_bench.leaderboard.rows import collect
 from fer_bench.leaderboard.stress_board import curves
 from fer_bench.representations import stressed
 from fer_bench.representations.cache import prepare
-from fer_bench.suites.suite import read_suite
+from fer_bench.suites.reading import read_suite
 
 SUITE = """
 protocols: [bu3dfe-s1-cv10@1]

@@ -19,7 +19,7 @@ from fer_bench.cells.cell import Cell
 from fer_bench.cells.fit import ReportProgress, fit
 from fer_bench.errors import FerBenchError, InvalidSuite
 from fer_bench.records import read_json
-from fer_bench.suites.suite import read_suite
+from fer_bench.suites.reading import read_suite
 from tests.conftest import OWN_METHODS
 from tests.suite_runner import Bench
 

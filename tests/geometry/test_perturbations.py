@@ -14,8 +14,9 @@ from scipy.spatial.transform import Rotation as Turn
 
 from fer_bench.geometry.alignment import NOSE_TIP, Motion, UnusableScan, align, move, rigid_fit
 from fer_bench.geometry.mean_face import mean_face
-from fer_bench.geometry.perturbations import DECK, Decimation, Holes, Noise, Rotation, Stress, seen
+from fer_bench.geometry.perturbations import DECK, Decimation, Holes, Noise, Rotation, Stress
 from fer_bench.geometry.scan import Scan
+from fer_bench.geometry.visibility import seen
 
 ALL = [stress for member in DECK.values() for severity in member.severities for stress in severity.conditions]
 

@@ -8,11 +8,13 @@ import pytest
 from fer_bench.commands.plan import show_plan
 from fer_bench.errors import InvalidSuite, WeightsNotFound
 from fer_bench.expressions import BASIC_SIX
-from fer_bench.launch.planning import _open, describe, make_plan
+from fer_bench.launch.descriptions import describe
+from fer_bench.launch.planning import _open, make_plan
 from fer_bench.nn.weights import Published
 from fer_bench.records import Target
 from fer_bench.stats.power import smallest_difference
-from fer_bench.suites.suite import read_suite, resolve_arguments
+from fer_bench.suites.arguments import resolve_arguments
+from fer_bench.suites.reading import read_suite
 
 SUITE = """
 protocols: [bu3dfe-s1-cv10@1]

@@ -25,11 +25,11 @@ from fer_bench.errors import FerBenchError
 from fer_bench.launch import worker
 from fer_bench.launch.planning import _open
 from fer_bench.launch.repeat import compare, repeat
-from fer_bench.leaderboard.pages.markdown_page import to_frame
+from fer_bench.leaderboard.pages.csv_table import to_frame
 from fer_bench.leaderboard.rows import collect
 from fer_bench.records import read_json, write_json
 from fer_bench.registry import find_protocol
-from fer_bench.suites.suite import read_suite
+from fer_bench.suites.reading import read_suite
 
 if TYPE_CHECKING:
     from tests.suite_runner import Bench

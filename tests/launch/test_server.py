@@ -10,7 +10,7 @@ from fer_bench import registry
 from fer_bench.cells.cell import SAVED, Cell
 from fer_bench.launch.server import PRELOAD, preload, preload_for, preload_of
 from fer_bench.processes import fork_server
-from fer_bench.suites.suite import read_suite
+from fer_bench.suites.reading import read_suite
 from tests.conftest import OWN_METHODS
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from fer_bench.leaderboard.pages.markdown_page import to_markdown
 from fer_bench.leaderboard.rows import collect
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.registry import suites
-from fer_bench.suites.suite import Suite, read_suite
+from fer_bench.suites.reading import read_suite
+from fer_bench.suites.suite import Suite
 
 if TYPE_CHECKING:
     from tests.faked_cells import Faker

@@ -10,7 +10,7 @@ from fer_bench.leaderboard.pages.markdown_page import to_markdown
 from fer_bench.leaderboard.row import Row
 from fer_bench.leaderboard.rows import collect
 from fer_bench.records import write_json
-from fer_bench.suites.suite import read_suite
+from fer_bench.suites.reading import read_suite
 from tests.faked_cells import Faker
 
 NAME, PROTOCOL = "drfer/table1", "bu3dfe-drfer60-cv10@1"

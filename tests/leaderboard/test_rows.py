@@ -12,7 +12,8 @@ from fer_bench.cells.cell import Cell, Part
 from fer_bench.commands.tables import leaderboard_tables
 from fer_bench.errors import InvalidFile
 from fer_bench.leaderboard.optimism import optimism
-from fer_bench.leaderboard.pages.markdown_page import to_frame, to_markdown, write
+from fer_bench.leaderboard.pages.csv_table import to_frame
+from fer_bench.leaderboard.pages.markdown_page import to_markdown, write
 from fer_bench.leaderboard.pairwise import families, resampled_t
 from fer_bench.leaderboard.per_class import classes_of
 from fer_bench.leaderboard.row import Row

@@ -9,16 +9,10 @@ from torch.nn import functional as F
 
 from fer_bench.errors import InvalidSuite
 from fer_bench.expressions import BASIC_SIX, FOURDME_EMOTIONS
-from fer_bench.methods.facet_vlm import (
-    CrossViewAttention,
-    FacetVLM,
-    TextGuidedFusion,
-    info_nce,
-    text_to_image,
-    view_consistency,
-)
+from fer_bench.methods.facet_vlm import FacetVLM, info_nce, text_to_image, view_consistency
 from fer_bench.methods.prompts import read_prompts
 from fer_bench.nn.clip import embed_texts
+from fer_bench.nn.view_fusion import CrossViewAttention, TextGuidedFusion
 from fer_bench.records import Batch, Target
 
 SIX, MICRO = Target("classification", BASIC_SIX), Target("multilabel", FOURDME_EMOTIONS)

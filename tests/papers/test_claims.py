@@ -17,7 +17,7 @@ from fer_bench.metrics.valence_arousal import VALENCE_AROUSAL_METRICS
 from fer_bench.papers.claims import read_claims
 from fer_bench.papers.published import papers, read_paper
 from fer_bench.stats.units import unit
-from fer_bench.suites.suite import read_suite
+from fer_bench.suites.reading import read_suite
 
 VIEWS = {"suite": "mit/figure4", "protocol": "bu3dfe-s2-cv10@1", "metric": "accuracy", "entry": "all-views"}
 METRICS: dict[str, set[str]] = {

@@ -19,7 +19,8 @@ from fer_bench.papers.comparison import Line, bootstrap_interval, compare
 from fer_bench.papers.evidence import gather
 from fer_bench.papers.notes import Fault
 from fer_bench.papers.paper_page import markdown_text, texts
-from fer_bench.papers.published import Published, read_paper
+from fer_bench.papers.published import read_paper
+from fer_bench.papers.published_rows import Published
 from fer_bench.papers.verdict import Measured, judge
 from fer_bench.records import OUTPUT
 from fer_bench.stats.bootstrap import clustered_bootstrap

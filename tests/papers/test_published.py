@@ -14,8 +14,9 @@ from fer_bench import registry
 from fer_bench.errors import FerBenchError, InvalidFile, UnknownName
 from fer_bench.metrics import score
 from fer_bench.papers.faults_page import page
-from fer_bench.papers.published import COLUMNS, Published, papers, published_folder, read_paper, read_rows
-from fer_bench.suites.suite import read_suite
+from fer_bench.papers.published import papers, published_folder, read_paper
+from fer_bench.papers.published_rows import COLUMNS, Published, read_rows
+from fer_bench.suites.reading import read_suite
 
 PAPERS = sorted(papers())
 COUNTS = {

@@ -18,7 +18,8 @@ from fer_bench.errors import BrokenScan, FerBenchError, InvalidFile
 from fer_bench.geometry.scan import Scan
 from fer_bench.representations import partial
 from fer_bench.representations.base import Bound, Representation
-from fer_bench.representations.cache import CacheEntry, entry_path, prepare
+from fer_bench.representations.cache import prepare
+from fer_bench.representations.cache_entry import CacheEntry, entry_path
 from fer_bench.representations.points import Points
 from fer_bench.representations.source import Source
 from fer_bench.representations.views import Views

@@ -11,7 +11,8 @@ import pytest
 
 from fer_bench.data.bu3dfe import BU3DFE
 from fer_bench.errors import BrokenScan
-from fer_bench.representations.cache import CacheEntry, entry_path, prepare
+from fer_bench.representations.cache import prepare
+from fer_bench.representations.cache_entry import CacheEntry, entry_path
 from fer_bench.representations.points import Points
 from fer_bench.representations.shards import Shard, extract_shard, merge_shards, missing
 from fer_bench.representations.views import Views

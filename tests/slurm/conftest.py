@@ -17,7 +17,7 @@ from fer_bench.commands.status import show_status
 from fer_bench.launch.planning import _open, make_plan
 from fer_bench.launch.slurm import launcher
 from fer_bench.launch.slurm.queue import ask
-from fer_bench.suites.suite import read_suite
+from fer_bench.suites.reading import read_suite
 
 
 def told(*command: str) -> str:

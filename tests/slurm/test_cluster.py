@@ -18,7 +18,7 @@ from fer_bench.cells.cell import Cell
 from fer_bench.commands import prepare
 from fer_bench.launch import worker
 from fer_bench.launch.local import pending
-from fer_bench.representations.cache import entry_path
+from fer_bench.representations.cache_entry import entry_path
 from tests.slurm.conftest import told
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from fer_bench.launch import worker
 from fer_bench.metrics import score
 from fer_bench.predictions.pooling import arrays
 from fer_bench.protocols import PROTOCOLS
+from fer_bench.suites.reading import read_suite
 from fer_bench.suites.selection import CHOSEN_ON_TEST
-from fer_bench.suites.suite import read_suite
 from tests.conftest import OWN_METHODS
 
 if TYPE_CHECKING:

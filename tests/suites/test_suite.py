@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from fer_bench.errors import FerBenchError, InvalidSuite, UnknownName
-from fer_bench.suites.suite import Suite, read_suite, resolve_arguments
+from fer_bench.suites.arguments import resolve_arguments
+from fer_bench.suites.reading import read_suite
+from fer_bench.suites.suite import Suite
 
 GOOD = """
 protocols: [bu3dfe-s1-cv10@1]

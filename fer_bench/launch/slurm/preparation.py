@@ -19,7 +19,7 @@ from fer_bench.launch.slurm.task import WARNING, ignored
 from fer_bench.processes import fork_server
 from fer_bench.records import digest
 from fer_bench.representations.base import Representation
-from fer_bench.representations.cache import default_cache, entry_path
+from fer_bench.representations.cache_entry import default_cache, entry_path
 from fer_bench.representations.shards import Shard, extract_shard, merge_shards, missing
 
 

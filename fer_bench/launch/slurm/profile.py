@@ -10,7 +10,7 @@ import pydantic
 import yaml
 
 from fer_bench.errors import InvalidFile
-from fer_bench.suites.suite import first_complaint
+from fer_bench.suites.arguments import first_complaint
 from fer_bench.yaml_text import SafeLoader, read_yaml
 
 _FORMS = (  # as sbatch takes them; of what stands in brackets, (days, hours, minutes, seconds)

@@ -16,7 +16,7 @@ from fer_bench.cells.cell import Cell, cell_path, status_of
 from fer_bench.errors import InvalidFile
 from fer_bench.leaderboard.html.confusion import fold_matrices
 from fer_bench.leaderboard.machines import DETAILED
-from fer_bench.leaderboard.pages.markdown_page import BESIDE, SHOWN, SOMETIMES
+from fer_bench.leaderboard.pages.columns import BESIDE, SHOWN, SOMETIMES
 from fer_bench.leaderboard.row import Row
 from fer_bench.records import Result, read_json
 from fer_bench.stats.bootstrap import HEADLINE

@@ -21,7 +21,7 @@ from fer_bench.leaderboard.row import Row
 from fer_bench.metrics import class_indices
 from fer_bench.records import OUTPUT
 from fer_bench.representations.base import Representation
-from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.cache_entry import CacheEntry
 from fer_bench.stats.bootstrap import HEADLINE
 from fer_bench.stats.units import MILLIMETRES, number
 

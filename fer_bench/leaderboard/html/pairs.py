@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fer_bench.leaderboard.pages.markdown_page import header, texts
+from fer_bench.leaderboard.pages.columns import header, texts
 from fer_bench.leaderboard.pairwise import groups, pairs
 from fer_bench.leaderboard.row import Row
 

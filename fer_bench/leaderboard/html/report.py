@@ -27,7 +27,8 @@ from fer_bench.leaderboard.html.mistakes import Mistakes
 from fer_bench.leaderboard.html.pairs import lettered
 from fer_bench.leaderboard.html.stresses import stress_curves
 from fer_bench.leaderboard.machines import trained_on
-from fer_bench.leaderboard.pages.markdown_page import ESTIMATORS, EXPLAINED, SHOWN, beside, by_question, notes
+from fer_bench.leaderboard.pages.columns import SHOWN, beside
+from fer_bench.leaderboard.pages.markdown_page import ESTIMATORS, EXPLAINED, by_question, notes
 from fer_bench.leaderboard.row import Row
 from fer_bench.records import atomic_write
 from fer_bench.stats.bootstrap import HEADLINE, LOWER_IS_BETTER

@@ -11,7 +11,8 @@ from pathlib import Path
 from fer_bench import registry
 from fer_bench.leaderboard.html.pairs import lettered
 from fer_bench.leaderboard.machines import trained_on
-from fer_bench.leaderboard.pages.markdown_page import ESTIMATORS, EXPLAINED, beside, by_question, notes
+from fer_bench.leaderboard.pages.columns import beside
+from fer_bench.leaderboard.pages.markdown_page import ESTIMATORS, EXPLAINED, by_question, notes
 from fer_bench.leaderboard.row import Row
 from fer_bench.records import atomic_write
 from fer_bench.stats.bootstrap import HEADLINE

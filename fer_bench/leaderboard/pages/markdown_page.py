@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import pandas as pd
-
 from fer_bench import registry
 from fer_bench.leaderboard.machines import trained_on
 from fer_bench.leaderboard.optimism import epochs_told
+from fer_bench.leaderboard.pages.columns import beside, header, texts
+from fer_bench.leaderboard.pages.csv_table import to_frame
 from fer_bench.leaderboard.pages.pairs_page import GROUPS, pairs_frame, pairs_section
 from fer_bench.leaderboard.pages.rank_page import draw_ranks, ranks_section
 from fer_bench.leaderboard.pairwise import groups, pairs
@@ -20,59 +20,9 @@ from fer_bench.records import Task, atomic_write
 from fer_bench.stats.bootstrap import HEADLINE
 from fer_bench.stats.intervals import BRACKETS
 from fer_bench.stats.power import Assumed, describe_power
-from fer_bench.stats.units import number, plural, signed, unit, with_interval
+from fer_bench.stats.units import plural, signed, unit
 from fer_bench.suites.selection import EXPLAINED as SELECTIONS
 from fer_bench.suites.suite import Suite
-
-SHOWN = {
-    "classification": {
-        "accuracy": "Accuracy",
-        "balanced_accuracy": "UAR",
-        "f1_macro": "F1 macro",
-        "f1_weighted": "F1 weighted",
-    },
-    "multilabel": {
-        "f1_macro": "F1 macro",
-        "f1_two_sided": "F1 two-sided",
-        "accuracy": "Accuracy of a class",
-        "exact_match": "All right",
-    },
-    "valence_arousal": {
-        "ccc_mean": "CCC",
-        "ccc_valence": "of valence",
-        "ccc_arousal": "of arousal",
-        "ccc": "Pooled CCC",
-        "rmse": "RMSE",
-        "mae": "MAE",
-    },
-    "disentanglement": {
-        "neutral_mean": "Neutral",
-        "neutral_median": "median",
-        "reconstruction_mean": "Rebuilt",
-        "reconstruction_median": "its median",
-        "spread_mean": "Spread",
-        "scatter_mean": "Scatter",
-    },
-}
-"""Task -> metric -> its head; the first is the headline, which stands with its interval."""
-
-SOMETIMES = {
-    "accuracy_among_tested": "Among the tested",
-    "item_accuracy": "Items",
-}
-"""Metrics that only some protocols and representations have."""
-
-BESIDE: dict[Task, dict[str, str]] = {
-    "disentanglement": {
-        "identity_mean": "Identity",
-        "expression_mean": "Expression",
-        "rank1_mesh_mean": "Rank-1",
-        "rank1_code_mean": "by code",
-        "leak_identity_mean": "Who leaks",
-        "leak_expression_mean": "What leaks",
-    },
-}
-"""Metrics in a table of their own, below that of a protocol."""
 
 ESTIMATORS = (
     f"Values are computed on the predictions of all folds and seeds pooled, n samples of K subjects; {BRACKETS}, which "
@@ -102,95 +52,6 @@ EXPLAINED: dict[Task, str] = {
         "the subject in the code of the expression, and the expression in the code of the identity."
     ),
 }
-
-
-def header(rows: list[Row], reference: str | None, grouped: bool = False) -> list[str]:
-    """Heads of the columns that rows of one protocol need; `grouped` where some of them are compared."""
-    shown = SHOWN[rows[0].task]
-    first, *others = shown.values()
-    against = [f"Against {reference}"] if reference else []
-    peeked = ["Optimism"] if any(row.selection == "best_on_test" for row in rows) else []
-    sometimes = [head for name, head in SOMETIMES.items() if any(name in row.metrics for row in rows)]
-    return [
-        *("Entry", first, *(["Group"] if grouped else []), *peeked, *against, *others, *sometimes, "Fold SD"),
-        *("n", "Subjects", "Epochs", "Selection", "Weights", "Parameters", "Fit (min)", "State"),
-    ]
-
-
-def texts(row: Row, heads: list[str], group: str = "") -> list[str]:
-    """A row under `header`, as people read it; `group` as `comparison.groups` has it."""
-    shown = SHOWN[row.task]
-    first = unit(row.task, HEADLINE[row.task])
-    epochs = "-"
-    if row.epochs:
-        epochs = "-".join(map(str, sorted(set(row.epochs))))
-        epochs += f" of {row.recipe_epochs}" if row.epochs != (row.recipe_epochs,) * 2 else ""
-    named = {**shown, **SOMETIMES}
-    cells = {head: number(row.metrics.get(name), unit(row.task, name)) for name, head in named.items()}
-    cells |= {
-        "Entry": row.entry + (" (unsound)" if row.unsound else ""),
-        shown[HEADLINE[row.task]]: with_interval(row.headline, row.interval, first),
-        "Group": group or "-",
-        "Fold SD": number(row.fold_sd, first),
-        "n": str(row.n or "-"),
-        "Subjects": str(row.interval.n_clusters) if row.interval else "-",
-        "Epochs": epochs,
-        "Selection": row.selection or "-",
-        "Optimism": signed(row.optimism, first),
-        "Weights": (row.weights or "random") if row.parameters is not None else "-",
-        "Parameters": f"{row.parameters:,}" if row.parameters is not None else "-",
-        "Fit (min)": f"{row.fit_minutes:.1f}" if row.fit_minutes is not None else "-",
-        "State": row.state + (f" ({row.broken} samples left out)" if row.broken else ""),
-    }
-    return [cells.get(head, signed(row.difference, first)) for head in heads]
-
-
-def to_frame(rows: list[Row]) -> pd.DataFrame:
-    """One line a row, numbers as numbers (fractions), for the CSV file."""
-    letters = groups(rows, pairs(rows))
-    return pd.DataFrame.from_records([_record(row, letters.get((row.protocol, row.entry))) for row in rows]).astype(
-        {"n": "Int64", "subjects": "Int64", "parameters": "Int64", "recipe_epochs": "Int64"}
-    )
-
-
-def _record(row: Row, group: str | None) -> dict[str, object]:
-    headline = HEADLINE[row.task]
-    low, high = (row.interval.low, row.interval.high) if row.interval else (None, None)
-    against, gap = row.difference, row.optimism
-    return {
-        "protocol": row.protocol,
-        "protocol_digest": row.protocol_digest,
-        "data": row.provenance,
-        "entry": row.entry,
-        "method": row.method,
-        "state": row.state,
-        **{name: row.metrics.get(name) for name in SHOWN[row.task]},
-        **{name: row.metrics[name] for name in SOMETIMES if name in row.metrics},
-        **{name: row.metrics.get(name) for name in BESIDE.get(row.task, {})},
-        f"{headline}_low": low,
-        f"{headline}_high": high,
-        f"{headline}_fold_sd": row.fold_sd,
-        "group": group,
-        "difference": against.value if against else None,
-        "difference_low": against.interval.low if against else None,
-        "difference_high": against.interval.high if against else None,
-        "n": row.n,
-        "subjects": row.interval.n_clusters if row.interval else None,
-        "broken": row.broken,
-        "cells": row.cells,
-        "epochs": "-".join(map(str, sorted(set(row.epochs)))) if row.epochs else None,
-        "recipe_epochs": row.recipe_epochs,
-        "weights": (row.weights or "random") if row.parameters is not None else None,
-        "parameters": row.parameters,
-        "representation": row.representation,
-        "fit_minutes": round(row.fit_minutes, 2) if row.fit_minutes is not None else None,
-        "selection": row.selection,
-        "optimism": gap.value if gap else None,
-        "optimism_low": gap.interval.low if gap else None,
-        "optimism_high": gap.interval.high if gap else None,
-        "unsound": row.unsound,
-        "reason": row.reason,
-    }
 
 
 def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
@@ -306,16 +167,6 @@ def notes(row: Row) -> list[str]:
     if row.reason:
         found.append(f"{row.entry}: {row.reason}")
     return found
-
-
-def beside(rows: list[Row]) -> list[list[str]]:
-    """The second table of a protocol, of what `BESIDE` names and any row has, the heads first; empty where there is
-    none."""
-    named = {k: v for k, v in BESIDE.get(rows[0].task, {}).items() if any(k in row.metrics for row in rows)}
-    if not named:
-        return []
-    values = [[number(row.metrics.get(name), unit(row.task, name)) for name in named] for row in rows]
-    return [["Entry", *named.values()], *([row.entry, *each] for row, each in zip(rows, values, strict=True))]
 
 
 def write(name: str, suite: Suite, rows: list[Row], out: Path) -> list[Path]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fer_bench import registry
 from fer_bench.geometry.perturbations import DECK, Rotation
-from fer_bench.leaderboard.pages.markdown_page import SHOWN
+from fer_bench.leaderboard.pages.columns import SHOWN
 from fer_bench.leaderboard.stress_board import Curve, Level
 from fer_bench.markdown import markdown_text
 from fer_bench.plots import COLOURS, DPI

@@ -20,7 +20,8 @@ from fer_bench.papers.evidence import Evidence
 from fer_bench.papers.figures.faces import discriminator, interpolation, reconstructions, transfer
 from fer_bench.papers.figures.point_clouds import embedding, rotation
 from fer_bench.papers.figures.titles import Key, axes_of, title
-from fer_bench.papers.published import LOGS, Paper, Published, Section
+from fer_bench.papers.published import LOGS, Paper, Section
+from fer_bench.papers.published_rows import Published
 from fer_bench.plots import COLOURS, DPI, legend
 from fer_bench.records import atomic_write
 

@@ -22,7 +22,7 @@ from fer_bench.papers.evidence import Evidence
 from fer_bench.papers.figures.titles import Key, title
 from fer_bench.papers.published import Paper, Section
 from fer_bench.plots import saved_array
-from fer_bench.representations.cache import CacheEntry
+from fer_bench.representations.cache_entry import CacheEntry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

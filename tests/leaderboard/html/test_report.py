@@ -19,8 +19,9 @@ from fer_bench.leaderboard import pairwise
 from fer_bench.leaderboard.html import cell_columns, confusion, curves, mistakes
 from fer_bench.leaderboard.html import report as page
 from fer_bench.leaderboard.html.pairs import lettered
+from fer_bench.leaderboard.pages.columns import header, texts
 from fer_bench.leaderboard.pages.latex import to_latex
-from fer_bench.leaderboard.pages.markdown_page import by_question, header, texts
+from fer_bench.leaderboard.pages.markdown_page import by_question
 from fer_bench.leaderboard.row import Row
 from fer_bench.leaderboard.rows import collect
 from fer_bench.metrics.classification import confusion_matrix, per_class

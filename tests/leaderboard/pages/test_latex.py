@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fer_bench.leaderboard.pages import latex
-from fer_bench.leaderboard.pages.markdown_page import header, texts
+from fer_bench.leaderboard.pages.columns import header, texts
 from fer_bench.leaderboard.row import Row
 from fer_bench.stats.intervals import Difference, Interval
 from fer_bench.suites.suite import Suite
