@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -19,8 +18,9 @@ from numpy.typing import NDArray
 
 from fer_bench.errors import FerBenchError
 from fer_bench.geometry.alignment import UnusableScan
+from fer_bench.geometry.corner_lists import MeshCorners, attach, detach, vertex_at
 from fer_bench.geometry.surface import border_edges
-from fer_bench.geometry.vector_kernels import _cross, _dot, _normal, _offset
+from fer_bench.geometry.vector_kernels import cross, dot, edge_offset, triangle_normal
 
 # Against moving the border. The paper asks for "a large penalty factor" and names none. This one holds a border ten
 # times as close as the surface; with 1000 a curved border keeps all its vertices, which the surface then lacks.
@@ -94,29 +94,15 @@ def _distinct(triangles: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.flatnonzero(proper)[np.sort(first)]
 
 
-class _Mesh(NamedTuple):
-    """A mesh that vertices are taken out of. Corner 3 t + k is corner k of triangle t; -1 stands for none."""
-
-    points: NDArray[np.float64]  # (V, 3)
-    triangles: NDArray[np.int64]  # (F, 3), -1 where the triangle is gone
-    first: NDArray[np.int64]  # (V,) a corner at each vertex,
-    following: NDArray[np.int64]  # (3 F,) and behind each corner the next at the same vertex
-    preceding: NDArray[np.int64]  # (3 F,)
-    degree: NDArray[np.int64]  # (V,) triangles at each vertex
-    # (V, 4, 4) as a function of the offset (x, y, z, 1) from the vertex, where its values are small; about a common
-    # origin they would be differences of large numbers.
-    quadrics: NDArray[np.float64]
-
-
 @njit(cache=True, nogil=True)
 def _simplify(points, triangles, border, count):  # type: ignore[no-untyped-def]
     """Mark (V,) the vertices that stay, and change the triangles to theirs; -1 in those that are gone."""
     total, links = len(points), np.empty((2, 3 * len(triangles)), dtype=np.int64)
     degree, quadrics = np.zeros(total, dtype=np.int64), np.zeros((total, 4, 4))
-    mesh = _Mesh(points, triangles, np.full(total, -1), links[0], links[1], degree, quadrics)
+    mesh = MeshCorners(points, triangles, np.full(total, -1), links[0], links[1], degree, quadrics)
     for t in range(len(triangles)):
         for k in range(3):
-            _attach(mesh, 3 * t + k, triangles[t, k])
+            attach(mesh, 3 * t + k, triangles[t, k])
         _add_planes(mesh, t, border[t])
     loose = np.flatnonzero(degree == 0)[: total - count]
     alive, left = np.full(total, True), total - len(loose)
@@ -175,19 +161,19 @@ def _fan(mesh, u, ring):  # type: ignore[no-untyped-def]
     if length == 0 or length > _WIDEST:
         return 0, False
     corner = mesh.first[u]
-    ring[0] = _beside(mesh, corner, 1)
+    ring[0] = vertex_at(mesh, corner, 1)
     while corner >= 0:
-        a = _beside(mesh, corner, 1)
+        a = vertex_at(mesh, corner, 1)
         if _sharing(mesh, u, a, u) == 1:
             ring[0] = a  # on the border, where an open fan begins
         corner = mesh.following[corner]
     for i in range(length):  # ends early if two triangles begin alike, or the fan has several parts
         corner = mesh.first[u]
-        while corner >= 0 and _beside(mesh, corner, 1) != ring[i]:
+        while corner >= 0 and vertex_at(mesh, corner, 1) != ring[i]:
             corner = mesh.following[corner]
         if corner < 0:
             return 0, False
-        ring[i + 1] = _beside(mesh, corner, 2)
+        ring[i + 1] = vertex_at(mesh, corner, 2)
         for k in range(i + 1):
             if ring[k] == ring[i + 1] and (k > 0 or i + 1 < length):
                 return 0, False
@@ -228,25 +214,25 @@ def _sharing(mesh, v, a, b):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _keeps_shape(points, u, v, a, b):  # type: ignore[no-untyped-def]
     """Whether the triangle (u, a, b) neither turns over nor becomes a sliver with `v` in the place of `u`."""
-    normal, size, longest = _normal(points, u, a, b)
-    new_normal, new_size, new_longest = _normal(points, v, a, b)
+    normal, size, longest = triangle_normal(points, u, a, b)
+    new_normal, new_size, new_longest = triangle_normal(points, v, a, b)
     if new_size <= _THIN * new_longest and new_size * longest <= size * new_longest:
         return False  # a sliver, unless it already was a worse one
-    return _dot(normal, new_normal) >= _TURN * size * new_size
+    return dot(normal, new_normal) >= _TURN * size * new_size
 
 
 @njit(cache=True, nogil=True)
 def _add_planes(mesh, t, border):  # type: ignore[no-untyped-def]
     """Give the corners of triangle `t` the quadric of its plane, and of a plane upright on each border edge."""
     corners = mesh.triangles[t]
-    normal, size, _ = _normal(mesh.points, corners[0], corners[1], corners[2])
+    normal, size, _ = triangle_normal(mesh.points, corners[0], corners[1], corners[2])
     if size < 1e-60:
         return  # no plane, and squares of squares would vanish
     for k in range(3):
         a, b = corners[k], corners[(k + 1) % 3]
-        edge = _offset(mesh.points, a, b)
-        upright = _cross(edge, normal)
-        weight = _BORDER * _dot(edge, edge) / _dot(upright, upright) if border[k] else 0.0
+        edge = edge_offset(mesh.points, a, b)
+        upright = cross(edge, normal)
+        weight = _BORDER * dot(edge, edge) / dot(upright, upright) if border[k] else 0.0
         for i in range(3):  # the planes hold both ends, so that only the second powers change
             mesh.quadrics[a, i, i] += 0.5 * size * _SPREAD
             for j in range(3):
@@ -257,7 +243,7 @@ def _add_planes(mesh, t, border):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _quadric(mesh, u, v):  # type: ignore[no-untyped-def]
     """The quadric of `u` at the place of `v`."""
-    offset, value = _offset(mesh.points, u, v), 0.0
+    offset, value = edge_offset(mesh.points, u, v), 0.0
     for i in range(4):
         for k in range(4):
             value += mesh.quadrics[u, i, k] * offset[i] * offset[k]
@@ -267,7 +253,7 @@ def _quadric(mesh, u, v):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _merge(mesh, u, v):  # type: ignore[no-untyped-def]
     """Put `v` in the place of `u`; the triangles that have both vanish."""
-    offset, value = _offset(mesh.points, u, v), _quadric(mesh, u, v)
+    offset, value = edge_offset(mesh.points, u, v), _quadric(mesh, u, v)
     for i in range(3):
         slope = 0.0
         for k in range(4):
@@ -281,41 +267,11 @@ def _merge(mesh, u, v):  # type: ignore[no-untyped-def]
     while corner >= 0:
         after = mesh.following[corner]
         t = corner // 3
-        if v in (_beside(mesh, corner, 1), _beside(mesh, corner, 2)):
+        if v in (vertex_at(mesh, corner, 1), vertex_at(mesh, corner, 2)):
             for k in range(3):
-                _detach(mesh, 3 * t + k)
+                detach(mesh, 3 * t + k)
             mesh.triangles[t] = -1
         else:
-            _detach(mesh, corner)
-            _attach(mesh, corner, v)
+            detach(mesh, corner)
+            attach(mesh, corner, v)
         corner = after
-
-
-@njit(cache=True, nogil=True)
-def _beside(mesh, corner, steps):  # type: ignore[no-untyped-def]
-    """The vertex so many steps on from a corner, around its triangle."""
-    return mesh.triangles[corner // 3, (corner + steps) % 3]
-
-
-@njit(cache=True, nogil=True)
-def _attach(mesh, corner, vertex):  # type: ignore[no-untyped-def]
-    mesh.triangles[corner // 3, corner % 3] = vertex
-    after = mesh.first[vertex]
-    mesh.following[corner], mesh.preceding[corner] = after, -1
-    if after >= 0:
-        mesh.preceding[after] = corner
-    mesh.first[vertex] = corner
-    mesh.degree[vertex] += 1
-
-
-@njit(cache=True, nogil=True)
-def _detach(mesh, corner):  # type: ignore[no-untyped-def]
-    vertex = mesh.triangles[corner // 3, corner % 3]
-    after, before = mesh.following[corner], mesh.preceding[corner]
-    if before >= 0:
-        mesh.following[before] = after
-    else:
-        mesh.first[vertex] = after
-    if after >= 0:
-        mesh.preceding[after] = before
-    mesh.degree[vertex] -= 1

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from fer_bench.errors import InvalidSuite
 from fer_bench.methods.base import Method
 from fer_bench.methods.stages import Stage
-from fer_bench.methods.training_faces import chunks, neutral_of
+from fer_bench.methods.training_faces import draw_partners, faces_of_subjects, mean_and_radius, neutral_of
 from fer_bench.nn.face_networks import (
     FaceAutoencoder,
     Faces,
@@ -30,8 +30,6 @@ from fer_bench.nn.mesh_operators import uniform_laplacian
 from fer_bench.nn.weights import find_weights, fit_weights, read_weights, weights_label
 from fer_bench.records import Batch, Target, TrainingSet
 from fer_bench.representations.vertices import Vertices
-
-NAMES = ("discriminator", "joint")
 
 
 class FaceDisentanglement(Method):
@@ -127,17 +125,14 @@ class FaceDisentanglement(Method):
         epochs: tuple[int, int] = (50, 300),
         batch_sizes: tuple[int, int] = (32, 32),
     ) -> None:
-        super().__init__(target, (Vertices(count=count),), *map(Stage, NAMES, epochs, batch_sizes))
+        super().__init__(target, (Vertices(count=count),), *map(Stage, ("discriminator", "joint"), epochs, batch_sizes))
+        name = "face_disentanglement"
         if min(epochs) < 0 or min(latent) < 1:
-            raise InvalidSuite(
-                f"face_disentanglement: epochs is {list(epochs)} and latent {list(latent)}; give counts."
-            )
+            raise InvalidSuite(f"{name}: epochs is {list(epochs)} and latent {list(latent)}; give counts.")
         if epochs[0] and not discriminator:
-            raise InvalidSuite(
-                "face_disentanglement: there is no discriminator to train first; set epochs to [0, ...]."
-            )
+            raise InvalidSuite(f"{name}: there is no discriminator to train first; set epochs to [0, ...].")
         if pretrained is True:
-            raise InvalidSuite("face_disentanglement: no weights are published; set pretrained to false or to a file.")
+            raise InvalidSuite(f"{name}: no weights are published; set pretrained to false or to a file.")
         self.latent, self.neutral_truth, self.use_bn = latent, neutral_truth, use_bn
         self.reconstruction, self.neutral, self.expression_truth = reconstruction, neutral, expression_truth
         self.kl, self.kl_epochs, self.adversarial = kl, kl_epochs, adversarial
@@ -145,13 +140,8 @@ class FaceDisentanglement(Method):
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.discriminator_rate, self.step_epochs, self.gamma = discriminator_rate, step_epochs, gamma
         self.pretrained, self.weights = pretrained, weights_label(pretrained, None)
-        if discriminator:
-            self.discriminator: IdentityDiscriminator | None = IdentityDiscriminator()
-        else:
-            self.discriminator = None
-        self.training_faces: TrainingSet | None = None
+        self.discriminator = IdentityDiscriminator() if discriminator else None
         self.neutral_faces: dict[str, Tensor] = {}
-        self.of_subject: dict[str, list[str]] = {}
 
     def configure_for_input(self, shape: tuple[int, ...], shared: Callable[[str], NDArray[Any]]) -> None:
         self.autoencoder = FaceAutoencoder(shape[0], self.latent)
@@ -160,8 +150,7 @@ class FaceDisentanglement(Method):
         self.register_buffer("radius", torch.ones(()))
 
     def fetch(self) -> Path | None:
-        path = find_weights(self.pretrained, None)
-        if path is not None:
+        if (path := find_weights(self.pretrained, None)) is not None:
             self.unsound = "it starts from a network that was trained on this task, on people whom nobody names"
         return path
 
@@ -171,18 +160,14 @@ class FaceDisentanglement(Method):
 
     def setup_from_training_set(self, training: TrainingSet) -> None:
         """Find the mean face, the radius, and who is who; with `neutral_truth` the neutral faces of the subjects."""
-        self.training_faces = training
-        self.of_subject = {}
+        self.training_faces: TrainingSet = training
+        self.of_subject: dict[str, list[str]] = {}
         for i in training.train:
             self.of_subject.setdefault(training.subject[i], []).append(i)
-        total, farthest = torch.zeros_like(self.mean_face, dtype=torch.float64), 0.0
-        for faces in chunks(training):
-            total += faces.sum(0, dtype=torch.float64)
-            farthest = max(farthest, float(faces.norm(dim=-1).max()))
-        self.radius = torch.tensor(farthest)
-        self.mean_face = (total / len(training.train) / farthest).float()
+        mean, radius = mean_and_radius(training)
+        self.radius, self.mean_face = torch.tensor(radius), (mean / radius).float()
         if self.neutral_truth:
-            self.neutral_faces = {subject: face / farthest for subject, face in neutral_of(training).items()}
+            self.neutral_faces = {subject: face / radius for subject, face in neutral_of(training).items()}
 
     def on_stage_start(self, stage: Stage) -> None:
         super().on_stage_start(stage)
@@ -238,11 +223,10 @@ class FaceDisentanglement(Method):
         return loss.detach()
 
     def on_train_epoch_end(self) -> None:
-        if self.automatic_optimization:
-            return
-        schedules = self.lr_schedulers()
-        for schedule in schedules if isinstance(schedules, list) else [schedules]:
-            schedule.step()  # type: ignore[union-attr]
+        if not self.automatic_optimization:
+            schedules = self.lr_schedulers()
+            for schedule in schedules if isinstance(schedules, list) else [schedules]:
+                schedule.step()  # type: ignore[union-attr]
 
     def validation_step(self, batch: Batch, _: int) -> None:
         x = batch["input"]
@@ -253,9 +237,8 @@ class FaceDisentanglement(Method):
         if self.stage.name == "discriminator":
             assert self.discriminator is not None
             return torch.optim.Adam(self.discriminator.parameters(), self.learning_rate)
-        optimizers = [
-            torch.optim.Adam(self.autoencoder.parameters(), self.learning_rate, weight_decay=self.weight_decay)
-        ]
+        decay = self.weight_decay
+        optimizers = [torch.optim.Adam(self.autoencoder.parameters(), self.learning_rate, weight_decay=decay)]
         if self.discriminator is not None:
             optimizers.append(torch.optim.Adam(self.discriminator.parameters(), self.discriminator_rate))
         return optimizers, [torch.optim.lr_scheduler.StepLR(o, self.step_epochs, self.gamma) for o in optimizers]
@@ -264,13 +247,13 @@ class FaceDisentanglement(Method):
         """Cross-entropy of pairs of training faces, of one person or two by the toss of a coin."""
         assert self.discriminator is not None
         same = (torch.rand(batch_size(len(ids))) < 0.5) | (len(self.of_subject) == 1)
-        others = self._partners(gather_list(ids), same.tolist())
+        others = self._partners(ids, same.tolist())
         return F.cross_entropy(gather(self.discriminator(x, others, use_bn=True)), same.long().to(x.device))
 
     def _loss_of_judgements(self, x: Tensor, identities: Tensor, ids: list[str]) -> Tensor:
         """Cross-entropy of eq. 8: faces with another of their person, and with their predicted identity."""
         assert self.discriminator is not None
-        others = self._partners(gather_list(ids), [True] * batch_size(len(ids)))
+        others = self._partners(ids, [True] * batch_size(len(ids)))
         # Together, as the code does: batch normalisation sees both kinds. Their order says no more than which dropout a
         # pair gets; processes that share a batch drop each its own.
         order = torch.randperm(2 * batch_size(len(x)), device=x.device)
@@ -303,7 +286,7 @@ class FaceDisentanglement(Method):
 
     def _loss_of_neutral(self, x: Tensor, identity: Tensor, expression: Tensor, ids: list[str]) -> Tensor:
         """Squared error of identities, and of expressions where asked, of the faces whose neutral face is known."""
-        known, neutral = self._neutral(ids)
+        known, neutral = faces_of_subjects(self.training_faces, self.neutral_faces, ids, self.mean_face)
         if not known:
             return average(0 * identity.sum(), 0)
         loss = F.mse_loss(identity[known], neutral)
@@ -312,27 +295,6 @@ class FaceDisentanglement(Method):
         return average(loss, len(known))
 
     def _partners(self, ids: list[str], same: list[bool]) -> Tensor:
-        """A training face for each of this process, (B, V, 3): of the same person, itself not excluded, or of another.
-
-        Args:
-            ids: Of the whole batch, for which all are drawn.
-        """
-        assert self.training_faces is not None, "observe comes before training"
-        people = list(self.of_subject)
-        chosen = []
-        for i, alike in zip(ids, same, strict=True):
-            subject = self.training_faces.subject[i]
-            if not alike:
-                place = people.index(subject) + 1 + int(torch.randint(len(people) - 1, ()))
-                subject = people[place % len(people)]
-            theirs = self.of_subject[subject]
-            chosen.append(theirs[int(torch.randint(len(theirs), ()))])
-        return self.training_faces.read(local_rows(chosen)).to(self.radius.device) / self.radius
-
-    def _neutral(self, ids: list[str]) -> tuple[list[int], Tensor]:
-        """Which of the faces have a neutral face that training may see, and these (n, V, 3)."""
-        assert self.training_faces is not None, "observe comes before training"
-        subjects = [self.training_faces.subject[i] for i in ids]
-        known = [number for number, subject in enumerate(subjects) if subject in self.neutral_faces]
-        faces = [self.neutral_faces[subjects[number]] for number in known]
-        return known, torch.stack(faces).to(self.mean_face) if faces else self.mean_face[None, :0]
+        """A partner for each face of this process, (B, V, 3), see `draw_partners`; drawn for the global batch."""
+        partners = local_rows(draw_partners(self.training_faces, self.of_subject, gather_list(ids), same))
+        return self.training_faces.read(partners).to(self.radius.device) / self.radius
