@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from fer_bench.errors import FerBenchError, UnknownName
+from fer_bench.cli.options import DatasetName, Launcher, Profile, Root, Workers, check_launcher, stopped
+from fer_bench.errors import FerBenchError
 
 data_app = typer.Typer(help="Check, imitate and prepare datasets.", no_args_is_help=True, rich_markup_mode=None)
-
-DatasetName = Annotated[str, typer.Argument(help="A dataset's id (fer-bench list datasets).")]
-Root = Annotated[Path | None, typer.Option("--root", help="The dataset's folder; else $FER_BENCH_DATA/ID or data/ID.")]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
-Launcher = Annotated[str, typer.Option("--launcher", metavar="local|slurm", help="Where it runs.")]
-Profile = Annotated[
-    Path | None,
-    typer.Option(
-        "--profile",
-        help="With --launcher slurm: a YAML file of what its tasks ask for (partition, account, constraint, gpus, "
-        "gres, time, warning, memory, cpus, pack, jobs, parallel, setup, options).",
-    ),
-]
 
 
 @data_app.command()
@@ -155,18 +142,3 @@ def morphable(
         regress.regress(dataset, root, regressor, checkpoint, batch_size, workers, skip_broken)
     except KeyboardInterrupt:
         stopped("no table was written; the crops are kept, run it again to go on")
-
-
-def check_launcher(launcher: str, profile: Path | None, detach: bool = False, shards: int | None = None) -> None:
-    """Refuse what does not go together."""
-    if launcher not in ("local", "slurm"):
-        raise UnknownName("launcher", launcher, ("local", "slurm"), "--launcher")
-    for option, given in (("--profile", profile), ("--detach", detach), ("--shards", shards)):
-        if given and launcher != "slurm":
-            raise FerBenchError(f"{option} is for tasks of Slurm; give --launcher slurm with it.")
-
-
-def stopped(what: str) -> NoReturn:
-    """End after Ctrl-C, and tell what is left."""
-    print(f"fer-bench: stopped; {what}.", file=sys.stderr)
-    raise typer.Exit(130)

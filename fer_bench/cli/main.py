@@ -10,10 +10,25 @@ from typing import Annotated
 import typer
 
 from fer_bench import __version__
-from fer_bench.cli.data import Launcher, Profile, Root, check_launcher, data_app, stopped
+from fer_bench.cli.data import data_app
 from fer_bench.cli.models import models_app
-from fer_bench.cli.papers import RUNS, TABLES, Runs, claims, paper
+from fer_bench.cli.options import (
+    RUNS,
+    TABLES,
+    Data,
+    Jobs,
+    Launcher,
+    Only,
+    Profile,
+    Runs,
+    Set,
+    SuiteName,
+    check_launcher,
+    stopped,
+)
+from fer_bench.cli.papers import claims, paper
 from fer_bench.cli.protocol import protocol_app
+from fer_bench.cli.results import cards, evaluate, fuse, leaderboard, pack, unpack
 from fer_bench.errors import FerBenchError, UnknownName, sentence_of
 
 app = typer.Typer(
@@ -30,20 +45,6 @@ app.command()(paper)
 app.command()(claims)
 app.add_typer(models_app)
 app.add_typer(protocol_app, name="protocol")
-
-SuiteName = Annotated[str, typer.Argument(help="A suite's name (fer-bench list suites) or the path of a YAML file.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change a setting: size=tiny, mit-tiny.size=small, trainer.max_epochs=3, seeds=[0,1]."),
-]
-Only = Annotated[
-    list[str] | None, typer.Option("--only", help="Run a part: fold=0,fold=1,entry=pointnet2 (also protocol=, seed=).")
-]
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", envvar="FER_BENCH_DATA", help="Folder that holds one folder per dataset, named by its id."),
-]
-Jobs = Annotated[str, typer.Option("--jobs", help="Cells at a time, or auto: the machine's share.")]
 
 
 def main() -> None:
@@ -210,120 +211,5 @@ def repeat(
     raise typer.Exit(0 if same else 1)
 
 
-@app.command()
-def leaderboard(
-    suite: SuiteName,
-    settings: Set = None,
-    runs: Runs = RUNS,
-    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = TABLES,
-    faces: Annotated[
-        bool,
-        typer.Option("--faces", help="Show the most wrong scans in the HTML page also where they are of real people."),
-    ] = False,
-) -> None:
-    """Write a suite's leaderboard from the results that are there: as .csv, .md, .tex and .html."""
-    from fer_bench.commands.tables import write_leaderboard
-
-    if not runs.is_dir():  # an empty table would take the place of one that is there
-        raise FerBenchError(f"{runs}: there is no such folder; name the folder of all runs with --runs.")
-    write_leaderboard(suite, settings or [], runs, out, faces)
-
-
-@app.command()
-def pack(
-    suite: SuiteName,
-    settings: Set = None,
-    runs: Runs = RUNS,
-    out: Annotated[Path, typer.Option("--out", help="Folder to write SUITE.zip to.")] = RUNS / "packed",
-) -> None:
-    """Put a suite's finished cells into one file: settings, results, predictions and logs, no checkpoints.
-
-    Whoever has it makes every table of them again, with `fer-bench unpack` and then `fer-bench leaderboard`.
-    """
-    from fer_bench.commands import pack as packing
-
-    packing.pack(suite, settings or [], runs, out)
-
-
-@app.command()
-def unpack(
-    archive: Annotated[Path, typer.Argument(metavar="FILE", help="A file of `fer-bench pack`.")],
-    runs: Runs = RUNS,
-) -> None:
-    """Put packed cells below the folder of runs; cells that are there are left alone."""
-    from fer_bench.commands import pack as packing
-
-    packing.unpack(archive, runs)
-
-
-@app.command()
-def cards(
-    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("docs"),
-    picture: Annotated[
-        list[Path] | None,
-        typer.Option("--picture", help="Also draw this leaderboard (a CSV file) to pictures/<its name>.png."),
-    ] = None,
-) -> None:
-    """Write the pages of methods, datasets and protocols, from their docstrings, signatures and records."""
-    from fer_bench.cards import pages
-
-    if picture:
-        from fer_bench.leaderboard.pages.interval_plot import draw
-
-        for path in picture:
-            draw(path, out / "pictures" / f"{path.stem}.png")
-    written = pages.write(out)
-    print(f"wrote {len(written)} pages; begin with {out / 'index.md'}")
-
-
-@app.command()
-def evaluate(
-    predictions: Annotated[list[Path], typer.Argument(help="Prediction files, csv or parquet.")],
-    task: Annotated[str | None, typer.Option("--task", help="classification, multilabel or valence_arousal.")] = None,
-    protocol: Annotated[
-        str | None, typer.Option("--protocol", help="Score against this protocol's test samples.")
-    ] = None,
-    fold: Annotated[int | None, typer.Option("--fold", help="With --protocol: the test samples of one fold.")] = None,
-    fuse: Annotated[
-        str | None, typer.Option("--fuse", help="mean, max, min, or weighted:W (W for the first file).")
-    ] = None,
-    root: Root = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Also write the numbers to this CSV file.")] = None,
-) -> None:
-    """Score anybody's predictions, alone and fused.
-
-    Columns: `id` and one `output_<class>` a class, with `label` for the truth; or `id,valence,arousal` with
-    `valence_true,arousal_true`; or `val_pred,val_true,aro_pred,aro_true`. With --protocol the truth comes from the
-    dataset itself.
-    """
-    from fer_bench.commands import evaluate as evaluating
-
-    print(evaluating.evaluate(predictions, task, protocol, fold, fuse, root, out))
-
-
-@app.command()
-def fuse(
-    cells: Annotated[list[Path], typer.Argument(metavar="CELL...", help="Folders of finished cells of one protocol.")],
-    rule: Annotated[
-        str,
-        typer.Option(
-            "--rule", help="mean, max, min; of two, weighted:W (W for the first), or weighted: chosen on validation."
-        ),
-    ] = "weighted",
-    published_broadcast: Annotated[
-        int | None,
-        typer.Option(
-            "--published-broadcast",
-            min=1,
-            help="Unsound: the fault of Ig3D's scripts in batches of so many, which gives each the last cell's scores "
-            "of the first. 128 in the paper.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Also write the fused predictions to this CSV file.")
-    ] = None,
-) -> None:
-    """Fuse the saved scores of finished cells, sample by sample, without training anything."""
-    from fer_bench.commands import evaluate as evaluating
-
-    print(evaluating.fuse(cells, rule, published_broadcast, out))
+for command in (leaderboard, pack, unpack, cards, evaluate, fuse):
+    app.command()(command)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fer_bench.cli.data import Workers, stopped
+from fer_bench.cli.options import Workers, stopped
 from fer_bench.errors import UnknownName
 
 models_app = typer.Typer()

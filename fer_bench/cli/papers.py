@@ -7,15 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fer_bench.cli.options import RUNS, TABLES, Folds, Runs
 from fer_bench.errors import FerBenchError
-
-Runs = Annotated[Path, typer.Option("--runs", envvar="FER_BENCH_RUNS", help="Folder of all runs.")]
-Folds = Annotated[
-    str | None, typer.Option("--folds", help="Look at these folds alone, as in 0,1; then nothing is comparable.")
-]
-RUNS = Path("runs")
-TABLES = RUNS / "leaderboards"
-"""Tables of one's own; those that are committed are written by `make leaderboards` alone."""
 
 
 def paper(
