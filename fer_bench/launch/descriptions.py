@@ -90,7 +90,7 @@ def describe(
     return Description(representation, parameters, built.weights, built.unsound, built.epochs > 0)
 
 
-def _refuse(method: str, protocol: Protocol, trainer: TrainerOptions) -> None:
+def check_suitable(method: str, protocol: Protocol, trainer: TrainerOptions) -> None:
     """Raise `Unsuitable` where a method needs samples that the protocol lacks, or more GPUs than there are."""
     if registry.load_method(method).auxiliary and protocol.auxiliary is None:
         others = " and ".join(name for name, other in PROTOCOLS.items() if other.auxiliary is not None)

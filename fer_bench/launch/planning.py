@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from fer_bench.cells.trackers import require
 from fer_bench.data.base import FaceDataModule
 from fer_bench.data.layouts import find_root
 from fer_bench.errors import DatasetNotFound, InvalidSuite
-from fer_bench.launch.descriptions import Unsuitable, _refuse, describe
+from fer_bench.launch.descriptions import Unsuitable, check_suitable, describe
 from fer_bench.protocols import Protocol
 from fer_bench.protocols.base import join
 from fer_bench.protocols.snapshot import ProtocolSnapshot
@@ -73,124 +73,161 @@ class Plan:
 
 
 def make_plan(name: str, suite: Suite, runs: Path, only: Sequence[str] = (), fetch: bool = False) -> Plan:
-    """Resolve a suite.
+    """Resolve a suite against the data.
 
     Args:
         name: The suite's name, and its folder below `runs`.
         only: `key=value` filters on protocol, entry, fold and seed; values of one key are alternatives.
-        fetch: Fetch the weights that methods start from, and skip what cannot be had; see that trackers are installed.
+        fetch: Fetch the weights that methods start from, and skip methods whose weights cannot be fetched; check that
+            trackers are installed.
 
     Raises:
         FerBenchError: with `fetch`, the package of a tracker is not installed.
-        DatasetNotFound: none of its datasets is there.
+        DatasetNotFound: none of its datasets is found.
         InvalidSuite: a filter names no cell.
-        ProtocolError: a dataset that is there cannot be divided as a protocol asks.
+        ProtocolError: a dataset cannot be divided as a protocol requires.
     """
-    chosen = _parse_filters(only)
+    filters = _parse_filters(only)
     require(suite.loggers if fetch else [])
-    cells: list[Cell] = []
-    needs: dict[str, dict[str, Representation]] = {}  # dataset -> cache folder -> representation
-    skipped: dict[tuple[str, str], str] = {}
-    absent: list[DatasetNotFound] = []
-    snapshots = Snapshots()
-    # What is left out by name is neither looked for nor fetched.
-    asked = {key: [v for v in values if v in chosen.get(key, {v})] for key, values in _names(suite).items()}
-    fused = {entry: fusion for entry, fusion in suite.fusions.items() if entry in asked["entry"]}
-    members = {member for fusion in fused.values() for member in fusion.of}
-    trained = [entry for entry in suite.methods if entry in asked["entry"] or entry in members]
-    for protocol_id in asked["protocol"]:
-        protocol = registry.find_protocol(protocol_id)
-        cells += [
-            saved_cell(name, protocol, entry, file, runs)
-            for entry, file in suite.predictions.items()
-            if entry in asked["entry"] or entry in members
-        ]
-        if not trained:
-            continue
-        try:
-            copies = [_open(dataset) for dataset in protocol.datasets]
-        except DatasetNotFound as error:
-            absent.append(error)
-            why = str(error).partition(";")[0].partition(". ")[0]
-            skipped |= {(protocol_id, entry): why for entry in asked["entry"]}
-            continue
-        index = index_of(protocol)
-        for entry in trained:
-            method, arguments = resolve_arguments(entry, suite.methods[entry], name)
-            trainer = suite.trainer_of(entry)
-            try:
-                _refuse(method, protocol, trainer)
-                described = describe(method, arguments, protocol.target, [copy.offers for copy in copies], fetch)
-            except Unsuitable as error:
-                skipped[protocol_id, entry] = str(error)
-                continue
-            representation = described.representation
-            entries = {
-                copy.source.dataset: CacheEntry(entry_path(default_cache(), copy.source, representation).resolve())
-                for copy in copies
-            }
-            for dataset, cached in entries.items():
-                needs.setdefault(dataset, {})[str(cached.path)] = representation
-            # Samples found broken when an entry was made leave the folds, and so the digest.
-            provenance = " and ".join(dict.fromkeys(copy.source.provenance for copy in copies))
-            digest = snapshots.take(protocol, index, provenance, frozenset(left_out(entries)))
-            selection = suite.selection_of(entry, protocol) if described.trains else default_selection(protocol.task)
-            cells += [
-                Cell(
-                    suite=name,
-                    protocol=protocol_id,
-                    entry=entry,
-                    fold=fold,
-                    seed=seed,
-                    method=method,
-                    arguments=arguments,
-                    trainer=trainer.model_dump(),
-                    parts=tuple(
-                        Part(dataset, str(copy.source.root.resolve()), str(entries[dataset].path))
-                        for dataset, copy in zip(entries, copies, strict=True)
-                    ),
-                    provenance=provenance,
-                    protocol_digest=digest,
-                    representation={
-                        "name": representation.name,
-                        "label": representation.label,
-                        "digest": representation.digest,
-                    },
-                    parameters=described.parameters,
-                    weights=described.weights,
-                    unsound=faults(described.unsound, selection),
-                    folder=runs / name / cell_path(protocol_id, entry, fold, seed),
-                    loggers=tuple(suite.loggers),
-                    selection=selection,
-                )
-                for fold in suite.folds_of(protocol)
-                for seed in suite.seeds
-            ]
-    for entry, fusion in fused.items():
-        more, why_not = fused_cells(entry, fusion, cells)
-        cells += more
-        skipped |= {(p, entry): why for p, why in why_not.items() if p in asked["protocol"]}
-    if not cells and skipped:
-        raise absent[0] if absent else InvalidSuite(f"{name}: nothing in it can run; {next(iter(skipped.values()))}.")
-    kept = _kept(cells, suite, chosen)
+    builder = _Builder(name, suite, runs, filters, fetch)
+    for protocol_id in builder.selected(suite.protocols, "protocol"):
+        builder.add_saved(registry.find_protocol(protocol_id))
+        builder.add_trained(registry.find_protocol(protocol_id))
+    builder.add_fused()
+    if not builder.cells and builder.skipped:
+        reason = f"{name}: nothing in it can run; {next(iter(builder.skipped.values()))}."
+        raise builder.absent[0] if builder.absent else InvalidSuite(reason)
+    kept = _filtered(builder.cells, suite, filters)
     if not kept:
         raise InvalidSuite(f"--only {','.join(only)}: no cell of {name} fits; see `fer-bench plan {name}`.")
-    used = {part.cache for cell in kept if cell.method not in DERIVED for part in cell.parts}
-    wanted = {name: tuple(r for path, r in each.items() if path in used) for name, each in needs.items()}
-    opened = {name: _open(name) for name, representations in wanted.items() if representations}
-    return Plan(
-        name,
-        suite,
-        kept,
-        [Need(o.dataset, o.source, wanted[n]) for n, o in opened.items()],
-        skipped,
-        snapshots.taken,
-    )
+    return Plan(name, suite, kept, builder.needs_of(kept), builder.skipped, builder.snapshots.taken)
 
 
-def _kept(cells: Sequence[Cell], suite: Suite, chosen: Mapping[str, set[str]]) -> list[Cell]:
-    """What is not left out by name, in order of protocol and entry, as they are tabulated."""
-    kept = [cell for cell in cells if all(str(getattr(cell, key)) in values for key, values in chosen.items())]
+class _Builder:
+    """Collects the cells of a suite, one protocol after the other.
+
+    Attributes:
+        cells: All cells that can run, those that only a fusion needs too.
+        needs: Dataset -> folder in the cache -> representation.
+        skipped: (protocol, entry) -> why no cell of it can run.
+        absent: Errors of datasets that were not found.
+    """
+
+    def __init__(self, name: str, suite: Suite, runs: Path, filters: Mapping[str, set[str]], fetch: bool) -> None:
+        self.name, self.suite, self.runs, self.filters, self.fetch = name, suite, runs, filters, fetch
+        self.cells: list[Cell] = []
+        self.needs: dict[str, dict[str, Representation]] = {}
+        self.skipped: dict[tuple[str, str], str] = {}
+        self.absent: list[DatasetNotFound] = []
+        self.snapshots = Snapshots()
+        # Entries that the filters exclude are neither looked up nor fetched, unless a fusion is made of them.
+        self.entries = self.selected(suite.entries, "entry")
+        self.fused = {entry: fusion for entry, fusion in suite.fusions.items() if entry in self.entries}
+        members = {member for fusion in self.fused.values() for member in fusion.of}
+        self.needed = {*self.entries, *members}
+
+    def selected(self, values: Iterable[str], key: str) -> list[str]:
+        """Those values that pass the filter of a key."""
+        return [value for value in values if value in self.filters.get(key, {value})]
+
+    def add_saved(self, protocol: Protocol) -> None:
+        """Cells of saved predictions."""
+        for entry, file in self.suite.predictions.items():
+            if entry in self.needed:
+                self.cells.append(saved_cell(self.name, protocol, entry, file, self.runs))
+
+    def add_trained(self, protocol: Protocol) -> None:
+        """Cells of methods."""
+        entries = [entry for entry in self.suite.methods if entry in self.needed]
+        if not entries:
+            return
+        try:
+            datasets = [_open(dataset) for dataset in protocol.datasets]
+        except DatasetNotFound as error:
+            self.absent.append(error)
+            why = str(error).partition(";")[0].partition(". ")[0]
+            self.skipped |= {(protocol.id, entry): why for entry in self.entries}
+            return
+        for entry in entries:
+            try:
+                self.cells += self._cells_of_entry(protocol, entry, datasets)
+            except Unsuitable as error:
+                self.skipped[protocol.id, entry] = str(error)
+
+    def _cells_of_entry(self, protocol: Protocol, entry: str, datasets: Sequence[_Opened]) -> list[Cell]:
+        """Cells of one method entry on one protocol; raises `Unsuitable`."""
+        method, arguments = resolve_arguments(entry, self.suite.methods[entry], self.name)
+        trainer = self.suite.trainer_of(entry)
+        check_suitable(method, protocol, trainer)
+        offers = [dataset.offers for dataset in datasets]
+        description = describe(method, arguments, protocol.target, offers, self.fetch)
+        representation = description.representation
+        entries = {
+            dataset.source.dataset: CacheEntry(entry_path(default_cache(), dataset.source, representation).resolve())
+            for dataset in datasets
+        }
+        for name, cached in entries.items():
+            self.needs.setdefault(name, {})[str(cached.path)] = representation
+        provenance = " and ".join(dict.fromkeys(dataset.source.provenance for dataset in datasets))
+        # Samples found unreadable during extraction leave the folds, and so change the digest.
+        unreadable = frozenset(left_out(entries))
+        digest = self.snapshots.take(protocol, index_of(protocol), provenance, unreadable)
+        default = default_selection(protocol.task)
+        selection = self.suite.selection_of(entry, protocol) if description.trains else default
+        return [
+            Cell(
+                suite=self.name,
+                protocol=protocol.id,
+                entry=entry,
+                fold=fold,
+                seed=seed,
+                method=method,
+                arguments=arguments,
+                trainer=trainer.model_dump(),
+                parts=tuple(
+                    Part(name, str(dataset.source.root.resolve()), str(entries[name].path))
+                    for name, dataset in zip(entries, datasets, strict=True)
+                ),
+                provenance=provenance,
+                protocol_digest=digest,
+                representation={
+                    "name": representation.name,
+                    "label": representation.label,
+                    "digest": representation.digest,
+                },
+                parameters=description.parameters,
+                weights=description.weights,
+                unsound=faults(description.unsound, selection),
+                folder=self.runs / self.name / cell_path(protocol.id, entry, fold, seed),
+                loggers=tuple(self.suite.loggers),
+                selection=selection,
+            )
+            for fold in self.suite.folds_of(protocol)
+            for seed in self.suite.seeds
+        ]
+
+    def add_fused(self) -> None:
+        """Cells of fusions, from the cells collected before."""
+        protocols = self.selected(self.suite.protocols, "protocol")
+        for entry, fusion in self.fused.items():
+            cells, skipped = fused_cells(entry, fusion, self.cells)
+            self.cells += cells
+            self.skipped |= {(protocol, entry): why for protocol, why in skipped.items() if protocol in protocols}
+
+    def needs_of(self, cells: Sequence[Cell]) -> list[Need]:
+        """What these cells read, one entry a dataset."""
+        used = {part.cache for cell in cells if cell.method not in DERIVED for part in cell.parts}
+        needs = []
+        for name, representations in self.needs.items():
+            if wanted := tuple(r for path, r in representations.items() if path in used):
+                opened = _open(name)
+                needs.append(Need(opened.dataset, opened.source, wanted))
+        return needs
+
+
+def _filtered(cells: Sequence[Cell], suite: Suite, filters: Mapping[str, set[str]]) -> list[Cell]:
+    """Cells that pass the filters, in the order of the tables: protocol, then entry."""
+    kept = [cell for cell in cells if all(str(getattr(cell, key)) in values for key, values in filters.items())]
     return sorted(kept, key=lambda cell: (suite.protocols.index(cell.protocol), suite.entries.index(cell.entry)))
 
 
@@ -213,11 +250,6 @@ def _open(name: str) -> _Opened:
     dataset = registry.load_dataset(name)
     root = find_root(name)
     return _Opened(dataset, dataset.index(root), dataset.source(root), dataset.offers(root))
-
-
-def _names(suite: Suite) -> dict[str, list[str]]:
-    """What filters by name choose from."""
-    return {"protocol": list(suite.protocols), "entry": suite.entries}
 
 
 def _parse_filters(only: Sequence[str]) -> dict[str, set[str]]:
