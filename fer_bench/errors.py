@@ -84,13 +84,13 @@ def sentence_of(error: OSError) -> str | None:
     if error.filename is None and error.errno not in (*_FULL, *_CLOSED):
         return None
     if error.errno in _FULL:
-        told = f"cannot be written ({error.strerror}); make room, or name a folder on another disk."
+        message = f"cannot be written ({error.strerror}); make room, or name a folder on another disk."
     elif error.errno in _CLOSED:
-        told = f"{error.strerror}; make it accessible, or name another folder."
+        message = f"{error.strerror}; make it accessible, or name another folder."
     elif error.errno in (errno.EEXIST, errno.ENOTDIR):
-        told = "there is a file where a folder is needed; move it away, or name another folder."
+        message = "there is a file where a folder is needed; move it away, or name another folder."
     elif error.errno == errno.EISDIR:
-        told = "there is a folder where a file is needed; move it away, or name another file."
+        message = "there is a folder where a file is needed; move it away, or name another file."
     else:
-        told = f"cannot be read or written ({error.strerror}); name another place."
-    return f"{error.filename2 or error.filename or 'a file'}: {told}"
+        message = f"cannot be read or written ({error.strerror}); name another place."
+    return f"{error.filename2 or error.filename or 'a file'}: {message}"

@@ -32,14 +32,14 @@ def dataset_card(name: str) -> str:
     dataset = registry.load_dataset(name)
     title, parts = read_card(inspect.getdoc(dataset) or "")
     lines = [f"# `{name}`", "", title, ""]
-    lines += [part for heading, told in parts.items() for part in (f"**{heading}**: {told}", "")]
+    lines += [part for heading, message in parts.items() for part in (f"**{heading}**: {message}", "")]
     lines += ["## Pointing the suite at it", "", dataset.obtain, ""]
     lines += ["```", f"fer-bench data check {name} --root /where/it/is", "```", ""]
     lines += [f"The folder should hold {dataset.expected}", ""]
     lines += ["## What the doctor compares a copy with", ""]
-    asked = [p for p in PROTOCOLS.values() if name in p.datasets]
+    requested = [p for p in PROTOCOLS.values() if name in p.datasets]
     rows = [
-        (f"[`{p.id}`](../protocols.md#{anchor(p.id)})", f"{p.expected:,} {plural(p.unit)}", folds(p)) for p in asked
+        (f"[`{p.id}`](../protocols.md#{anchor(p.id)})", f"{p.expected:,} {plural(p.unit)}", folds(p)) for p in requested
     ]
     lines += [table(("Protocol", "Samples of a complete copy", "Folds"), rows), ""]
     if dataset.class_counts:

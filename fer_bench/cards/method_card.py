@@ -70,11 +70,11 @@ def read_docstring(text: str) -> Docstring:
 def method_card(name: str) -> str:
     """The page of a method."""
     method = registry.load_method(name)
-    told = read_docstring(inspect.getdoc(method) or "")
+    docstring = read_docstring(inspect.getdoc(method) or "")
     headline = registry.headline("methods", name)
     first = _build(method, method.tasks[0])
-    lines = [f"# `{name}`", "", headline, "", told.idea, ""]
-    lines += [f"- **Paper**: {told.cite}"]
+    lines = [f"# `{name}`", "", headline, "", docstring.idea, ""]
+    lines += [f"- **Paper**: {docstring.cite}"]
     lines += [f"- **Task**: {' and '.join(task.replace('_', ' and ') for task in method.tasks)}"]
     lines += [f"- **Input**: {_inputs(first)}"]
     lines += [f"- **Starts from**: {first.weights or 'random weights'}"]
@@ -82,11 +82,13 @@ def method_card(name: str) -> str:
     if method.auxiliary:
         lines += ["- **Needs** samples of the training subjects besides the classes, such as their neutral scans"]
     lines += [f"- **On the command line**: `fer-bench list methods {name}`", ""]
-    if told.notes:
-        lines += ["## As published, and as it is here", "", *(part for note in told.notes for part in (note, ""))]
+    if docstring.notes:
+        lines += ["## As published, and as it is here", "", *(part for note in docstring.notes for part in (note, ""))]
     lines += ["## Size and cost", "", *_costs(headline, method, method.tasks), ""]
     lines += ["## Arguments", "", "What is not said in a suite has these values: the paper's, where it prints one.", ""]
-    rows = [(f"`{a.name}`", f"`{a.default!r}`", f"`{a.type}`", told.arguments.get(a.name, "")) for a in arguments(name)]
+    rows = [
+        (f"`{a.name}`", f"`{a.default!r}`", f"`{a.type}`", docstring.arguments.get(a.name, "")) for a in arguments(name)
+    ]
     lines += [table(("Argument", "Default", "Type", "Meaning"), rows), "", "## Suites", "", *_suites(name), ""]
     return "\n".join(lines)
 
@@ -106,13 +108,13 @@ def _training(method: Method) -> str:
     stages = [s for s in method.stages if s.epochs]
     if not stages:
         return "none"
-    told = [
+    facts = [
         f"{f'stage {s.name}: ' if s.name else ''}{s.epochs} epochs, batches of {s.batch_size}"
         + ("" if s.sampling == "all" else f", {s.sampling} sampling")
         for s in stages
     ]
     end = f"the epoch with the best `{method.monitor}` is scored" if method.monitor else "the last epoch is scored"
-    return f"{'; '.join(told)}. {end[0].upper()}{end[1:]}"
+    return f"{'; '.join(facts)}. {end[0].upper()}{end[1:]}"
 
 
 def _costs(headline: str, method: type[Method], tasks: Iterable[Task]) -> list[str]:
@@ -206,9 +208,9 @@ def _suites(name: str) -> list[str]:
             measured = _rows(folder / f"{suite.paper}.csv")
             done = {row["entry"] for row in measured if row["value"] and row["protocol"] in suite.protocols}
         shown = ", ".join(f"`{entry}`" for entry in entries)
-        asked = " ".join(f"`{p}`" for p in suite.protocols)
+        requested = " ".join(f"`{p}`" for p in suite.protocols)
         kept = ", ".join(f"`{entry}`" for entry in entries if entry in done)
-        rows.append((f"`{suite_name}`", shown, asked, page, kept or "-"))
+        rows.append((f"`{suite_name}`", shown, requested, page, kept or "-"))
     if not rows:
         return ["No suite that comes with the package runs it."]
     head = ("Suite", "Entries", "Protocols", "Published beside measured", "Committed results of")

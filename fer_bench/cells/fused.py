@@ -224,8 +224,8 @@ def compare_fused(folders: Sequence[Path], rule: str, broadcast: int | None = No
         rows.append(Row(name, len(each), metrics, interval))
     notes = [f"n = {len(table)} samples of {protocol.id} in every row, joined by id"]
     if weight is not None:
-        told = "as given" if ":" in rule else f"chosen on the validation samples by {headline}"
-        notes.append(f"weight of the first cell: {weight:.2f}, {told}")
+        choice = "as given" if ":" in rule else f"chosen on the validation samples by {headline}"
+        notes.append(f"weight of the first cell: {weight:.2f}, {choice}")
     notes.append(f"interval of {headline}: 95 %, bootstrap over {table['subject'].nunique()} subjects")
     unsound = [cell.unsound for cell in cells if cell.unsound] + ([_unsound(broadcast, False)] if broadcast else [])
     notes += [f"unsound: {why}" for why in dict.fromkeys(unsound)]

@@ -51,15 +51,15 @@ def recorded(cell: Cell, stage: str) -> Iterator[None]:
     except (InvalidFile, KeyError, TypeError):
         runs = []  # damaged: what was run before is not known, and what is run now does not need it
     run = {"stage": stage, "started": _now(), "ended": None, "completed": False, **_environment(cell, stage)}
-    asked = _asked(cell)
-    write_json(path, {**asked, "runs": [*runs, run]})
+    requested = _asked(cell)
+    write_json(path, {**requested, "runs": [*runs, run]})
     start = time.monotonic()
     try:
         yield
         run["completed"] = True
     finally:
         run |= {"ended": _now(), "seconds": round(time.monotonic() - start, 3), **_peaks()}
-        write_json(path, {**asked, "runs": [*runs, run]})
+        write_json(path, {**requested, "runs": [*runs, run]})
 
 
 def _asked(cell: Cell) -> dict[str, Any]:

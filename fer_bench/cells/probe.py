@@ -56,14 +56,14 @@ def probe(cell: Cell) -> None:
     predicted = 1 + (length + 1 if cell.selection == "best_on_test" else 0)
     scored = validation * (validated + predicted * len(data.predict_dataloader()))
     gpu = torch.cuda.is_available() and cell.trainer["accelerator"] != "cpu"
-    told = Probe(
+    measured = Probe(
         seconds=round(2 * built + training + scored, 3),  # to train and to score are two processes
         memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         device_memory=int(torch.cuda.max_memory_reserved()) if gpu else 0,
         threads=torch.get_num_threads(),
         device=torch.cuda.get_device_name() if gpu else "CPU",
     )
-    write_json(cell.folder / "probe.json", asdict(told))
+    write_json(cell.folder / "probe.json", asdict(measured))
 
 
 class _Watch(Callback):

@@ -40,7 +40,7 @@ def check_ranks(devices: int, nodes: int, environment: Mapping[str, str] = os.en
             )
         return
     tasks = int(environment["SLURM_NTASKS"])
-    asked = f"the trainer asks for {devices} on each of {nodes} (devices, num_nodes)"
+    requested = f"the trainer asks for {devices} on each of {nodes} (devices, num_nodes)"
     if (name := environment.get("SLURM_JOB_NAME")) in INTERACTIVE:
         raise FerBenchError(
             f"the Slurm job is named {name!r}, which Lightning takes for a terminal: each of its {tasks} processes "
@@ -48,9 +48,9 @@ def check_ranks(devices: int, nodes: int, environment: Mapping[str, str] = os.en
         )
     here = int(environment.get("SLURM_NNODES") or environment.get("SLURM_JOB_NUM_NODES") or 1)
     if here != nodes:
-        raise FerBenchError(f"Slurm gave {here} nodes for {tasks} processes, and {asked}.")
+        raise FerBenchError(f"Slurm gave {here} nodes for {tasks} processes, and {requested}.")
     if tasks != devices * nodes:
-        raise FerBenchError(f"Slurm started {tasks} processes on {here} nodes (ntasks), and {asked}.")
+        raise FerBenchError(f"Slurm started {tasks} processes on {here} nodes (ntasks), and {requested}.")
     per_node = environment.get("SLURM_NTASKS_PER_NODE", str(devices))
     if int(per_node) != devices:
-        raise FerBenchError(f"Slurm started {per_node} processes a node (ntasks-per-node), and {asked}.")
+        raise FerBenchError(f"Slurm started {per_node} processes a node (ntasks-per-node), and {requested}.")

@@ -93,8 +93,8 @@ def compare(first: str, second: str, runs: Path, data: list[Path]) -> tuple[bool
     heads = [f"{letter}  {side.name}  {side.digest}" for letter, side in (("A", a), ("B", b))]
     if a.digest == b.digest:
         return True, "\n".join([*heads, "The question is the same: results may be ranked together."])
-    told = differences(a.known(), b.known())
-    return False, "\n".join([*heads, *(f"- {sentence}" for sentence in told)])
+    sentences = differences(a.known(), b.known())
+    return False, "\n".join([*heads, *(f"- {sentence}" for sentence in sentences)])
 
 
 def _side(text: str, runs: Path, data: Path | None) -> Side:
@@ -170,13 +170,13 @@ def _asked_now(protocol: str, data: Path | None) -> ProtocolSnapshot:
     return _of_data({name: find_root(name) for name in names}, protocol)
 
 
-def _of_data(roots: Mapping[str, Path], asked: Cell | str) -> ProtocolSnapshot:
-    protocol = registry.find_protocol(asked.protocol if isinstance(asked, Cell) else asked)
+def _of_data(roots: Mapping[str, Path], requested: Cell | str) -> ProtocolSnapshot:
+    protocol = registry.find_protocol(requested.protocol if isinstance(requested, Cell) else requested)
     copies = {name: registry.load_dataset(name).source(root) for name, root in roots.items()}
     indices = {name: registry.load_dataset(name).index(root) for name, root in roots.items()}
     index = next(iter(indices.values())) if len(indices) == 1 else join(indices)
     origin = " and ".join(dict.fromkeys(copy.provenance for copy in copies.values()))
-    return protocol.snapshot(index, origin, _left_out(asked) if isinstance(asked, Cell) else ())
+    return protocol.snapshot(index, origin, _left_out(requested) if isinstance(requested, Cell) else ())
 
 
 def _left_out(cell: Cell) -> Collection[str]:

@@ -37,9 +37,9 @@ def examine(staged: Cell) -> None:
     data, method = build(cell)
     method.load_state_dict(load_checkpoint(cell.checkpoints / "best.ckpt")["state_dict"])
     trainer = predictor(cell)
-    asked = read_json(staged.folder / "asked.json")["conditions"]
-    for done, one in enumerate(asked):
-        staged.report("running", epoch=done, epochs=len(asked))
+    requested = read_json(staged.folder / "asked.json")["conditions"]
+    for done, one in enumerate(requested):
+        staged.report("running", epoch=done, epochs=len(requested))
         entry = CacheEntry(Path(one["cache"]))
         stressed = data.tested_on(entry)
         if not stressed.fold.test:
@@ -62,4 +62,4 @@ def examine(staged: Cell) -> None:
             versions=versions(),
         )
         write_json(path.with_suffix(".json"), asdict(found))
-    staged.report("running", epoch=len(asked), epochs=len(asked))
+    staged.report("running", epoch=len(requested), epochs=len(requested))

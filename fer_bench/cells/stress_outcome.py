@@ -54,8 +54,8 @@ def outcome(cell: Cell, stress: Stress) -> Outcome | None:
     except (InvalidFile, TypeError):
         return None  # damaged, or of another version: it is made again
     digest = stressed_digest(cell.representation["digest"], stress)
-    asked = (stress.record, digest, cell.protocol_digest)
-    return found if (found.stress, found.representation_digest, found.protocol_digest) == asked else None
+    requested = (stress.record, digest, cell.protocol_digest)
+    return found if (found.stress, found.representation_digest, found.protocol_digest) == requested else None
 
 
 def refusal(cell: Cell) -> str:

@@ -86,8 +86,8 @@ class Tracker(Logger):
             act(self.opened)
         except Exception as error:  # whatever a tracker raises, the training is worth more
             self.failed = True
-            told = " ".join(str(error).split())[:300]
-            rank_zero_warn(f"{self.cell.id}: {self.kind} takes nothing ({told}); training goes on without it.")
+            message = " ".join(str(error).split())[:300]
+            rank_zero_warn(f"{self.cell.id}: {self.kind} takes nothing ({message}); training goes on without it.")
 
 
 def _open(kind: str, cell: Cell, stage: str) -> Logger:

@@ -58,9 +58,9 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        if (told := sentence_of(error)) is None:
+        if (message := sentence_of(error)) is None:
             raise
-        print(f"fer-bench: {told}", file=sys.stderr)
+        print(f"fer-bench: {message}", file=sys.stderr)
         sys.exit(2)
     except FerBenchError as error:
         print(f"fer-bench: {error}", file=sys.stderr)

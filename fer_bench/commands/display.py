@@ -117,11 +117,11 @@ class RunDisplay:
     def finished(self, cell: Cell, status: Status) -> None:
         self.bars.remove_task(self.tasks.pop(cell.id))
         self.left.pop(cell.id, None)
-        if (told := self.result(cell, status)) is not None:
-            text = f"[green]done[/]    {_short(cell)}  {told}"
+        if (sentence := self.result(cell, status)) is not None:
+            text = f"[green]done[/]    {_short(cell)}  {sentence}"
         else:
             text = f"[red]{status.state}[/]  {_short(cell)}  {escape(status.message)}  (see {cell.folder / 'log.txt'})"
-        self.ended["done" if told is not None else status.state] += 1
+        self.ended["done" if sentence is not None else status.state] += 1
         self.console.print(text, soft_wrap=True, highlight=False)
         self.bars.update(self.total, advance=1, note=self._whole())
 
@@ -154,8 +154,10 @@ class RunDisplay:
         known = [need for need in needs if need is not None]
         if not known:
             return others
-        told = f"{'about' if len(known) == len(needs) else 'more than'} {duration(schedule(known, self.slots))} left"
-        return f"{others}, {told}" if others else told
+        sentence = (
+            f"{'about' if len(known) == len(needs) else 'more than'} {duration(schedule(known, self.slots))} left"
+        )
+        return f"{others}, {sentence}" if others else sentence
 
 
 class StressDisplay(RunDisplay):

@@ -40,8 +40,8 @@ def extract(need: Need, workers: int, skip_broken: bool) -> list[CacheEntry]:
             console.print(f"[yellow]{len(entry.broken)} samples are left out[/] (see {entry.path / 'manifest.json'})")
         if flagged := entry.manifest.get("flagged"):
             name, doubt = next(iter(flagged.items()))
-            told = f"[yellow]{len(flagged)} samples are doubtful[/], the first {name}: {escape(doubt)}"
-            console.print(f"{told} (see {entry.path / 'manifest.json'})", highlight=False, soft_wrap=True)
+            message = f"[yellow]{len(flagged)} samples are doubtful[/], the first {name}: {escape(doubt)}"
+            console.print(f"{message} (see {entry.path / 'manifest.json'})", highlight=False, soft_wrap=True)
         if zeros := entry.manifest.get("zeros"):
             console.print(f"[yellow]{len(zeros)} samples are zeros[/] (see {entry.path / 'manifest.json'})")
     return entries

@@ -61,8 +61,8 @@ def compare(
     if written:
         console.print(f"drew {' and '.join(map(str, written))}", highlight=False, soft_wrap=True)
     if meshes:
-        told = f"wrote {len(set(kept))} meshes below {folder / 'meshes'}" if kept else "no cell of it saved meshes"
-        console.print(told, highlight=False, soft_wrap=True)
+        message = f"wrote {len(set(kept))} meshes below {folder / 'meshes'}" if kept else "no cell of it saved meshes"
+        console.print(message, highlight=False, soft_wrap=True)
     if answers:
         console.print(f"{claims_page.summary(answers)} See fer-bench claims {name}.", highlight=False)
     files = paper_page.write(paper, lines, answers, folder)

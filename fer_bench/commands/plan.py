@@ -63,8 +63,8 @@ def kept_lines(cells: Sequence[Cell]) -> list[str]:
         epochs = cell.trainer["max_epochs"] or stage.epochs
         each = sum(value.numel() * value.element_size() for value in method.state_dict().values()) / 2**20
         # Some layers are made from the data.
-        told = f"{epochs} epochs of {'at least ' if method.shaped_by_data else ''}{each:,.1f} MiB"
-        lines.append(f"disk      {protocol}  {entry}: {told} a cell, {epochs * each:,.0f} MiB until it is scored")
+        message = f"{epochs} epochs of {'at least ' if method.shaped_by_data else ''}{each:,.1f} MiB"
+        lines.append(f"disk      {protocol}  {entry}: {message} a cell, {epochs * each:,.0f} MiB until it is scored")
     return lines
 
 
@@ -92,9 +92,9 @@ def _expected(plan: Plan, left: Sequence[Cell], slots: int) -> list[str]:
             lines.append(f"expected  {protocol}  {entry}: {count} cells, unknown until its input is extracted")
             continue
         memory, gpu = (each.get((protocol, entry)) for each in (forecast.memory, forecast.device_memory))
-        told = "as of finished cells" if (protocol, entry) in forecast.measured else "from three steps"
+        message = "as of finished cells" if (protocol, entry) in forecast.measured else "from three steps"
         sizes = "".join(f", {size / 2**30:.1f} GiB{of}" for size, of in ((memory, ""), (gpu, " of a GPU")) if size)
-        lines.append(f"expected  {protocol}  {entry}: {count} x {duration(seconds)} {told}{sizes}")
+        lines.append(f"expected  {protocol}  {entry}: {count} x {duration(seconds)} {message}{sizes}")
     unknown = sorted({cell.entry for cell in left if key(cell) not in forecast.seconds})
     total = forecast.total([cell for cell in left if key(cell) in forecast.seconds], slots) or 0.0
     if unknown:

@@ -72,8 +72,8 @@ def prepare(
         console.print(f"{representation.label} of {name}: {entry.path}", highlight=False, soft_wrap=True)
         for measure in representation.measures:
             values = entry.index[measure]
-            told = f"median {values.median():.3g}, from {values.min():.3g} to {values.max():.3g}"
-            console.print(f"  {measure}: {told}", highlight=False)
+            message = f"median {values.median():.3g}, from {values.min():.3g} to {values.max():.3g}"
+            console.print(f"  {measure}: {message}", highlight=False)
     if preview is not None:
         from fer_bench.geometry.sheet import sheet
 
@@ -128,8 +128,8 @@ def check_cache(name: str) -> int:
         if problem is None:
             with display.reported(console, f"reading {entry.path.name}") as report:
                 damaged = entry.verify(report)
-            told = f"{len(damaged)} of {len(entry.rows)} samples are not what was written: {', '.join(damaged[:8])}"
-            problem = told + (" ..." if len(damaged) > 8 else "") if damaged else None
+            message = f"{len(damaged)} of {len(entry.rows)} samples are not what was written: {', '.join(damaged[:8])}"
+            problem = message + (" ..." if len(damaged) > 8 else "") if damaged else None
         state = "[green]whole[/]  " if problem is None else "[red]damaged[/]"
         console.print(f"{state} {entry.path}" + (f": {escape(problem)}" if problem else ""), soft_wrap=True)
         worst = max(worst, problem is not None)
@@ -150,8 +150,8 @@ def prune(everything: bool, dry_run: bool) -> None:
         gone = dry_run or prune(remnant)
         freed += remnant.size if gone else 0
         verb = ("would delete" if dry_run else "deleted") if gone else "in use, kept"
-        told = f"{verb}  {remnant.size / 1e6:,.1f} MB  {remnant.path} ({remnant.why})"
-        console.print(told, highlight=False, soft_wrap=True)
+        message = f"{verb}  {remnant.size / 1e6:,.1f} MB  {remnant.path} ({remnant.why})"
+        console.print(message, highlight=False, soft_wrap=True)
     console.print(f"{freed / 1e6:,.1f} MB {'could be ' if dry_run else ''}freed in {default_cache()}", highlight=False)
 
 

@@ -61,8 +61,10 @@ def regress(
     (entry,) = extract(Need(dataset, dataset.source(folder), (seen,)), workers, skip_broken)
     rows = parameters_of(network, entry, batch_size, f"regressing {name}")
     write_table(table, network.vector, rows)
-    told = f"; {len(entry.broken)} photographs that cannot be read are not in it" if entry.broken else ""
-    console.print(f"wrote {table}: {network.vector} of {len(rows)} photographs{told}", highlight=False, soft_wrap=True)
+    message = f"; {len(entry.broken)} photographs that cannot be read are not in it" if entry.broken else ""
+    console.print(
+        f"wrote {table}: {network.vector} of {len(rows)} photographs{message}", highlight=False, soft_wrap=True
+    )
 
 
 def parameters_of(

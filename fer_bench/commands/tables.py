@@ -51,7 +51,7 @@ def leaderboard_tables(rows: list[Row], reference: str | None = None) -> Iterato
     files have them all."""
     letters = groups(rows, pairs(rows))
     questions = {row.comparison_key for row in rows if row.protocol_digest}
-    several = {protocol for protocol, *_ in questions if sum(asked[0] == protocol for asked in questions) > 1}
+    several = {protocol for protocol, *_ in questions if sum(requested[0] == protocol for requested in questions) > 1}
     families: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         families.setdefault(row.comparison_key if row.protocol in several else (row.protocol,), []).append(row)

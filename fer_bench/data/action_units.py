@@ -136,12 +136,16 @@ def compare_tables(tree: Tree, frames: Mapping[Key, Collection[int]]) -> None:
 
 
 def _judge_offset(tree: Tree, coded: int, hits: Mapping[int, int]) -> None:
-    told = ", ".join(f"{count:,} with au_frame_offset={offset}" for offset, count in hits.items())
-    told = f"of {coded:,} coded frames, these have a mesh: {told}"
+    message = ", ".join(f"{count:,} with au_frame_offset={offset}" for offset, count in hits.items())
+    message = f"of {coded:,} coded frames, these have a mesh: {message}"
     best = [offset for offset, count in hits.items() if count == max(hits.values())]
     if best == [0]:
-        tree.findings.add("found", f"tables of action units number frames as the meshes do ({told})")
+        tree.findings.add("found", f"tables of action units number frames as the meshes do ({message})")
     elif 0 in best:
-        tree.findings.add("assumed", f"tables of action units number frames as the meshes do; nothing tells ({told})")
+        tree.findings.add(
+            "assumed", f"tables of action units number frames as the meshes do; nothing tells ({message})"
+        )
     else:
-        tree.findings.add("warning", f"tables of action units fit the meshes with au_frame_offset={best[0]} ({told})")
+        tree.findings.add(
+            "warning", f"tables of action units fit the meshes with au_frame_offset={best[0]} ({message})"
+        )

@@ -130,8 +130,8 @@ def _examine_2021(tree: Tree) -> list[dict[str, Any]]:
     if not images or not notes["exp"]:
         return []
     found = tree.findings
-    told = {"exp": "expression, left out", "val": "valence", "aro": "arousal", "lnd": "landmarks"}
-    for kind, what in told.items():
+    kinds = {"exp": "expression, left out", "val": "valence", "aro": "arousal", "lnd": "landmarks"}
+    for kind, what in kinds.items():
         lacking = [images[key] for key in images if key not in notes[kind]]
         found.add_if(lacking, "missing", f"annotations (_{kind}.npy) of photographs that are there: {what}")
     orphans = [path for key, path in notes["exp"].items() if key not in images]

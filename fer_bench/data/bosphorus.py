@@ -122,7 +122,7 @@ def _compare(tree: Tree, index: pd.DataFrame, scans: dict[str, dict[str, str]]) 
     found, subjects = tree.findings, sorted(set(index["subject"]))
     found.add("found", f"{len(index):,} scans of {len(subjects)} subjects (the distribution: 4,666 of 105)")
     kinds = Counter(name.split("_")[1] for name in index["id"])
-    parts = "; ".join(f"{kinds[kind]:,} {told}" for kind, told in _KINDS.items() if kinds[kind])
+    parts = "; ".join(f"{kinds[kind]:,} {message}" for kind, message in _KINDS.items() if kinds[kind])
     found.add("found", f"{parts} (the distribution: about 453 expressions and 299 neutral)")
     found.add("found", _layout(index))
     if not tree.is_twin:

@@ -257,10 +257,10 @@ def _tell_layout(tree: Tree, usable: Mapping[Key, _Sequence]) -> None:
             digits.add(len(mesh) - len(folder) - 5)
             elsewhere += not sequence.photos.get(number, mesh).startswith(f"{folder}/")
     parents = sorted({folder.rpartition("/")[0].rpartition("/")[0] or "the folder itself" for folder in folders})
-    told = " and ".join(f"{count:,} {suffix}" for suffix, count in sorted(suffixes.items()))
+    message = " and ".join(f"{count:,} {suffix}" for suffix, count in sorted(suffixes.items()))
     lengths = ", ".join(map(str, sorted(digits)))
     tree.findings.add(
-        "found", f"sequences lie in {', '.join(parents)}; meshes: {told}; digits in frame numbers: {lengths}"
+        "found", f"sequences lie in {', '.join(parents)}; meshes: {message}; digits in frame numbers: {lengths}"
     )
     tree.findings.add(
         "assumed",
@@ -273,14 +273,14 @@ def _tell_layout(tree: Tree, usable: Mapping[Key, _Sequence]) -> None:
 def _compare_frames(tree: Tree, usable: Mapping[Key, _Sequence]) -> None:
     said: dict[str, list[str]] = defaultdict(list)
     for key, sequence in usable.items():
-        for what, told in (
+        for what, message in (
             ("untextured", spans(sequence.meshes.keys() - sequence.photos.keys())),
             ("unmeshed", spans(sequence.photos.keys() - sequence.meshes.keys())),
             ("gaps", gaps(sequence.meshes)),
             ("several", spans(sequence.several)),
         ):
-            if told:
-                said[what].append(f"{'_'.join(key)}: {told}")
+            if message:
+                said[what].append(f"{'_'.join(key)}: {message}")
     found = tree.findings
     found.add_if(said["untextured"], "missing", "textures (.jpg) of frames that are there")
     found.add_if(said["unmeshed"], "warning", "frames with a photograph but no mesh, left out")

@@ -84,11 +84,11 @@ class BU4DFE(FaceDataModule):
             tree.findings.add_if(others, "found", "other files beside the frames, ignored")
             tree.findings.add_if(twice, "warning", "files of frames that were already found elsewhere, left out")
         elif kinds:
-            told = (
+            pair = (
                 " or ".join(f".{suffix}" for suffix in ("wrl", "jpg") if suffix not in kinds) or "pair of .wrl and .jpg"
             )
             problem = (
-                f"the folder has {' and '.join(f'.{k}' for k in sorted(kinds))} files of BU-4DFE but no {told} for them"
+                f"the folder has {' and '.join(f'.{k}' for k in sorted(kinds))} files of BU-4DFE but no {pair} for them"
             )
             raise cls.not_found(tree.root, problem)
         return index

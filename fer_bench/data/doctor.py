@@ -116,8 +116,8 @@ def _labels(dataset: type[FaceDataModule], index: pd.DataFrame) -> list[Finding]
     labelled = index[index["label"].notna()]
     for split, group in labelled.groupby(labelled["split"].fillna(""), sort=True):
         counts = Counter(name for label in group["label"] for name in names(label))
-        told = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
-        found.add("found", f"{split + ': ' if split else ''}{told}")
+        message = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+        found.add("found", f"{split + ': ' if split else ''}{message}")
         if permuted := permuted_classes(counts, dataset.class_counts.get(str(split), {})):
             fits = ", ".join(f"{read} has the share of {fit}" for read, fit in permuted.items())
             found.add("error", f"the classes are in another order than the distribution's: what was read as {fits}")
@@ -152,17 +152,17 @@ def _read_all(
     findings = [Finding("warning", f"scans that seem {oddity}", tuple(who)) for oddity, who in sorted(odd.items())]
     if "topology" in offered and sizes:
         common = sorted(sizes.items(), key=lambda item: -len(item[1]))
-        told = ", ".join(f"{v:,} vertices and {t:,} triangles ({len(who):,} meshes)" for (v, t), who in common[:4])
+        message = ", ".join(f"{v:,} vertices and {t:,} triangles ({len(who):,} meshes)" for (v, t), who in common[:4])
         if len(sizes) == 1:
-            findings.append(Finding("found", f"one topology: {told}"))
+            findings.append(Finding("found", f"one topology: {message}"))
         else:
             rare = tuple(sorted(name for _, who in common[1:] for name in who))
-            findings.append(Finding("warning", f"meshes of another topology than most ({told})", rare))
+            findings.append(Finding("warning", f"meshes of another topology than most ({message})", rare))
         strange = {v for v, _ in sizes} - set(dataset.vertices) if dataset.vertices else set[int]()
         if strange and twin_folder(root, index["files"].iloc[0]) is None:
             wanted = " or ".join(f"{count:,}" for count in dataset.vertices)
-            told = ", ".join(f"{count:,}" for count in sorted(strange))
-            findings.append(Finding("warning", f"meshes of {told} vertices, where the distribution's have {wanted}"))
+            message = ", ".join(f"{count:,}" for count in sorted(strange))
+            findings.append(Finding("warning", f"meshes of {message} vertices, where the distribution's have {wanted}"))
     return findings, broken
 
 

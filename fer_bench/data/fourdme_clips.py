@@ -68,8 +68,8 @@ def compare_frames(tree: Tree, index: pd.DataFrame, folders: Mapping[str, list[s
     if not has_meshes(taken):
         places = {_place(_folder(files[0])) for files in index["files"]}
         other = {_place(folder) for folder, files in folders.items() if has_meshes(files)} - places
-        told = "folders of meshes, left out, for videos go first; a root without the videos gives the meshes"
-        found.add_if(sorted(place or "the folder itself" for place in other), "assumed", told)
+        message = "folders of meshes, left out, for videos go first; a root without the videos gives the meshes"
+        found.add_if(sorted(place or "the folder itself" for place in other), "assumed", message)
         return
     found.add("assumed", "no source tells how the 4D meshes are stored; each .obj is taken as one frame")
     inside = {_folder(name) for name in taken}

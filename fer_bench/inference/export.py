@@ -99,7 +99,7 @@ def export(finished: Finished) -> Exported:
 
 
 def export_method(
-    method: Method, representation: Representation, rows: Tensor, real: bool, told: dict[str, str]
+    method: Method, representation: Representation, rows: Tensor, real: bool, metadata: dict[str, str]
 ) -> Exported:
     """As `export`, of inputs (N, *shape), N at least 2, and with what the file is to tell."""
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
@@ -109,7 +109,7 @@ def export_method(
     parts = representation.unpack(rows) if isinstance(representation, PhotoMorphable) else (rows,)
     names = ("photographs", "parameters") if len(parts) == 2 else ("input",)
     network = Network(method, parts)
-    content = _convert(network, parts, names, told)
+    content = _convert(network, parts, names, metadata)
     difference, relative = _compare(network, parts, names, content)
     if not relative <= TOLERANCE:  # NaN, too
         raise CannotExport(
@@ -152,15 +152,15 @@ def _licence(cell: Cell) -> str:
     """Under which terms the data were had that the weights were made from."""
     if cell.provenance.startswith("twin"):
         return "Trained on synthetic faces; no licence of a dataset applies to the weights."
-    told = []
+    sentences = []
     for part in cell.parts:
         found = re.search(
             r"Licence and how to obtain: (.*?\.)\s", registry.card("data", part.dataset) + "\n", re.DOTALL
         )
         terms = " ".join(found[1].split()) if found else "see its distribution."
-        told.append(f"Trained on {part.dataset}, which is {terms}")
+        sentences.append(f"Trained on {part.dataset}, which is {terms}")
     weights = f" It started from {cell.weights}, which may have terms of its own." if cell.weights else ""
-    return " ".join(told) + " Those terms may cover the weights." + weights
+    return " ".join(sentences) + " Those terms may cover the weights." + weights
 
 
 def _samples(finished: Finished) -> tuple[Tensor, bool]:
@@ -194,7 +194,7 @@ def random_samples(representation: Representation, template: NDArray[Any] | None
     return noise(representation)
 
 
-def _convert(network: Network, parts: tuple[Tensor, ...], names: tuple[str, ...], told: dict[str, str]) -> bytes:
+def _convert(network: Network, parts: tuple[Tensor, ...], names: tuple[str, ...], metadata: dict[str, str]) -> bytes:
     batch = torch.export.Dim("batch")
     loud = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
     before = [logger.level for logger in loud]
@@ -214,7 +214,7 @@ def _convert(network: Network, parts: tuple[Tensor, ...], names: tuple[str, ...]
             )
         assert program is not None
         model = program.model_proto
-        for key, value in told.items():
+        for key, value in metadata.items():
             model.metadata_props.add(key=key, value=value)
         if model.ByteSize() > _MOST_BYTES:
             raise CannotExport("its weights take more than the 2 GiB that a single ONNX file can hold.")

@@ -117,13 +117,13 @@ def _single(path: Path, kind: str, pixels: bool) -> Input:
     return Input(path, path.stem, path.parent, (path.name,), load)
 
 
-def _sequence(path: Path, kind: str, asked: bool) -> Input:
+def _sequence(path: Path, kind: str, requested: bool) -> Input:
     word = _WORDS[kind]
     if not path.is_dir():
         what = f"is one file, and the cell sees sequences; give a folder of {word}s"
         raise FerBenchError(what if path.exists() else "there is no such folder")
     frames = [file.name for file in _inside(path, kind)]
-    if not asked and not _numbered(frames):
+    if not requested and not _numbered(frames):
         raise FerBenchError(
             f"its {word}s are not called alike but for one number ({frames[0]}, {frames[-1]}), so they may be no "
             "sequence; give --sequence if they are, in the order of their names"

@@ -212,9 +212,9 @@ class _Launch:
         status = cell.status()
         if status.state == "oom" and slot.stage in ("fit", "score") and _can_be_divided(cell, status):
             shutil.rmtree(cell.checkpoints, ignore_errors=True)  # one training has one size of batch
-            told = "memory ran out; it is run again with half the batch and the gradients of two added up"
-            cell.report("planned", stage="", divided=2, message=told)
-            self.observer.message(f"{cell.id}: {told}")
+            text = "memory ran out; it is run again with half the batch and the gradients of two added up"
+            cell.report("planned", stage="", divided=2, message=text)
+            self.observer.message(f"{cell.id}: {text}")
             self.observer.requeued(cell)
             self.waiting.appendleft(cell)
             return

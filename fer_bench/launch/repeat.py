@@ -189,8 +189,8 @@ def _run(cell: Cell, stage: str, threads: int) -> None:
         process.kill()
         process.join()
     if process.exitcode != 0:
-        told = cell.status().message or f"{stage} ended with exit code {process.exitcode}"
-        raise FerBenchError(f"{cell.id}: failed this time; {told.rstrip('.')}.")
+        text = cell.status().message or f"{stage} ended with exit code {process.exitcode}"
+        raise FerBenchError(f"{cell.id}: failed this time; {text.rstrip('.')}.")
 
 
 def _outputs(cell: Cell, protocol: Protocol) -> tuple[list[str], np.ndarray]:

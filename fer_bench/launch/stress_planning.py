@@ -72,7 +72,7 @@ class Trial:
 
     def ready(self, need: Need) -> Cell:
         """The cell as `launch` takes it for the stage `stress`; its folder holds what is asked."""
-        asked = [
+        requested = [
             {
                 "condition": stress.label,
                 "stress": stress.record,
@@ -83,8 +83,8 @@ class Trial:
         ]
         staged = replace(self.cell, folder=self.cell.folder / FOLDER)
         staged.write()
-        write_json(staged.folder / "asked.json", {"conditions": asked})
-        staged.report("planned", message="", epoch=0, epochs=len(asked))
+        write_json(staged.folder / "asked.json", {"conditions": requested})
+        staged.report("planned", message="", epoch=0, epochs=len(requested))
         return staged
 
 

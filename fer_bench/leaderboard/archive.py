@@ -104,14 +104,14 @@ def _read(path: Path) -> dict[str, bytes]:
                 raise InvalidFile(path, f"is damaged at {damaged}", _REMEDY)
             return {member.filename: archive.read(member) for member in members}
     except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
-        told = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InvalidFile(path, f"cannot be unpacked ({told})", _REMEDY) from None
+        message = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InvalidFile(path, f"cannot be unpacked ({message})", _REMEDY) from None
 
 
 def _contents(cells: Collection[Cell]) -> Iterator[tuple[Path, bytes]]:
     """(path, content) of what is packed: what cells were asked, and of each what it has."""
-    asked = dict.fromkeys(snapshot_file(cell.folder.parents[2], cell.protocol_digest) for cell in cells)
-    for path in asked:
+    requested = dict.fromkeys(snapshot_file(cell.folder.parents[2], cell.protocol_digest) for cell in cells)
+    for path in requested:
         if path.exists():
             yield path, path.read_bytes()
     for cell in cells:
@@ -120,7 +120,7 @@ def _contents(cells: Collection[Cell]) -> Iterator[tuple[Path, bytes]]:
         yield cell.folder / "cell.json", json_bytes(nowhere.content)
         kept = [cell.folder / name for name in (*_RECORDS, *_SCORES)]
         found = [path for pattern in _FOLDERS for path in sorted(cell.folder.glob(pattern))]
-        told = [path.with_suffix(".json") for path in found if path.parent.name == FOLDER]  # what vouches for each
-        for path in (*kept, *found, *told):
+        outcomes = [path.with_suffix(".json") for path in found if path.parent.name == FOLDER]  # what vouches for each
+        for path in (*kept, *found, *outcomes):
             if path.exists():
                 yield path, path.read_bytes()

@@ -92,8 +92,8 @@ def groups(rows: Sequence[Row], found: Sequence[Pair]) -> dict[tuple[str, str], 
     apart = {(pair.protocol, pair.protocol_digest, pair.first, pair.second) for pair in found if pair.significant}
     for family in families(rows):
         names, asked = [row.entry for row in family], (family[0].protocol, family[0].protocol_digest)
-        told = {(i, j) for i, j in combinations(range(len(names)), 2) if (*asked, names[i], names[j]) in apart}
-        each = letter_display(len(names), told)
+        different = {(i, j) for i, j in combinations(range(len(names)), 2) if (*asked, names[i], names[j]) in apart}
+        each = letter_display(len(names), different)
         letters |= {(asked[0], name): own for name, own in zip(names, each, strict=True)}
     return letters
 

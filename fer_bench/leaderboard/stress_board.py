@@ -94,10 +94,10 @@ class Curve:
 def curves(member: str, rows: Sequence[Row], reference: str | None) -> list[Curve]:
     """The curves of a leaderboard's rows, in their order."""
     levels = {(row.protocol, row.entry): _levels(member, row) for row in rows}
-    asked = {row.protocol: row.protocol_digest for row in rows if row.entry == reference}
+    requested = {row.protocol: row.protocol_digest for row in rows if row.entry == reference}
     for row in rows:
         theirs = levels.get((row.protocol, reference or ""))
-        if theirs is not None and row.entry != reference and asked.get(row.protocol) == row.protocol_digest:
+        if theirs is not None and row.entry != reference and requested.get(row.protocol) == row.protocol_digest:
             key = row.protocol, row.entry
             levels[key] = [_against(row, *both) for both in zip(levels[key], theirs, strict=True)]
     return [

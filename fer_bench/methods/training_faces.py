@@ -30,7 +30,7 @@ def mean_and_radius(training: TrainingSet) -> tuple[Tensor, float]:
 def neutral_of(training: TrainingSet) -> dict[str, Tensor]:
     """Training subject -> neutral face (V, 3) in millimetres, of those who have one among the samples of the fold."""
     ids = (*training.train, *training.auxiliary)
-    found = neutral_faces(ids, training.subject, training.label, lambda asked: training.read(asked).numpy())
+    found = neutral_faces(ids, training.subject, training.label, lambda requested: training.read(requested).numpy())
     return {subject: torch.from_numpy(face) for subject, face in found.items()}
 
 

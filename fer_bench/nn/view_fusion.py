@@ -34,7 +34,7 @@ class TextGuidedFusion(nn.Module):
         With few texts and many patches it is cheaper to take the texts through the key's matrix, and the averages
         through the value's, than all patches through both; the result is the same.
         """
-        asked = self.query(texts) @ self.key.weight  # (..., K, d)
-        attention = torch.softmax(asked @ z.mT / z.shape[-1] ** 0.5, dim=-1)  # (B, K, M)
+        requested = self.query(texts) @ self.key.weight  # (..., K, d)
+        attention = torch.softmax(requested @ z.mT / z.shape[-1] ** 0.5, dim=-1)  # (B, K, M)
         found: Tensor = self.value(attention @ z)
         return found

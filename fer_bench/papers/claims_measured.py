@@ -105,19 +105,19 @@ def answer(claims: Sequence[Claim], reader: Reader) -> list[Answered]:
     """
     found = []
     for claim in claims:
-        asked = [question for comparison in claim.comparisons for question in _questions(comparison)]
-        compared = (_compare(*question, len(asked), reader, claim.id) for question in asked)
+        requested = [question for comparison in claim.comparisons for question in _questions(comparison)]
+        compared = (_compare(*question, len(requested), reader, claim.id) for question in requested)
         found.append(Answered(claim, tuple(compared)))
     return found
 
 
 def _questions(comparison: Comparison) -> Iterator[tuple[Comparison, tuple[str, ...], tuple[Stress, ...]]]:
     """(comparison, entries that it is held against, conditions), one for each that has an answer of its own."""
-    asked = comparison.stress
+    requested = comparison.stress
     groups: list[tuple[Stress, ...]] = [()]
-    if asked is not None:
-        together = _conditions(asked, asked.axis)
-        groups = [(condition,) for condition in together] if asked.each else [together]
+    if requested is not None:
+        together = _conditions(requested, requested.axis)
+        groups = [(condition,) for condition in together] if requested.each else [together]
     for group in groups:
         if comparison.mean or not comparison.over:
             yield comparison, tuple(comparison.over), group
@@ -125,10 +125,10 @@ def _questions(comparison: Comparison) -> Iterator[tuple[Comparison, tuple[str, 
             yield from ((comparison, (other,), group) for other in comparison.over)
 
 
-def _conditions(asked: Stressed, axis: str) -> tuple[Stress, ...]:
+def _conditions(requested: Stressed, axis: str) -> tuple[Stress, ...]:
     """Those of the severities; of rotations those about an axis, where one is named."""
-    severities = DECK[asked.member].severities
-    chosen = [severities[number - 1] for number in asked.severities or range(1, len(severities) + 1)]
+    severities = DECK[requested.member].severities
+    chosen = [severities[number - 1] for number in requested.severities or range(1, len(severities) + 1)]
     found = tuple(condition for _, conditions in chosen for condition in conditions)
     return tuple(c for c in found if not axis or (isinstance(c, Rotation) and c.axis == axis))
 
@@ -205,12 +205,12 @@ def _departures(entries: Sequence[Evidence]) -> tuple[str, ...]:
     """In what they are not the paper's configuration; where not all were trained so, of whom it is said, for it may be
     that which makes the difference."""
     of_all = set.intersection(*(set(each.departures) for each in entries))
-    told = []
+    remarks = []
     for each in entries:
         for text in each.departures:
             alike = text in of_all or text.startswith("synthetic data")  # of which the column of the data tells
-            told.append(text if alike else f"{each.row.entry}: {text}")
-    return tuple(dict.fromkeys(told))
+            remarks.append(text if alike else f"{each.row.entry}: {text}")
+    return tuple(dict.fromkeys(remarks))
 
 
 def _table(own: Evidence, conditions: tuple[Stress, ...], by_turn: bool) -> pd.DataFrame | None:
@@ -241,13 +241,13 @@ def _difference(
     mine = pd.concat([table] * max(1, len(rest)), ignore_index=True)
     outputs, truth = arrays(protocol, mine)
     subjects = mine["subject"].to_numpy(dtype=object)
-    asked = protocol.task, metric, outputs
+    requested = protocol.task, metric, outputs
     if comparison.value is None:
         theirs = pd.concat(rest, ignore_index=True)
         other = theirs[[f"{OUTPUT}{name}" for name in protocol.outputs]].to_numpy(dtype=np.float64)
-        return metric_difference(*asked, other, truth, protocol.classes, subjects, confidence=confidence)
+        return metric_difference(*requested, other, truth, protocol.classes, subjects, confidence=confidence)
     number = comparison.value / _unit(comparison).factor
-    found = metric_interval(*asked, truth, protocol.classes, subjects, confidence=confidence)
+    found = metric_interval(*requested, truth, protocol.classes, subjects, confidence=confidence)
     low, high = (None if end is None else end - number for end in (found.low, found.high))
     above = score(protocol.task, outputs, truth, protocol.classes, protocol.tested)[metric] - number
     return Difference(above, type(found)(low, high, found.n_clusters, found.n))
@@ -261,14 +261,14 @@ def _side(comparison: Comparison, found: Difference) -> Answer:
 
 
 def _question(comparison: Comparison, others: tuple[str, ...], conditions: tuple[Stress, ...]) -> str:
-    asked, where = comparison.stress, ""
-    if asked is not None:
-        what = conditions[0].label if len(conditions) == 1 else f"{asked.axis} {asked.member}".strip()
+    requested, where = comparison.stress, ""
+    if requested is not None:
+        what = conditions[0].label if len(conditions) == 1 else f"{requested.axis} {requested.member}".strip()
         where = f" under {what}"
     if comparison.value is not None:
         other = f"{comparison.value:g} {_unit(comparison).name}".strip()
-    elif asked is not None and asked.over_axis:
-        other = f"itself under {asked.over_axis} {asked.member}"
+    elif requested is not None and requested.over_axis:
+        other = f"itself under {requested.over_axis} {requested.member}"
     else:
         other = ("the mean of " if comparison.mean else "") + " and ".join(others)
     return f"{comparison.entry}{where} {'below' if comparison.lower else 'above'} {other} on {comparison.protocol}"

@@ -140,12 +140,12 @@ def to_records(paper: str, answers: Sequence[Answered]) -> list[dict[str, str]]:
 
 
 def _record(compared: Compared) -> dict[str, str]:
-    asked, agrees = compared.comparison, compared.size_agrees
+    requested, agrees = compared.comparison, compared.size_agrees
     found = compared.difference
     ends = (None, None, None) if found is None else (found.value, found.interval.low, found.interval.high)
-    printed = None if asked.size is None else -asked.size if asked.lower else asked.size
+    printed = None if requested.size is None else -requested.size if requested.lower else requested.size
     values = (
-        *(asked.suite, asked.protocol, asked.metric, asked.entry, compared.question, compared.answer),
+        *(requested.suite, requested.protocol, requested.metric, requested.entry, compared.question, compared.answer),
         *("" if end is None else f"{compared.unit.factor * end:.4f}" for end in ends),
         _name(compared),
         "" if printed is None else f"{printed:g}",

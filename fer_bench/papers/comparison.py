@@ -135,13 +135,13 @@ def measure(own: Evidence, others: Sequence[Evidence], name: str, scale: float =
     """
     everything = [own, *others]
     apart = tuple(dict.fromkeys(text for each in everything for text in each.departures))
-    told = tuple(dict.fromkeys(text for each in everything for text in each.remarks))
+    remarks = tuple(dict.fromkeys(text for each in everything for text in each.remarks))
     data = " and ".join(dict.fromkeys(cell.provenance for each in everything for cell in each.cells))
     questions = dict.fromkeys(each.row.protocol_digest for each in everything if each.complete)
     if len(questions) > 1:
         other = f"fer-bench protocol diff {' '.join([*questions][:2])}"
         state = f"answers another question than what it is compared with: {other}"
-        return Measured(state=state, data=data, departures=apart, remarks=told)
+        return Measured(state=state, data=data, departures=apart, remarks=remarks)
     tables = [each.row.pooled for each in everything if each.row.pooled is not None]
     if len(tables) < len(everything):
         waiting = next(each for each in everything if not each.complete)
@@ -150,10 +150,10 @@ def measure(own: Evidence, others: Sequence[Evidence], name: str, scale: float =
             state = "cannot be put together"
         elif len(everything) > 1:
             state = f"{waiting.row.entry}: {state}"
-        return Measured(state=state, reason=waiting.row.reason, data=data, departures=apart, remarks=told)
+        return Measured(state=state, reason=waiting.row.reason, data=data, departures=apart, remarks=remarks)
     table, *rest = tables
     if not rest and name not in own.row.metrics:
-        return Measured(state=f"{own.row.method} gives no {name}", data=data, departures=apart, remarks=told)
+        return Measured(state=f"{own.row.method} gives no {name}", data=data, departures=apart, remarks=remarks)
     if rest:
         gain = _gain(table, rest, own.protocol)
         if gain is None:
@@ -170,7 +170,7 @@ def measure(own: Evidence, others: Sequence[Evidence], name: str, scale: float =
         state="done",
         data=data,
         departures=apart,
-        remarks=told,
+        remarks=remarks,
     )
 
 

@@ -139,8 +139,8 @@ def _evidence(rows: Mapping[str, Row], entry: str, name: str, suite: Suite) -> E
     if fusion is not None:
         # It departs from the paper in whatever those that it fuses do.
         of = [_evidence(rows, member, name, suite) for member in fusion.of]
-        asked = [f"{key} {cells[0].arguments[key]}" for key in options if cells[0].arguments[key] != options[key]]
-        departed = tuple(dict.fromkeys([*asked, *(why for each in of for why in each.departures)]))
+        requested = [f"{key} {cells[0].arguments[key]}" for key in options if cells[0].arguments[key] != options[key]]
+        departed = tuple(dict.fromkeys([*requested, *(why for each in of for why in each.departures)]))
         remarks = tuple(dict.fromkeys(remark for each in of for remark in each.remarks))
         return replace(evidence, cells=cells, results=results, departures=departed, remarks=remarks)
     method, arguments = resolve_arguments(row.entry, options, name)

@@ -29,11 +29,11 @@ def page(folder: Path | None = None) -> str:
     """All papers, one table each."""
     found = [read_paper(name, folder) for name in papers(folder)]
     count = sum(len(paper.faults) for paper in found)
-    told = (
+    introduction = (
         f"{count} faults of {len(found)} papers. Each stands as a footnote (F1, F2, ...) on the printed values that it "
         "concerns, in the paper's page. From `leaderboards/published/*_notes.yaml`."
     )
-    parts = [f"# Known faults of the papers\n\n{told}\n"]
+    parts = [f"# Known faults of the papers\n\n{introduction}\n"]
     parts += [f"\n## {paper.notes.title}\n\n{to_markdown(paper.faults, paper)}" for paper in found if paper.faults]
     return "".join(parts)
 

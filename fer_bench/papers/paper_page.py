@@ -99,8 +99,10 @@ def footnotes(lines: Sequence[Line]) -> dict[str, str]:
 def summary(lines: Iterable[Line]) -> str:
     """How many of the paper's own values came out how."""
     counts = Counter(line.verdict for line in lines if line.published is not None and line.measured is not None)
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
-    return f"{counts.total()} of the paper's own values can be measured: {told}." if counts else "Nothing to measure."
+    message = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    return (
+        f"{counts.total()} of the paper's own values can be measured: {message}." if counts else "Nothing to measure."
+    )
 
 
 def fault_notes(paper: Paper, lines: Sequence[Line]) -> list[str]:
@@ -123,8 +125,8 @@ def to_markdown(
         table = claims_page.to_markdown(answers)
         page.write(f"\n## Claims\n\n{claims_page.READING}\n\n{claims_page.summary(answers)}\n\n{table}")
     if paper.faults:
-        told = "Marked F1, F2, ... on the printed values that they concern."
-        page.write(f"\n## Known faults\n\n{told}\n\n{faults_page.to_markdown(paper.faults, paper)}")
+        message = "Marked F1, F2, ... on the printed values that they concern."
+        page.write(f"\n## Known faults\n\n{message}\n\n{faults_page.to_markdown(paper.faults, paper)}")
     for section in paper.sections:
         page.write(f"\n## {heading(section)}\n")
         rows, numbers = lines[section.table], footnotes(lines[section.table])

@@ -42,8 +42,8 @@ def read_tables(protocol: Protocol, paths: list[Path], lengths: list[int]) -> pd
     for path, each, length in zip(paths, tables, lengths, strict=True):
         if len(each) != length:
             raise InvalidFile(path, f"holds {len(each)} predictions, not {length}", "Run the suite with --overwrite.")
-        if told := _wrong(protocol, each, np.zeros(len(each), dtype=np.int64)):
-            raise InvalidFile(path, told, "Run the suite with --overwrite.")
+        if message := _wrong(protocol, each, np.zeros(len(each), dtype=np.int64)):
+            raise InvalidFile(path, message, "Run the suite with --overwrite.")
     return pd.concat(tables, ignore_index=True)
 
 

@@ -146,7 +146,7 @@ class Protocol:
             parts["auxiliary"] = "auxiliary"
         label = dict(zip(selected["id"].tolist(), selected["label"].tolist(), strict=True))
         for fold in folds:
-            empty = [told for told, part in parts.items() if not getattr(fold, part)]
+            empty = [message for message, part in parts.items() if not getattr(fold, part)]
             if empty:
                 raise ProtocolError(f"fold {fold.number} has no {' and no '.join(empty)} samples; {remedy}")
             if self.classes:

@@ -23,8 +23,8 @@ def _of_protocol(a: ProtocolSnapshot, b: ProtocolSnapshot) -> Iterator[str]:
         yield f"The data differ: A's are {a.provenance}, B's are {b.provenance}."
     if a.classes != b.classes:
         alone = [_alone(side, mine, theirs) for side, mine, theirs in (("A", a, b), ("B", b, a))]
-        told = " and ".join(filter(None, alone)) or f"A has them in the order {', '.join(a.classes)}, B in another"
-        yield f"The classes differ: {told}."
+        message = " and ".join(filter(None, alone)) or f"A has them in the order {', '.join(a.classes)}, B in another"
+        yield f"The classes differ: {message}."
     if a.num_folds != b.num_folds:
         yield f"The folds differ in number: A has {a.num_folds}, B {b.num_folds}."
 
@@ -72,8 +72,8 @@ def _of_folds(both: pd.DataFrame) -> Iterator[str]:
         if (rows["subject_a"] != "").all():
             unit, first, count = "subject", str(rows["subject_a"].iloc[0]), rows["subject_a"].nunique()
         ends = [_roles(rows[f"parts_{side}"].iloc[0], rows[f"parts_{other}"].iloc[0]) for side, other in ("ab", "ba")]
-        told = f"{first}, {ends[0]} in A and {ends[1]} in B"
-        yield f"{_counted(count, unit)} {'is' if count == 1 else 'are'} {what}: {told}."
+        message = f"{first}, {ends[0]} in A and {ends[1]} in B"
+        yield f"{_counted(count, unit)} {'is' if count == 1 else 'are'} {what}: {message}."
 
 
 def _tested(parts: str) -> tuple[int, ...]:

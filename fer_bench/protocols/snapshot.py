@@ -89,7 +89,7 @@ class ProtocolSnapshot:
             pq.write_table(table, file, compression="zstd")
 
     @classmethod
-    def read(cls, path: Path, asked: str) -> ProtocolSnapshot:
+    def read(cls, path: Path, requested: str) -> ProtocolSnapshot:
         """Read what `write` wrote; raises `InvalidFile`, also where its digest is not the one that is asked for."""
         try:
             table = pq.ParquetFile(path).read()
@@ -99,13 +99,13 @@ class ProtocolSnapshot:
             if not all(isinstance(value, str) for name in _COLUMNS for value in samples[name]):
                 raise ValueError("a value is no text")
             found = cls(str(known["protocol"]), tuple(known["classes"]), str(known["provenance"]), samples)
-            if found.digest != asked:
+            if found.digest != requested:
                 raise ValueError(f"its digest is {found.digest}")
         except (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException) as error:
-            told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            message = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InvalidFile(
                 path,
-                f"is not the question {asked} ({told:.200})",
+                f"is not the question {requested} ({message:.200})",
                 "Delete it; the next run of its suite writes it again.",
             ) from None
         return found

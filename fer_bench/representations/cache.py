@@ -134,12 +134,12 @@ def _finish(
 ) -> None:
     usable = [place for place, name in enumerate(source.ids) if name not in broken]
     ids = [source.ids[place] for place in usable]
-    told = dict(zip(representation.measures, np.asarray(partial.measures)[usable].T, strict=True))
+    measures = dict(zip(representation.measures, np.asarray(partial.measures)[usable].T, strict=True))
     rows = {"id": ids, "row": partial.starts[usable], "count": partial.counts[usable], "place": usable}
-    pd.DataFrame(rows | told).to_parquet(partial.folder / "index.parquet", index=False)
+    pd.DataFrame(rows | measures).to_parquet(partial.folder / "index.parquet", index=False)
     for name, array in bound.shared.items():
         np.save(partial.folder / f"{name}.npy", array, allow_pickle=False)
-    each = pd.DataFrame(told).to_dict("records")
+    each = pd.DataFrame(measures).to_dict("records")
     doubts = {name: representation.flag(measured) for name, measured in zip(ids, each, strict=False)}
     write_json(
         partial.folder / "manifest.json",

@@ -83,8 +83,8 @@ class CacheEntry:
         damaged = []
         named = self.index[["id", "row", "count", "place"]].itertuples(index=False)
         measures = self.index[self.manifest.get("measures", [])].to_numpy(np.float64)
-        for done, ((sample, row, count, place), told) in enumerate(zip(named, measures, strict=True), start=1):
-            if sums[place] != checksum(array[row : row + count], told):
+        for done, ((sample, row, count, place), message) in enumerate(zip(named, measures, strict=True), start=1):
+            if sums[place] != checksum(array[row : row + count], message):
                 damaged.append(sample)
             if progress:
                 progress(done, len(self.index))

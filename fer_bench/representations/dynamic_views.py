@@ -68,9 +68,9 @@ class DynamicViews(Views, Representation):
         """
         if "video" in modalities:
             if (0.0, 0.0) not in zip(self.yaws, self.pitches or (0.0,) * len(self.yaws), strict=True):
-                asked = ", ".join(f"{yaw:g}" for yaw in self.yaws)
+                requested = ", ".join(f"{yaw:g}" for yaw in self.yaws)
                 raise InvalidSuite(
-                    f"dynamic_views: asks for yaws of {asked} degrees, and a video shows the front alone; "
+                    f"dynamic_views: asks for yaws of {requested} degrees, and a video shows the front alone; "
                     "take meshes, or add the view at yaw 0 and pitch 0."
                 )
             modalities |= {"texture"}

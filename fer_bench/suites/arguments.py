@@ -68,7 +68,7 @@ def first_complaint(error: pydantic.ValidationError) -> str:
     if first["type"] == "tuple_type":
         return f"{place}: give a list of values, as in [1, 2], not {first['input']!r}"
     if first["type"] == "value_error":  # raised by a check of ours, whose words are sentences already
-        told = str(first["ctx"]["error"])
-        return f"{place}: {told}, not {first['input']!r}" if place else told
+        text = str(first["ctx"]["error"])
+        return f"{place}: {text}, not {first['input']!r}" if place else text
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{place}: {message}, not {first['input']!r}"

@@ -195,13 +195,13 @@ def _vary_2021(twin: NewTwin, shots: list[Shot]) -> None:
     def note(image: str, kind: str) -> str:
         return image.replace("images/", "annotations/").replace(".jpg", f"_{kind}.npy")
 
-    for image, kind, told in (
+    for image, kind, message in (
         (happy[1], "exp", "has no expression"),
         (happy[2], "val", "has no valence"),
         (happy[3], "lnd", "has no landmarks"),
     ):
         (twin.folder / note(image, kind)).unlink()
-        twin.quirks.append(f"{image} {told}: {note(image, kind)} is absent.")
+        twin.quirks.append(f"{image} {message}: {note(image, kind)} is absent.")
     with io.BytesIO() as file:
         np.save(file, np.array("0"))
         orphan = twin.write("train_set/annotations/999999_exp.npy", file.getvalue())

@@ -166,8 +166,8 @@ def _read_npz(path: Path) -> dict[str, NDArray[np.generic]]:
         with open_regular(path) as source, np.lib.npyio.NpzFile(source, allow_pickle=False) as file:
             arrays = {name: file[name] for name in _ICT_SHAPES if name in file.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        told = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InvalidFile(path, f"cannot be read as an npz file ({told})", _REMEDY) from None
+        message = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InvalidFile(path, f"cannot be read as an npz file ({message})", _REMEDY) from None
     sizes: dict[str, int] = {}
     for name, (shape, kinds) in _ICT_SHAPES.items():
         if name not in arrays:

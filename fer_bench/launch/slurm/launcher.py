@@ -105,10 +105,10 @@ def stand(folder: Path, status: Status, place: Place | None) -> Standing:
         # Not every file system of a cluster tells one node which locks another holds.
         works = status.state == "running" or written_status(folder).state == "running"
         return Standing("running" if works else "queued", task if works else f"{task}, which runs")
-    told = f"; {status.message}" if status.message else ""
+    text = f"; {status.message}" if status.message else ""
     if phase in ("completed", "forgotten"):
-        return Standing(status.state, f"{task} has ended{told}")
-    return Standing(phase, f"{task}: {place.seen.state}{told}")
+        return Standing(status.state, f"{task} has ended{text}")
+    return Standing(phase, f"{task}: {place.seen.state}{text}")
 
 
 def places(suite: Path) -> tuple[dict[str, Place], str]:

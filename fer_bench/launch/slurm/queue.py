@@ -114,10 +114,12 @@ def ask(jobs: Iterable[str] = (), users: Iterable[int] = ()) -> Queue:
     if (forgotten := set(jobs) - known) and shutil.which("sacct"):
         which = f"--jobs={','.join(sorted(forgotten))}"
         try:
-            told = run("sacct", "--noheader", "--parsable2", "--allocations", "--array", which, "--format=JobID,State")
+            output = run(
+                "sacct", "--noheader", "--parsable2", "--allocations", "--array", which, "--format=JobID,State"
+            )
         except FerBenchError:  # no accounts are kept here
             return queue
-        return Queue({**read_accounts(told), **queue.tasks}, queue.comments)
+        return Queue({**read_accounts(output), **queue.tasks}, queue.comments)
     return queue
 
 

@@ -148,9 +148,9 @@ class Submissions:
             some = tasks[start : start + largest]
             submission = Submission(uuid.uuid4().hex, time.time(), os.getuid(), [list(keys) for keys, _ in some])
             self._write(submission)
-            asked = parameters(profile, f"fer-bench-{name}", submission.id, devices, nodes)
+            requested = parameters(profile, f"fer-bench-{name}", submission.id, devices, nodes)
             try:
-                submission.job = _hand_over(self.folder / "logs", asked, [call for _, call in some])
+                submission.job = _hand_over(self.folder / "logs", requested, [call for _, call in some])
             except FerBenchError:  # and not after Ctrl-C, which may come when Slurm has the tasks already
                 (self.folder / f"{submission.id}.json").unlink()
                 raise
@@ -194,31 +194,31 @@ def parameters(profile: Profile, name: str, comment: str, devices: int, nodes: i
     }
 
 
-def _hand_over(logs: Path, asked: dict[str, Any], calls: Sequence[Callable[[], Any]]) -> str:
+def _hand_over(logs: Path, requested: dict[str, Any], calls: Sequence[Callable[[], Any]]) -> str:
     import submitit
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     # A task may be warned and queued again any number of times: it ends itself when it gets nowhere.
     executor = submitit.SlurmExecutor(logs, max_num_timeout=10_000)
-    executor.update_parameters(**{key: value for key, value in asked.items() if value is not None})
+    executor.update_parameters(**{key: value for key, value in requested.items() if value is not None})
     try:
         # What sbatch says stands in the error.
-        with _outside_of_jobs(asked), redirect_stderr(io.StringIO()):
+        with _outside_of_jobs(requested), redirect_stderr(io.StringIO()):
             handed = executor.submit_array(calls)
     except (FailedJobError, FailedSubmissionError, OSError) as error:
-        told = " ".join(line for line in str(error).splitlines() if line.strip())
-        raise FerBenchError(f"Slurm refuses the tasks ({' '.join(told.split())}).") from None
+        message = " ".join(line for line in str(error).splitlines() if line.strip())
+        raise FerBenchError(f"Slurm refuses the tasks ({' '.join(message.split())}).") from None
     return str(handed[0].job_id).partition("_")[0]
 
 
 @contextmanager
-def _outside_of_jobs(asked: dict[str, Any]) -> Iterator[None]:
+def _outside_of_jobs(requested: dict[str, Any]) -> Iterator[None]:
     """Without the variables of a job that this process may itself run in, which the tasks would inherit, and without
     those that sbatch heeds more than what it is told in the script."""
     said = ["JOB_NAME", "COMMENT", "SIGNAL", "REQUEUE", "NO_REQUEUE", "OPEN_MODE", "TIMELIMIT", "ARRAY_INX", "OUTPUT"]
     names = {"partition": "PARTITION", "account": "ACCOUNT", "constraint": "CONSTRAINT", "gres": "GRES"}
     names |= {"gpus_per_node": "GPUS_PER_NODE", "mem": "MEM_PER_NODE"}
-    said += [variable for key, variable in names.items() if asked[key] is not None]
+    said += [variable for key, variable in names.items() if requested[key] is not None]
     gone = {f"SBATCH_{variable}" for variable in said}
     if "SLURM_JOB_ID" in os.environ:
         gone |= {key for key in os.environ if key.startswith(("SLURM_", "SRUN_")) and key != "SLURM_CONF"}
@@ -232,8 +232,8 @@ def _outside_of_jobs(asked: dict[str, Any]) -> Iterator[None]:
 def _largest_array() -> int:
     """Tasks that one array may have here."""
     try:
-        told = run("scontrol", "show", "config")
+        output = run("scontrol", "show", "config")
     except FerBenchError:
-        told = ""
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", told, re.MULTILINE)
+        output = ""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", output, re.MULTILINE)
     return max(1, int(found[1]) - 1 if found else 1000)

@@ -181,10 +181,10 @@ class CellsTask:
             if status.state not in ("running", "interrupted"):
                 continue
             if self.stopping == "stuck":
-                told = (
+                text = (
                     f"no epoch ended in the {self.limit / 60:.0f} minutes that a task has; give the profile more time"
                 )
-                cell.report("timeout", message=told)
+                cell.report("timeout", message=text)
             else:
                 cell.report("interrupted", message=self.stopping)
 

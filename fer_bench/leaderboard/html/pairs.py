@@ -16,7 +16,7 @@ def lettered(rows: list[Row], reference: str | None) -> tuple[list[str], list[li
     letters = groups(rows, found)
     heads = header(rows, reference, grouped=bool(letters))
     lines = [texts(row, heads, letters.get((row.protocol, row.entry), "")) for row in rows]
-    told = [
+    records = [
         {
             "first": pair.first,
             "second": pair.second,
@@ -29,4 +29,4 @@ def lettered(rows: list[Row], reference: str | None) -> tuple[list[str], list[li
         }
         for pair in found
     ]
-    return heads, lines, told
+    return heads, lines, records

@@ -60,8 +60,8 @@ def draw(source: Path, path: Path) -> None:
             if pd.notna(low) and pd.notna(high):
                 ax.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt")
             ax.plot(value, place, "o", color=colour, markersize=6.5)
-            told = f"{value:.{shown.digits}f}" + (" unsound" if colour == _ORANGE else "")
-            ax.annotate(told, (value, place), (0, 7), textcoords="offset points", ha="center", fontsize=8)
+            message = f"{value:.{shown.digits}f}" + (" unsound" if colour == _ORANGE else "")
+            ax.annotate(message, (value, place), (0, 7), textcoords="offset points", ha="center", fontsize=8)
         ax.set_yticks(range(len(found)), found["entry"].tolist(), parse_math=False)
         ax.set_ylim(-0.7, len(found) - 0.2)
         _frame(ax, protocol, headline, shown, found)
@@ -79,8 +79,8 @@ def _frame(ax: Axes, protocol: Protocol, headline: str, shown: Unit, found: pd.D
     first = found.iloc[0]
     data = f"synthetic faces ({first['data']})" if str(first["data"]).startswith("twin") else str(first["data"])
     people = f" of {int(first['subjects'])} subjects" if protocol.subject_independent else ""
-    told = f"{protocol.id}: {data}\n{int(first['n'])} samples{people}"
-    ax.set_title(told, fontsize=9.5, loc="left", parse_math=False)
+    message = f"{protocol.id}: {data}\n{int(first['n'])} samples{people}"
+    ax.set_title(message, fontsize=9.5, loc="left", parse_math=False)
     of = f" ({shown.name})" if shown.name else ""
     ax.set_xlabel(f"{headline.replace('_', ' ')}{of}, bars: 95 % intervals", fontsize=9)
     ax.grid(axis="x", alpha=0.3)

@@ -99,15 +99,15 @@ def to_latex(name: str, suite: Suite, rows: list[Row]) -> str:
     for number, ((protocol, digest, data), members) in enumerate(by_question(rows).items()):
         page.write("\\clearpage\n" if number else "")
         heads, lines, _ = lettered(members, suite.reference)
-        told = [f"{suite.title or name}: {protocol}."]
-        told += [f"Protocol digest {digest}, data {data}."] if digest else []
+        caption = [f"{suite.title or name}: {protocol}."]
+        caption += [f"Protocol digest {digest}, data {data}."] if digest else []
         if which := suite.shortened(registry.find_protocol(protocol)):
-            told.append(f"{which[0].upper()}{which[1:]}.")
+            caption.append(f"{which[0].upper()}{which[1:]}.")
         if machines := trained_on(members):
-            told.append(f"Trained on {machines}.")
+            caption.append(f"Trained on {machines}.")
         if "twin" in data:
-            told.append("Synthetic faces: these numbers compare methods with one another, not with published ones.")
-        page.write(f"\\begin{{table}}[htbp]\n\\centering\n\\caption{{{escape(' '.join(told))}}}\n")
+            caption.append("Synthetic faces: these numbers compare methods with one another, not with published ones.")
+        page.write(f"\\begin{{table}}[htbp]\n\\centering\n\\caption{{{escape(' '.join(caption))}}}\n")
         _table(page, heads, lines)
         if second := beside(members):
             page.write("\n\\medskip\n\n")
@@ -132,15 +132,15 @@ def _table(page: io.StringIO, heads: Sequence[str], lines: Sequence[Sequence[str
 def _below(rows: list[Row], reference: str | None) -> list[str]:
     """What stands below a table, a paragraph each."""
     task = rows[0].task
-    told = [" ".join(filter(None, [EXPLAINED.get(task), ESTIMATORS]))]
+    paragraphs = [" ".join(filter(None, [EXPLAINED.get(task), ESTIMATORS]))]
     if reference:
         measured = unit(task, HEADLINE[task]).difference
-        told.append(
+        paragraphs.append(
             f"Against {reference}: the difference of the first column on the same samples, in {measured}, with the "
             "interval of a bootstrap that draws the same subjects for both."
         )
-    told += [note for row in rows for note in notes(row)]
-    return [*told, "Input: " + "; ".join(f"{row.entry} {row.representation or '-'}" for row in rows) + "."]
+    paragraphs += [note for row in rows for note in notes(row)]
+    return [*paragraphs, "Input: " + "; ".join(f"{row.entry} {row.representation or '-'}" for row in rows) + "."]
 
 
 def write(name: str, suite: Suite, rows: list[Row], out: Path) -> Path:

@@ -69,19 +69,21 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
     compared = pairs(rows)
     letters = groups(rows, compared)
     families = by_question(rows)
-    asked = [protocol for protocol, digest, _ in families if digest]
+    requested = [protocol for protocol, digest, _ in families if digest]
     for question, members in families.items():
         protocol, digest, data = question
         page.write(f"\n## {protocol}\n\n")
-        if digest and asked.count(protocol) > 1:
+        if digest and requested.count(protocol) > 1:
             others = [other for named, other, _ in families if named == protocol and other not in ("", digest)]
-            told = " and ".join(f"`fer-bench protocol diff {digest} {other}`" for other in others)
-            page.write(f"**Rows of this protocol answer different questions, and stand in tables of their own; {told} ")
+            message = " and ".join(f"`fer-bench protocol diff {digest} {other}`" for other in others)
+            page.write(
+                f"**Rows of this protocol answer different questions, and stand in tables of their own; {message} "
+            )
             page.write("tells in what they differ.** ")
         if digest:
             page.write(f"Protocol digest `{digest}`. Data: {markdown_text(data)}. ")
-        if told := suite.shortened(registry.find_protocol(protocol)):
-            page.write(f"{told[0].upper()}{told[1:]}. ")
+        if message := suite.shortened(registry.find_protocol(protocol)):
+            page.write(f"{message[0].upper()}{message[1:]}. ")
         if sentence := _tested(members):
             page.write(f"{sentence[0].upper()}{sentence[1:]}. ")
         if machines := trained_on(members):
@@ -135,13 +137,13 @@ def _tested(rows: list[Row]) -> str:
 def _selections(rows: list[Row]) -> list[str]:
     """How the scored epochs were chosen, a sentence or two."""
     used = [rule for rule in SELECTIONS if any(rule in row.selection.split(" and ") for row in rows)]
-    told = [f"Selection, which epoch is scored: {'; '.join(SELECTIONS[rule] for rule in used)}."] if used else []
+    message = [f"Selection, which epoch is scored: {'; '.join(SELECTIONS[rule] for rule in used)}."] if used else []
     if "best_on_test" in used:
-        told.append(
+        message.append(
             "Optimism: the first column minus what it is for the same trainings when their epochs are chosen without "
             "the test samples."
         )
-    return told
+    return message
 
 
 def notes(row: Row) -> list[str]:
@@ -149,8 +151,8 @@ def notes(row: Row) -> list[str]:
     found = []
     weights = [result.weight for _, result in row.finished if result.weight is not None]
     if weights:
-        told = ", ".join(f"{weight:.2f}" for weight in dict.fromkeys(weights))
-        found.append(f"{row.entry} gives the first of the two that it fuses a weight of {told}.")
+        message = ", ".join(f"{weight:.2f}" for weight in dict.fromkeys(weights))
+        found.append(f"{row.entry} gives the first of the two that it fuses a weight of {message}.")
     if halved := sum(result.divided > 1 for _, result in row.finished):
         found.append(
             f"{row.entry}: memory ran out in {halved} of {row.cells} cells, which were trained with half the batch and "

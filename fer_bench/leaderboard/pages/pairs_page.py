@@ -32,7 +32,7 @@ def pairs_section(found: Sequence[Pair]) -> str:
         return ""
     scale = unit(registry.find_protocol(found[0].protocol).task, found[0].metric)
     apart = sum(pair.significant for pair in found)
-    told = f"{len(found)} pairs of entries, of which {apart} differ" if len(found) > 1 else "The one pair of entries"
+    message = f"{len(found)} pairs of entries, of which {apart} differ" if len(found) > 1 else "The one pair of entries"
     could = sorted(pair.resolved for pair in found if pair.resolved is not None)
     resolved = ""
     if could:
@@ -40,7 +40,7 @@ def pairs_section(found: Sequence[Pair]) -> str:
         resolved = f" With the spread measured here, one pair is told apart with 80 % power from {low} on"
         resolved += "." if low == high else f" to {high}, as the pair has it."
     lines = [
-        f"<details><summary>{told}</summary>\n",
+        f"<details><summary>{message}</summary>\n",
         f"{_TESTS} In {scale.difference}.{resolved}\n",
         "| First | Second | Difference | p | p over folds | Folds |\n|---|---|---:|---:|---:|---:|",
     ]

@@ -49,10 +49,10 @@ def draw(ranking: Ranking, path: Path) -> None:
         height = -0.2 - 0.16 * number
         ends = ranking.ranks[first] - 0.003 * width, ranking.ranks[last] + 0.003 * width
         axes.hlines(height, *ends, color=COLOURS[0], linewidth=4, capstyle="round")
-    told = f"{ranking.p:.3f}" if ranking.p >= 0.001 else "< 0.001"
+    p_value = f"{ranking.p:.3f}" if ranking.p >= 0.001 else "< 0.001"
     figure.suptitle(
         f"{ranking.protocol}: mean ranks over {ranking.subjects} {ranking.blocks}, 1 the best\nFriedman's chi squared "
-        f"{ranking.statistic:.1f}, p {told}; bars join what Nemenyi's test, with ties, does not tell apart at 5 %",
+        f"{ranking.statistic:.1f}, p {p_value}; bars join what Nemenyi's test, with ties, does not tell apart at 5 %",
         fontsize=10,
     )
     with atomic_write(path) as file:

@@ -28,15 +28,15 @@ def title(figure: Figure, paper: Paper, section: Section, evidence: Iterable[Evi
     run = [own for own in evidence if own.cells]
     found = dict.fromkeys(cell.provenance for own in run for cell in own.cells)
     if not found:
-        told = ["published values; nothing was measured"]
+        data = ["published values; nothing was measured"]
     elif list(found) == [AS_DISTRIBUTED]:
-        told = ["measured on the data as distributed"]
+        data = ["measured on the data as distributed"]
     else:
         names = (name if name == AS_DISTRIBUTED else f"synthetic faces ({name})" for name in found)
-        told = [f"measured on {' and '.join(names)}"]
+        data = [f"measured on {' and '.join(names)}"]
     apart = dict.fromkeys(text for own in run for text in own.departures if not text.startswith("synthetic"))
     name = paper.notes.title.partition(":")[0]
     width = min(90, int(_LETTERS_PER_INCH * figure.get_figwidth()))
     lines = textwrap.wrap(f"{name}, {section.heading}: {section.notes.title}", width)
-    lines += textwrap.wrap("; ".join([*told, *apart]), width)
+    lines += textwrap.wrap("; ".join([*data, *apart]), width)
     figure.suptitle("\n".join(lines), fontsize=11)
