@@ -28,7 +28,7 @@ class Target:
     """What a method is to predict.
 
     Attributes:
-        task: The kind of question.
+        task: The kind of task.
         outputs: Names of the numbers it gives for a sample, in order: the classes, or valence and arousal.
     """
 
@@ -132,8 +132,8 @@ class Result:
         metrics: Name -> value, fractions in [0, 1] for classification.
         n: Number of test samples scored.
         broken: Samples of the test fold that were left out because their files could not be read.
-        protocol_digest: What was asked, see `Protocol.digest`.
-        representation_digest: What the method saw.
+        protocol_digest: See `Protocol.digest`.
+        representation_digest: Of the representation.
         provenance: `as distributed`, or which twin.
         parameters: Trainable parameters of the method.
         epochs: Epochs trained, and `selected_epoch` the one scored, of the last stage and counted from 0; -1
@@ -274,7 +274,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 def refuse_unwritable(folder: Path) -> None:
     """Raise OSError where nothing could be written to a folder, whether it is there or not; makes nothing.
 
-    For what takes long: it is better told before than after.
+    Called before long computations.
     """
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not there.is_dir():

@@ -1,4 +1,4 @@
-"""Finding components by their files: a method or dataset is one file, and its stem is its id."""
+"""Finds components by their files: a method or dataset is one file, and the file name is its id."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _PART = re.compile(r"([A-Z][\w ]+): (.*)")
 
 
 def read_card(text: str) -> tuple[str, dict[str, str]]:
-    """A dataset's docstring: its first line, and what stands after `What:`, `On disk:` and so on."""
+    """A dataset's docstring: its first line, and the parts after `What:`, `On disk:` and so on."""
     title, _, rest = text.partition("\n")
     parts: dict[str, str] = {}
     for line in rest.strip().splitlines():

@@ -1,4 +1,4 @@
-"""What there is, in words: `fer-bench list`."""
+"""Lists and descriptions of components: `fer-bench list`."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _suites() -> dict[str, str]:
 
 
 def _title(path: Path) -> str:
-    """A suite's title, or what is wrong with the file: a list must not break with a suite."""
+    """A suite's title, or the problem of its file: one invalid suite must not break the list."""
     try:
         content = read_yaml(path.read_text(encoding="utf-8"))
         return str(content.get("title") or "")
@@ -116,7 +116,7 @@ def _details(kind: str, name: str) -> str:
 
 
 def _paper(name: str) -> str:
-    """What it prints, by table, and what measures it."""
+    """The paper's tables, and the suites that measure them."""
     paper = read_paper(name)
     lines = [f"{name}: {paper.notes.title}"]
     for section in paper.sections:

@@ -42,7 +42,7 @@ _ARGUMENT = re.compile(r"    (\w+(?:, \w+)*): (.*)")
 
 
 class Docstring(NamedTuple):
-    """A method's docstring, taken apart."""
+    """A parsed docstring of a method."""
 
     idea: str
     notes: list[str]
@@ -51,7 +51,7 @@ class Docstring(NamedTuple):
 
 
 def read_docstring(text: str) -> Docstring:
-    """Take a method's docstring apart: the first paragraph, the others, the one after `Cite:`, and the arguments."""
+    """Parse a method's docstring: the first paragraph, the others, the one after `Cite:`, and the arguments."""
     body, _, rest = text.partition("\nArgs:\n")
     idea, *others = [" ".join(paragraph.split()) for paragraph in body.strip().split("\n\n")]
     cite = [paragraph for paragraph in others if paragraph.startswith("Cite: ")]
@@ -136,7 +136,7 @@ def _costs(headline: str, method: type[Method], tasks: Iterable[Task]) -> list[s
             )
     if not rows:
         return ["The meshes decide how many parameters it has; every result tells the number."]
-    # What has one network for all sizes has one row.
+    # A method with one network for all sizes has one row.
     rows = list({row[1:]: row for row in reversed(rows)}.values())[::-1]
     head = ("Size", "Task, outputs", "Parameters", "trained", "Multiply-adds (G)")
     lines = [table(head, rows, head[2:]), ""]

@@ -19,7 +19,7 @@ MADE = "<!-- Made by `make docs` from the code; do not edit. -->"
 
 
 def write(out: Path) -> list[Path]:
-    """Write all pages below a folder, and delete those of what is gone; pages by hand are left alone.
+    """Write all pages below a folder, and delete generated pages of removed components; other pages are kept.
 
     Returns:
         Every page that is there now.

@@ -19,28 +19,28 @@ State = Literal["planned", "running", "interrupted", "done", "failed", "oom", "t
 """`interrupted`: was running, and its process is gone; the next run continues it from its last checkpoint."""
 
 LATE_FUSION = "late_fusion"
-"""In place of a method: the cell's predictions are fused from those of others, the entries `of` beside it."""
+"""Instead of a method: the predictions are fused from those of the entries in `of`."""
 
 SAVED = "saved_predictions"
-"""In place of a method: the cell's predictions are read from a file of somebody's, whose path is that of its part."""
+"""Instead of a method: the predictions are read from a file, whose path is that of the cell's part."""
 
 LOCK = "cell.lock"
 
 DERIVED = (SAVED, LATE_FUSION)
-"""What takes no training, in the order in which it has to be done."""
+"""Cells without training, in the order in which they have to be scored."""
 
 RETRIABLE = ("failed", "oom", "timeout")
-"""States that a run leaves alone unless told to retry them."""
+"""States that a run skips unless `--retry` names them."""
 
 
 def cell_path(protocol: str, entry: str, fold: int, seed: int) -> str:
-    """Where a cell lies in its suite's folder: `bu3dfe-s1-cv10@1/mit-nano/fold03/seed0`."""
+    """The path of a cell in its suite's folder: `bu3dfe-s1-cv10@1/mit-nano/fold03/seed0`."""
     return f"{protocol}/{entry}/fold{fold:02d}/seed{seed}"
 
 
 @dataclass(frozen=True)
 class Part:
-    """What a cell reads of one dataset: whose it is, the folder it lies in, and the cache entry made of it."""
+    """A cell's input from one dataset: its id, its folder, and the cache entry."""
 
     dataset: str
     root: str
@@ -92,7 +92,7 @@ class Cell:
         return f"{self.suite}/{cell_path(self.protocol, self.entry, self.fold, self.seed)}"
 
     def differences(self, other: Cell) -> list[str]:
-        """Names of what decides the result and differs."""
+        """Names of the settings that determine the result and differ."""
         mine, theirs = (json.loads(json.dumps(asdict(cell), default=str)) for cell in (self, other))
         names = []
         for key, value in mine.items():
@@ -153,7 +153,7 @@ class Cell:
 
     @property
     def begun(self) -> bool:
-        """Whether there is a checkpoint to go on from."""
+        """Whether a checkpoint exists from which training can continue."""
         return _begun(self.folder)
 
     def result(self) -> Result | None:
@@ -167,22 +167,22 @@ class Cell:
             return None
 
     def lock(self) -> FileLock:
-        """Held by the one process that works on the cell; released by the system when that process is gone."""
+        """Held by the process that runs the cell; the system releases it when that process ends."""
         return FileLock(self.folder / LOCK)
 
     def status(self) -> Status:
-        """Where the cell stands, checked against whether its process still lives."""
+        """The status; a running cell whose process has died is `interrupted`."""
         return status_of(self.folder)
 
     def report(self, state: State, **changes: Any) -> None:
-        """Write the status; what is not named stays as it was."""
+        """Write the status; fields that are not given keep their values."""
         path = self.folder / "status.json"
         write_json(path, {**asdict(written_status(self.folder)), "state": state, "time": time.time(), **changes})
 
 
 @dataclass
 class Status:
-    """Where a cell stands; `status.json`.
+    """The status of a cell; `status.json`.
 
     Attributes:
         stage: `fit`, `score`, `stress` or `probe`; `score` as soon as the training is complete.
@@ -211,7 +211,7 @@ class Status:
 
 
 def status_of(folder: Path) -> Status:
-    """Where the cell of a folder stands, checked against whether its process still lives."""
+    """The status of the cell in a folder; a running cell whose process has died is `interrupted`."""
     status = written_status(folder)
     if status.state == "running" and not _locked(folder):
         status.state = "interrupted"
@@ -219,7 +219,7 @@ def status_of(folder: Path) -> Status:
 
 
 def written_status(folder: Path) -> Status:
-    """The status as it was written, without asking whether anybody works on the cell."""
+    """The status as written, without checking whether a process is running the cell."""
     try:
         return Status(**read_json(folder / "status.json"))
     except (InvalidFile, TypeError):
@@ -227,8 +227,8 @@ def written_status(folder: Path) -> Status:
 
 
 def _without_status(folder: Path) -> Status:
-    """Where a cell stands whose status is missing or damaged, from what else is there: the result is written last, and
-    whole."""
+    """The status of a cell whose `status.json` is missing or damaged, from its other files: the result is written
+    last."""
     try:
         result = Result.read(folder / "result.json")
     except InvalidFile:
@@ -237,7 +237,7 @@ def _without_status(folder: Path) -> Status:
 
 
 def _begun(folder: Path) -> bool:
-    # Others are written before these: training does not go on from them.
+    # Other checkpoints are written before these: training does not continue from them.
     return any(path.name in ("last.ckpt", "end.ckpt") for path in (folder / "checkpoints").rglob("*.ckpt"))
 
 
@@ -252,6 +252,6 @@ def _locked(folder: Path) -> bool:
 
 
 def last_run(manifest: dict[str, Any], stage: str) -> dict[str, Any]:
-    """The last run of a stage in a cell's `manifest.json` that was completed; empty where there is none."""
+    """The last completed run of a stage in a cell's `manifest.json`; empty if none was completed."""
     found = [run for run in manifest.get("runs", []) if run.get("stage") == stage and run.get("completed")]
     return found[-1] if found else {}

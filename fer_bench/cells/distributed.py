@@ -1,4 +1,4 @@
-"""What Lightning is told where several processes train together, so that they do what one would."""
+"""Settings of Lightning with which several processes train as one process would."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def together(method: Method) -> dict[str, Any]:
     - Sums are taken in another order, which shows in the last digits, and in more of them the longer the training: a
       maximum, a nearest point or a ReLU may fall on the other side.
     """
-    # Buffers are the same in all processes without being sent: what they are made of is.
+    # Buffers need not be broadcast: all processes compute the same ones.
     strategy = DDPStrategy(find_unused_parameters=method.alternates, broadcast_buffers=False)
     return {"strategy": strategy, "plugins": [WholeBatchLayers()]}
 
@@ -34,7 +34,7 @@ class WholeBatchLayers(LayerSync):
     """Exchanges layers before Lightning makes the method distributed, and restores them afterwards."""
 
     def apply(self, model: nn.Module) -> nn.Module:
-        from fer_bench.nn import global_batch_layers  # and with it timm, which one process alone may do without
+        from fer_bench.nn import global_batch_layers  # imports timm, which a single process may not need
 
         global_batch_layers.exchange(model)
         return model
@@ -47,7 +47,7 @@ class WholeBatchLayers(LayerSync):
 
 
 class ShareBatches(Callback):
-    """Tells what is computed of a batch that other processes have parts of it."""
+    """Makes the rows of all processes known to what is computed from a batch."""
 
     def on_train_batch_start(self, trainer: L.Trainer, method: L.LightningModule, batch: Batch, number: int) -> None:
         global_batch.start(len(batch["id"]), method.device)

@@ -140,8 +140,8 @@ def probe(
 def _true_identities(
     data: FoldDataModule, entry: CacheEntry, people: dict[str, None]
 ) -> dict[str, NDArray[np.float32]]:
-    """Subject -> their face without expression (V, 3), of a twin whose meshes are of the face model's topology; empty
-    where nobody knows."""
+    """Subject -> face without expression (V, 3), of a twin whose meshes have the face model's topology; empty where it
+    is unknown."""
     (dataset,) = data.protocol.datasets
     twin = registry.load_twin(dataset) if dataset in registry.twins() else None
     root = twin_folder(data.root) if isinstance(data, FaceDataModule) else None

@@ -1,4 +1,4 @@
-"""A finished cell, opened to be used on something else than its fold: its network, and what the network sees."""
+"""A finished cell, opened for new inputs: its network and its representation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _USUAL = "runs/SUITE/PROTOCOL/ENTRY/fold00/seed0"
 
 @dataclass(frozen=True)
 class Finished:
-    """What a cell has come to.
+    """A finished cell.
 
     Attributes:
         cell: As it was trained.

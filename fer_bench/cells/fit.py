@@ -100,7 +100,8 @@ def _train(
     """
     logs, checkpoints = cell.folder / place, cell.checkpoints / place
     attempt = sum(1 for _ in (logs / "csv").glob("attempt*"))
-    # After "best", whose state it holds. Not `save_last`, which saves nothing in an epoch that is not the best.
+    # After "best", because it contains that callback's state. Not `save_last`, which saves only when the epoch is
+    # the best.
     saved: list[Callback] = [_checkpoint(checkpoints, "last")]
     if past + length == total:
         # Without a monitor each epoch replaces the one before.
@@ -113,7 +114,7 @@ def _train(
         max_epochs=length,
         logger=[
             TensorBoardLogger(logs, name="", version="tensorboard"),
-            # A continued run writes a file of its own: the logger would empty the one that is there.
+            # A continued run writes a new file: the logger would truncate the existing one.
             CSVLogger(logs, name="csv", version=f"attempt{attempt}"),
             *trackers(cell, place),
         ],
@@ -133,7 +134,7 @@ def _train(
 
 
 def divided(batch_size: int, cell: Cell) -> int:
-    """Samples a batch, of a cell for whose whole batches memory was too small."""
+    """Batch size of a cell whose full batches did not fit into memory."""
     return -(-batch_size // cell.status().divided)
 
 
@@ -176,7 +177,8 @@ def make_trainer(cell: Cell, **options: Any) -> L.Trainer:
 
 class ReseedEachEpoch(Callback):
     """Makes an epoch's random numbers a function of seed and epoch, so that a run continued from the checkpoint of an
-    epoch draws what the uninterrupted run drew; processes that train together draw the same, see `whole_batch`."""
+    epoch draws what the uninterrupted run drew. Processes that train together draw the same numbers, see
+    `fer_bench.nn.global_batch`."""
 
     def __init__(self, seed: int, past: int = 0) -> None:
         self.seed, self.past = seed, past

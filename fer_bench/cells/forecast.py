@@ -14,7 +14,7 @@ from fer_bench.errors import InvalidFile
 from fer_bench.records import read_json, write_json
 
 Key = tuple[str, str]
-"""(protocol, entry): what cells of like cost share."""
+"""(protocol, entry): cells with the same key cost the same."""
 
 _KEPT = 50  # runs that `forecast.json` remembers
 
@@ -26,7 +26,7 @@ def key(cell: Cell) -> Key:
 
 @dataclass(frozen=True)
 class Probe:
-    """What three steps tell of a cell; `probe.json`.
+    """The measurements of three training steps; `probe.json`.
 
     Attributes:
         seconds: What the whole cell is expected to take, start and score included.
@@ -49,7 +49,7 @@ def probe_of(cell: Cell) -> Cell:
 
 
 def probed(cell: Cell) -> Probe | None:
-    """What a probe has told of a cell's entry; None where there is none, or it was of other settings."""
+    """The probe of a cell's entry; None if there is none with the same settings."""
     folder = probe_of(cell).folder
     try:
         first = replace(Cell.read(folder), fold=cell.fold, seed=cell.seed)
@@ -75,7 +75,7 @@ class Forecast:
 
     @classmethod
     def of(cls, cells: Sequence[Cell]) -> Forecast:
-        """From what is in the folders of all cells of a suite."""
+        """From the folders of all cells of a suite."""
         first: dict[Key, Cell] = {}
         done: dict[Key, list[float]] = {}
         for cell in cells:
@@ -97,7 +97,7 @@ class Forecast:
         return sorted(cells, key=lambda cell: -self.seconds.get(key(cell), float("inf")))
 
     def total(self, cells: Iterable[Cell], slots: int) -> float | None:
-        """Seconds until all of them are done, so many at a time; None where too little is known."""
+        """Seconds until all cells are done, `slots` at a time; None where too little is known."""
         needs = [self.seconds.get(key(cell)) for cell in cells]
         return schedule([n for n in needs if n is not None], slots) if None not in needs else None
 
@@ -111,7 +111,7 @@ def schedule(seconds: Sequence[float], slots: int) -> float:
 
 
 def remember(folder: Path, expected: Forecast, cells: Sequence[Cell], slots: int, seconds: float) -> None:
-    """Add to a suite's `forecast.json` what was expected of a run before it began, and what came true.
+    """Add the expected and the actual duration of a run to the suite's `forecast.json`.
 
     Args:
         cells: Those that it ran.

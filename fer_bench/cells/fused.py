@@ -24,7 +24,7 @@ _UNSOUND = "in batches of {} test samples, {}, each is given the last model's sc
 
 
 def fused_cells(entry: str, fusion: Fusion, cells: Sequence[Cell]) -> tuple[list[Cell], dict[str, str]]:
-    """The cells of a fusion, of those cells of a plan that it fuses; and protocol -> why there are none.
+    """The cells of a fusion, made from the plan's cells; and protocol -> why there are none.
 
     Args:
         entry: The fusion's name.

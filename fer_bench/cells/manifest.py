@@ -1,4 +1,4 @@
-"""What a cell was run with, and what that took: `manifest.json` in its folder, for people and for `fer-bench repeat`.
+"""The settings, versions and hardware of a training, and its cost: `manifest.json` in the cell's folder.
 
 No result depends on it. The names of machine, user and folders are left out.
 """
@@ -38,7 +38,7 @@ RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 @contextmanager
 def recorded(cell: Cell, stage: str) -> Iterator[None]:
-    """Write what a stage is run with, and when it ends, well or not, what it took.
+    """Record a stage: its environment at the start, and its cost at the end, also after an error.
 
     A stage that was killed stays without an end. Of processes that train together the first one writes, of itself.
     """
@@ -49,7 +49,7 @@ def recorded(cell: Cell, stage: str) -> Iterator[None]:
     try:
         runs = list(read_json(path)["runs"]) if path.exists() else []
     except (InvalidFile, KeyError, TypeError):
-        runs = []  # damaged: what was run before is not known, and what is run now does not need it
+        runs = []  # damaged: earlier runs are lost, and this run does not need them
     run = {"stage": stage, "started": _now(), "ended": None, "completed": False, **_environment(cell, stage)}
     requested = _asked(cell)
     write_json(path, {**requested, "runs": [*runs, run]})
@@ -63,7 +63,7 @@ def recorded(cell: Cell, stage: str) -> Iterator[None]:
 
 
 def _asked(cell: Cell) -> dict[str, Any]:
-    """What decides the result, and is the same whoever runs it."""
+    """What determines the result, and is the same on every machine."""
     return {
         "cell": cell.id,
         "seed": cell.seed,
@@ -105,7 +105,7 @@ def made_with() -> dict[str, Any]:
             "fer_bench": fer_bench.__version__,
             "python": platform.python_version(),
             **{name: _version(name) for name in PACKAGES},
-            "torch": torch.__version__,  # with what it was built for
+            "torch": torch.__version__,  # with its build, as in 2.11.0+cu130
         },
     }
 
@@ -113,13 +113,13 @@ def made_with() -> dict[str, Any]:
 def _checkout(package: Path) -> dict[str, Any] | None:
     """`commit`, and `dirty` where its files have been changed since; None where the package lies in no checkout."""
     if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
-        return None  # no git; or installed, and only below somebody's checkout
+        return None  # no git, or an installation below another checkout
     commit, changed = _git(package, "rev-parse", "HEAD"), _git(package, "status", "--porcelain", "--", ".")
     return {"commit": commit, "dirty": bool(changed)}
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    # A hook or a tool may have set where git looks; and looking must not write.
+    # A hook or a tool may have set GIT_DIR; and reading must not take locks.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     environment["GIT_OPTIONAL_LOCKS"] = "0"
     try:
@@ -170,7 +170,7 @@ def _line(path: str, key: str) -> str | None:
 
 
 def _peaks() -> dict[str, int | None]:
-    """Most memory that this process has had: resident, and of a GPU what its tensors took."""
+    """Peak memory of this process: resident, and allocated tensors on a GPU."""
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None
     # Bytes on macOS, and kibibytes elsewhere.

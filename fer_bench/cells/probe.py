@@ -1,4 +1,4 @@
-"""Three steps of a cell's training, to tell how long all of it takes and how much memory it needs."""
+"""Three training steps of a cell, to estimate its time and memory."""
 
 from __future__ import annotations
 
@@ -93,5 +93,5 @@ class _Watch(Callback):
 
     @staticmethod
     def typical(steps: list[float]) -> float:
-        """Median seconds without the first, unless that is all there is."""
+        """Median seconds, without the first step unless it is the only one."""
         return statistics.median(steps[1:] or steps) if steps else 0.0

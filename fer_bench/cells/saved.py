@@ -1,4 +1,4 @@
-"""Cells whose predictions are somebody else's: a file in a layout of `fer_bench.predictions.files`.
+"""Cells with saved predictions: a file in a layout of `fer_bench.predictions.files`.
 
 They need no data, and are asked about exactly the samples that the file holds. Tabulated, fused and held against what a
 paper prints they are like any others.
@@ -47,14 +47,14 @@ def saved_cell(suite: str, protocol: Protocol, entry: str, file: str | None, run
         trainer={},
         parts=(Part(protocol.datasets[0], str(Path(file).resolve()), ""),),
         provenance=PROVENANCE,
-        # Of the samples in the file: whoever answers for other ones answers another question.
+        # The digest is of the samples in the file: other samples are another test.
         protocol_digest=digest({"protocol": protocol.id, "ids": _ids(found), "truth": truth}),
         representation={"name": SAVED, "label": Path(file).name, "digest": content[:12]},
         parameters=None,
         weights="",
         unsound="",
         folder=runs / suite / protocol.id / entry / "fold00" / "seed0",
-        selection="",  # nobody says
+        selection="",  # unknown
     )
 
 

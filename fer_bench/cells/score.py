@@ -130,12 +130,12 @@ def _tested(trainer: L.Trainer, data: FoldDataModule, method: Method, checkpoint
 
 
 def predictor(cell: Cell) -> L.Trainer:
-    """A trainer that predicts on one device, as often as it is asked to."""
+    """A trainer that predicts on one device, for any number of calls."""
     return make_trainer(cell, devices=1, num_nodes=1, logger=False, enable_checkpointing=False)
 
 
 def predict(trainer: L.Trainer, method: Method, loader: DataLoader[Batch]) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Ids and what `Method.predict` gives of some samples; a sample comes once an item."""
+    """Ids and outputs of `Method.predict`; a sample with several items occurs once for each."""
     batches: list[Any] = trainer.predict(method, loader) or []
     ids = [i for batch in batches for i in batch["id"]]
     return ids, {name: torch.cat([b[name] for b in batches]).numpy() for name in batches[0] if name != "id"}
@@ -178,7 +178,7 @@ def _write(path: Path, table: pd.DataFrame) -> None:
 
 
 def measure_file(path: Path, protocol: Protocol) -> dict[str, float]:
-    """The metrics of what `write_predictions` wrote."""
+    """The metrics of a predictions file."""
     table = pd.read_parquet(path)
     return measure(protocol.task, *arrays(protocol, table), protocol.classes, protocol.tested)
 

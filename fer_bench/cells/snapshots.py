@@ -1,6 +1,6 @@
-"""What was asked of cells, kept beside them, and `fer-bench protocol diff`.
+"""Snapshots of protocols, saved with the cells, and `fer-bench protocol diff`.
 
-A suite has one small file a question, `runs/SUITE/PROTOCOL/question-DIGEST.parquet`, however many cells answer it.
+A suite has one small file per snapshot, `runs/SUITE/PROTOCOL/question-DIGEST.parquet`, which all its cells share.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DIGEST = re.compile(r"[0-9a-f]{12}")
 
 @dataclass(frozen=True)
 class Side:
-    """One of two questions that are compared: what it was called by, its digest, and where it can be had from."""
+    """One of two snapshots that are compared: its name, its digest, and the snapshot or a cell of it."""
 
     name: str
     digest: str
@@ -35,10 +35,10 @@ class Side:
     snapshot: ProtocolSnapshot | None = None
 
     def known(self) -> ProtocolSnapshot:
-        """The question itself.
+        """The snapshot itself.
 
         Raises:
-            FerBenchError: it was not kept, and cannot be made again from the data.
+            FerBenchError: it was not saved, and cannot be made again from the data.
         """
         if self.snapshot is not None:
             return self.snapshot
@@ -47,7 +47,7 @@ class Side:
 
 
 class Snapshots:
-    """What protocols ask of the data at hand, each worked out once.
+    """Snapshots of protocols on the data at hand, each computed once.
 
     Attributes:
         taken: Digest -> snapshot.
@@ -58,7 +58,7 @@ class Snapshots:
         self._digests: dict[tuple[str, str, frozenset[str]], str] = {}
 
     def take(self, protocol: Protocol, index: pd.DataFrame, provenance: str, broken: frozenset[str]) -> str:
-        """The digest of a question; raises what `Protocol.folds` raises."""
+        """The digest of a snapshot; raises the errors of `Protocol.folds`."""
         key = (protocol.id, provenance, broken)
         if key not in self._digests:
             snapshot = protocol.snapshot(index, provenance, broken)
@@ -68,7 +68,7 @@ class Snapshots:
 
 
 def keep(cells: Iterable[Cell], snapshots: Mapping[str, ProtocolSnapshot]) -> None:
-    """Write down the questions of a suite's cells, by their digests, where that was not done before."""
+    """Save the snapshots of a suite's cells that are not saved yet."""
     for folder, digest in dict.fromkeys((cell.folder.parents[2], cell.protocol_digest) for cell in cells):
         path = snapshot_file(folder, digest)
         if digest in snapshots and not path.exists():
@@ -76,7 +76,7 @@ def keep(cells: Iterable[Cell], snapshots: Mapping[str, ProtocolSnapshot]) -> No
 
 
 def compare(first: str, second: str, runs: Path, data: list[Path]) -> tuple[bool, str]:
-    """Whether two questions are the same; and what they are, or in what they differ, in sentences.
+    """Whether two snapshots are the same, and their differences as sentences.
 
     Args:
         first, second: Each the folder of a cell, or one with cells of a single question below it; or the id of a
@@ -129,7 +129,7 @@ def _of_folder(folder: Path) -> Side:
 
 
 def _cells(folder: Path) -> Iterator[Cell]:
-    """All cells below a folder that can be read; of probes and the stress deck there are copies, which are left out."""
+    """All readable cells below a folder, without the copies made for probes and the stress deck."""
     for path in sorted(folder.rglob("cell.json")):
         if path.parent.name not in ("probe", "stress"):
             try:
@@ -139,7 +139,7 @@ def _cells(folder: Path) -> Iterator[Cell]:
 
 
 def snapshot_file(folder: Path, digest: str) -> Path:
-    """Where a question is kept, in the folder of a suite's protocol."""
+    """The file of a snapshot, in the folder of a suite's protocol."""
     return folder / f"question-{digest}.parquet"
 
 
@@ -149,7 +149,7 @@ def _kept(cell: Cell) -> ProtocolSnapshot | None:
 
 
 def _made_again(cell: Cell) -> ProtocolSnapshot:
-    """The question of a cell from its data, if they are still as they were."""
+    """The snapshot of a cell, made from its data; raises `FerBenchError` where they have changed."""
     if cell.method == SAVED:
         raise FerBenchError(f"{cell.folder}: holds somebody's predictions, of which nobody says how they were divided.")
     unknown = f"{cell.folder}: all that is kept of its question is the digest {cell.protocol_digest}"

@@ -26,7 +26,7 @@ def conditions(member: str) -> list[Stress]:
 
 
 def examine(staged: Cell) -> None:
-    """Predict the test fold under every condition that is asked for in the cell's folder `stress/`.
+    """Predict the test fold under every condition that `stress/asked.json` names.
 
     Raises:
         InvalidFile: the checkpoint, or an extracted condition, is missing or damaged.

@@ -1,4 +1,4 @@
-"""What the stage `stress` of a cell has come to, as it stands in the cell's folder."""
+"""The results of the stage `stress`, read from the cell's folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fer_bench.cells.cell import DERIVED, Cell
 from fer_bench.errors import InvalidFile
 from fer_bench.records import read_json
 
-if TYPE_CHECKING:  # what perturbs scans takes a while to import
+if TYPE_CHECKING:  # importing perturbations takes a while
     from fer_bench.geometry.perturbations import Stress
 
 FOLDER = "stress"
@@ -43,7 +43,7 @@ class Outcome:
 
 
 def outcome(cell: Cell, stress: Stress) -> Outcome | None:
-    """What a condition has come to, if it is there and answers what is asked now."""
+    """The result of a condition; None if it is missing, or of another protocol or representation."""
     from fer_bench.representations.stressed import stressed_digest
 
     path = cell.folder / FOLDER / f"{stress.label}.json"
@@ -52,7 +52,7 @@ def outcome(cell: Cell, stress: Stress) -> Outcome | None:
     try:
         found = Outcome(**read_json(path))
     except (InvalidFile, TypeError):
-        return None  # damaged, or of another version: it is made again
+        return None  # damaged, or of another version: predict it again
     digest = stressed_digest(cell.representation["digest"], stress)
     requested = (stress.record, digest, cell.protocol_digest)
     return found if (found.stress, found.representation_digest, found.protocol_digest) == requested else None
@@ -66,7 +66,7 @@ def refusal(cell: Cell) -> str:
         return f"{cell.protocol} joins datasets, and the deck takes one at a time"
     name = cell.representation["name"]
     if name not in registry.representations():
-        return ""  # a packed cell's, of another version: whatever it was put through is there
+        return ""  # packed by another version: its stress results exist
     from fer_bench.representations import stressed
 
     return stressed.refusal(registry.representation_class(name))

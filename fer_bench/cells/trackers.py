@@ -1,4 +1,4 @@
-"""Trackers of experiments that a suite may name, beside the TensorBoard and CSV logs of every cell.
+"""Experiment trackers that a suite may name, in addition to each cell's TensorBoard and CSV logs.
 
 They are told what those logs hold, and nothing that they do can change a result: they are no part of a cell's identity,
 and one that fails is left aside with a warning while the training goes on.
@@ -23,7 +23,7 @@ from fer_bench.errors import FerBenchError, InvalidFile
 from fer_bench.records import read_json, write_json
 
 FILE = "trackers.json"
-"""In a cell's folder: what each tracker calls its run, so that a continued training continues it."""
+"""In a cell's folder: each tracker's id of the run, so that a continued training continues it."""
 
 
 def require(names: Sequence[str]) -> None:
@@ -61,7 +61,7 @@ class Tracker(Logger):
 
     @property
     def version(self) -> str:
-        """Not asked for: checkpoints have a folder of their own."""
+        """Unused: checkpoints are in the cell's folder."""
         return ""
 
     @rank_zero_only
@@ -84,7 +84,7 @@ class Tracker(Logger):
             if self.opened is None:
                 self.opened = _open(self.kind, self.cell, self.stage)
             act(self.opened)
-        except Exception as error:  # whatever a tracker raises, the training is worth more
+        except Exception as error:  # a tracker's error must not end the training
             self.failed = True
             message = " ".join(str(error).split())[:300]
             rank_zero_warn(f"{self.cell.id}: {self.kind} takes nothing ({message}); training goes on without it.")
@@ -110,10 +110,10 @@ def _mlflow(cell: Cell, stage: str, runs: Path, run: str | None) -> tuple[Logger
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         # Files: many processes, perhaps of many machines, write at once, which a database in a file does not bear.
-        # MLflow still writes them, and asks to be told that they are wanted.
+        # MLflow still writes them, but requires this setting.
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         uri = (runs / "mlruns").as_uri()
-    # A server that is away is asked for minutes by default, and a training would wait as long.
+    # By default an unreachable server is retried for minutes, while the training waits.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     tags = {"cell": cell.id, "provenance": cell.provenance}

@@ -24,7 +24,7 @@ def check(
     ] = False,
     workers: Workers = 2,
 ) -> None:
-    """Tell what is there, what is missing, what was assumed, which files are broken, and which protocols can run.
+    """Report what was found, what is missing or assumed, which files are unreadable, and which protocols can run.
 
     Exit code 0: ready; 1: usable with warnings; 2: not usable.
     """
@@ -32,7 +32,7 @@ def check(
     from fer_bench.commands.prepare import check_cache
 
     if cache and root is not None:
-        raise FerBenchError("--cache: looks at all that was extracted of a dataset, from any folder; leave --root out.")
+        raise FerBenchError("--cache: checks all that was extracted from a dataset, wherever it is; leave --root out.")
     try:
         code = check_cache(dataset) if cache else check_data(dataset, root, names_only, workers, as_json)
     except KeyboardInterrupt:

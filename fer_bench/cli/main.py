@@ -1,4 +1,4 @@
-"""The command line: parses, and hands on. Everything heavy is imported by the command that needs it."""
+"""The commands on suites. Parses arguments; each command imports what it needs, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ app.add_typer(protocol_app, name="protocol")
 def main() -> None:
     """Run the command line; a user's mistake ends in one sentence and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter of a name shows its number
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without a character shows its code
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
@@ -83,7 +83,7 @@ def list_(
     ],
     name: Annotated[str | None, typer.Argument(help="One of them: print all that is known of it.")] = None,
 ) -> None:
-    """List what there is, or describe one of it."""
+    """List components, or describe one of them."""
     from fer_bench.cards import describe
 
     print(describe.listing(kind, name))
@@ -99,7 +99,7 @@ def plan(
     jobs: Jobs = "auto",
     probe: Annotated[
         bool,
-        typer.Option("--probe/--no-probe", help="Train three steps of what is not known yet, to tell its time."),
+        typer.Option("--probe/--no-probe", help="Train three steps of entries without a known time, to estimate it."),
     ] = True,
 ) -> None:
     """Show every cell, what is skipped and why, and the time and memory that the rest will take."""
@@ -121,7 +121,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", help="Folder to write the leaderboard to.")] = TABLES,
     jobs: Jobs = "auto",
     retry: Annotated[str, typer.Option("--retry", help="Run these again: failed,oom,timeout.")] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete what is there of these cells first.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete results of these cells first.")] = False,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out scans that cannot be read.")] = False,
     time_limit: Annotated[
         float | None,
@@ -156,7 +156,7 @@ def run(
         if state not in ("failed", "oom", "timeout"):
             raise UnknownName("state", state, ("failed", "oom", "timeout"), "--retry")
     check_launcher(launcher, profile, detach)
-    for folder in (runs, out):  # before hours of training, and not after them
+    for folder in (runs, out):  # before hours of training
         refuse_unwritable(folder)
     options = RunOptions(
         _jobs(jobs),
@@ -186,7 +186,7 @@ def _jobs(text: str) -> int | None:
 
 @app.command()
 def status(suite: SuiteName, settings: Set = None, runs: Runs = RUNS) -> None:
-    """Show where every cell of a suite stands."""
+    """Show the state of every cell of a suite."""
     from fer_bench.commands.status import show_status
 
     print(show_status(suite, settings or [], runs))
@@ -197,10 +197,10 @@ def repeat(
     cell: Annotated[Path, typer.Argument(metavar="CELL", help="The folder of a finished cell.")],
     times: Annotated[int, typer.Option("--times", min=1, help="How often.")] = 1,
 ) -> None:
-    """Train and score a finished cell again, and tell whether it gives the same predictions.
+    """Train and score a finished cell again, and check whether it gives the same predictions.
 
-    It runs in a folder beside the cell's own, with as many threads, and leaves nothing behind. Exit code 0: every bit
-    is the same; 1: something differs, and what else is not the same (code, versions, hardware) is told.
+    It runs in a temporary folder with the same number of threads. Exit code 0: every bit is the same; 1: something
+    differs, and the differences in code, versions and hardware are printed.
     """
     from fer_bench.launch.repeat import repeat as run_again
 

@@ -1,4 +1,4 @@
-"""The commands that put a finished cell's network to use: parsed, and handed on."""
+"""The commands that use the network of a finished cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands `fer-bench protocol`: parsed, and handed on."""
+"""The commands `fer-bench protocol`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def diff(
     """Tell in what two questions differ: classes, data, people, samples, labels, folds.
 
     Results are ranked together only if the digests of their questions are equal. Exit code 0: they are; 1: they are
-    not; 2: one of the two is not there, or nobody knows what it was.
+    not; 2: one of them is missing or unknown.
     """
     from fer_bench.cells import snapshots
 

@@ -1,4 +1,4 @@
-"""The commands on results and predictions: parsed, and passed on."""
+"""The commands on results and predictions."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def evaluate(
     root: Root = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the numbers to this CSV file.")] = None,
 ) -> None:
-    """Score anybody's predictions, alone and fused.
+    """Score prediction files, alone and fused.
 
     Columns: `id` and one `output_<class>` a class, with `label` for the truth; or `id,valence,arousal` with
     `valence_true,arousal_true`; or `val_pred,val_true,aro_pred,aro_true`. With --protocol the truth comes from the

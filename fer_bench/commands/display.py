@@ -135,7 +135,7 @@ class RunDisplay:
         self.console.print(escape(message), soft_wrap=True, highlight=False)
 
     def result(self, cell: Cell, status: Status) -> str | None:
-        """What a cell has come to; None where it has not."""
+        """The outcome of a cell; None where it failed."""
         result = cell.result() if status.state == "done" else None
         if result is None:
             return None
@@ -176,7 +176,7 @@ class ProbeDisplay(RunDisplay):
         return "" if status.state == "done" else None
 
     def finished(self, cell: Cell, status: Status) -> None:
-        if status.state == "done":  # the plan tells it
+        if status.state == "done":  # the plan prints it
             self.bars.remove_task(self.tasks.pop(cell.id))
             self.bars.update(self.total, advance=1)
         else:

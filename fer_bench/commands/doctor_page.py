@@ -45,7 +45,7 @@ def _sentence(finding: Finding) -> str:
 
 def _state(verdict: Verdict, provenance: str) -> str:
     if verdict.state in ("not possible", "needs another dataset"):
-        why = verdict.why.removeprefix(verdict.protocol).removeprefix(":").lstrip()  # it stands before already
+        why = verdict.why.removeprefix(verdict.protocol).removeprefix(":").lstrip()  # the caller prints the name
         return f"{verdict.state}: {why}"
     if provenance != "as distributed":
         return f"ready: {verdict.samples:,} samples (the dataset has {verdict.expected:,})"

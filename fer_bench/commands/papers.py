@@ -1,4 +1,4 @@
-"""The commands about papers: what they print and claim beside what was measured."""
+"""`fer-bench paper` and `fer-bench claims`: published values and claims beside measured ones."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def compare(
 ) -> None:
     """Write a paper's page and show it, or one table of it.
 
-    The files always hold the whole paper, whatever is shown.
+    The files always contain the whole paper.
     """
     paper, claimed = published.read_paper(name), read_claims(name)
     shown = paper.sections if table is None else (paper.find(table),)
-    # What follows imports every method: a misspelt name is told before.
+    # The imports below load every method; a misspelt name is reported before.
     from fer_bench.papers import claims_page, faults_page, paper_page
     from fer_bench.papers.claims_measured import answer
     from fer_bench.papers.comparison import compare as compare_section
@@ -80,7 +80,7 @@ def claims(name: str | None, runs: Path, out: Path, folds: Mapping[str, Sequence
     if name is not None and name not in known:
         raise UnknownName("paper", name, known)
     read = {each: (published.read_paper(each), read_claims(each)) for each in known}
-    # What follows imports every method: a misspelt name is told before.
+    # The imports below load every method; a misspelt name is reported before.
     from fer_bench.papers import claims_page
     from fer_bench.papers.claims_measured import answer
     from fer_bench.papers.evidence import Reader

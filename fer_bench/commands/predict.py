@@ -35,7 +35,7 @@ def run(
     parameters: Path | None,
     workers: int,
 ) -> bool:
-    """Predict what is given and tell it; True when nothing of it failed.
+    """Predict the inputs and print the results; True when no input failed.
 
     Raises:
         FerBenchError: the cell cannot be used, or an option does not go with it.

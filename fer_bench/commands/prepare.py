@@ -46,7 +46,7 @@ def prepare(
     preview: Path | None,
     slurm: SlurmOptions | None = None,
 ) -> None:
-    """Extract representations of a dataset into the cache, and draw some of their rows where asked.
+    """Extract representations of a dataset into the cache, and draw some of their rows if `preview` is given.
 
     Args:
         slurm: Let tasks of Slurm do it.

@@ -45,7 +45,7 @@ class StressDeck:
             find_inputs(plan)
 
     def run(self, plan: Plan, rows: Sequence[Row], runs: Path, out: Path) -> bool:
-        """Stress the cells that are done, write a page for each member, and the HTML page anew; True when nothing is
+        """Stress the cells that are done, write a page for each member, and the HTML page again; True when nothing is
         missing.
 
         Results that exist are kept; what failed is tried again.

@@ -19,7 +19,7 @@ def make_twin(
     preview: Path | None,
     workers: int,
 ) -> None:
-    """Write a twin, and a contact sheet of it where asked."""
+    """Write a twin, and a contact sheet if `preview` is given."""
     from fer_bench.commands import display
     from fer_bench.io.images import writable_image
     from fer_bench.records import TWIN_MARKER, read_json

@@ -65,7 +65,7 @@ class Exported:
 
 
 class Network(nn.Module):
-    """A method from its inputs to what it predicts, without what is no output.
+    """A method from its inputs to its predictions, without other results.
 
     Args:
         method: Ready to predict.
@@ -121,7 +121,7 @@ def export_method(
 
 
 def metadata(finished: Finished) -> dict[str, str]:
-    """What the file tells of where it comes from and what goes in and out; no path is in it."""
+    """Metadata of the file: its origin, inputs and outputs; no paths."""
     cell, seen = finished.cell, finished.representation
     return {
         "producer": f"fer_bench {__version__}",
@@ -252,13 +252,13 @@ def _compare(
             raise CannotExport(f"ONNX Runtime cannot run what was exported on {count} inputs: {why:.300}") from None
         for mine, theirs in zip(expected, found, strict=True):
             apart = float(np.abs(mine - theirs).max())
-            absolute = float(np.maximum(absolute, apart))  # which keeps NaN
+            absolute = float(np.maximum(absolute, apart))  # keeps NaN
             relative = float(np.maximum(relative, apart / max(1.0, float(np.abs(mine).max()))))
     return absolute, relative
 
 
 def run(folder: Path, out: Path | None) -> None:
-    """Export the network of a cell's folder, and tell how near it comes to torch; raises as `export`."""
+    """Export the network of a cell, and print its largest difference from torch; raises as `export`."""
     finished = open_finished(folder)
     path = out or folder / "network.onnx"
     if path.suffix.lower() != ".onnx" or path.is_dir():

@@ -1,4 +1,4 @@
-"""What `fer-bench predict` is given: files and folders, found and read as the datasets' readers find and read theirs.
+"""Inputs of `fer-bench predict`: files and folders, found and read as the datasets' readers do.
 
 A file below the folder of the cell's dataset is the sample that the dataset makes of it, with that sample's id; any
 other is read by its suffix, with what lies beside it.
@@ -47,7 +47,7 @@ class Input:
 def find_inputs(
     given: Sequence[Path], kind: str, cell: Cell, sequence: bool, pixels: bool = True
 ) -> tuple[list[Input], list[tuple[Path, str]]]:
-    """The samples among files and folders, in order, and of what holds none, why.
+    """The samples among files and folders, in order, and the problems of the others.
 
     Args:
         kind: See `Finished.kind`. Of single scans or photographs a folder is all that are in it; of
@@ -178,7 +178,7 @@ def _load_photo(root: Path, files: tuple[str, ...]) -> Photo:
 
 
 def _name_photo(root: Path, files: tuple[str, ...]) -> Photo:
-    """A photograph whose parameters alone are asked for; it need not be there."""
+    """A photograph of which only the parameters are needed; the file need not exist."""
     return Photo(root / files[0], aligned=True)
 
 

@@ -1,4 +1,4 @@
-"""`fer-bench predict`: what a finished cell makes of scans, sequences or photographs that it is given.
+"""`fer-bench predict`: predictions of a finished cell for scans, sequences or photographs.
 
 They go through what the cell's test samples went through: the same reading, alignment, representation and windows, and
 the network in the precision it was scored in. No label is asked for.
@@ -42,7 +42,7 @@ _WORTH = 8  # inputs for which another process is worth its start
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a cell predicts.
+    """The predictions of a cell.
 
     Attributes:
         table: `id`, `file` as it was given, and: of classes `prediction` (of several joined by `+`, `none` where there
@@ -81,7 +81,7 @@ def rows_of(parameters: ParameterSource) -> list[Input]:
 def predict(
     finished: Finished, inputs: Sequence[Input], parameters: ParameterSource | None = None, workers: int = 1
 ) -> Predictions:
-    """Predict inputs, batched; one that cannot be read or used is among the problems, and the others go on."""
+    """Predict inputs in batches. Inputs that cannot be read or used are reported as problems."""
     stream = _Stream(finished, inputs, _extracts(finished, inputs, parameters), workers)
     batches = _run(finished, stream)
     owner = np.array([int(i) for batch in batches for i in batch["id"]], dtype=np.int64)
@@ -138,7 +138,7 @@ def _distinct(inputs: Sequence[Input]) -> list[str]:
 
 
 def _run(finished: Finished, stream: _Stream) -> list[dict[str, Any]]:
-    """What `Method.predict_step` gives of each batch, on one device."""
+    """The outputs of `Method.predict_step` for each batch, on one device."""
     cell, asked = finished.cell, dict(finished.cell.trainer)
     if asked["accelerator"] == "gpu" and not torch.cuda.is_available():
         asked["accelerator"] = "cpu"

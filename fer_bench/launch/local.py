@@ -21,13 +21,13 @@ from fer_bench.processes import fork_server
 from fer_bench.stats.units import duration
 
 TERMINATE_TIMEOUT_S = 5.0
-"""Seconds that a process has to end by itself before it is killed."""
+"""Seconds between SIGTERM and SIGKILL."""
 
-_POLL_OTHER_RUNS_S = 1.0  # seconds between two looks at the cells that another run works on
+_POLL_OTHER_RUNS_S = 1.0  # seconds between two polls of cells that another process is running
 
 
 class Observer(Protocol):
-    """Told what happens, for a display."""
+    """Receives the events of a run, for a display."""
 
     def started(self, cell: Cell) -> None: ...
     def progressed(self, cell: Cell, status: Status) -> None: ...
@@ -37,15 +37,15 @@ class Observer(Protocol):
 
 
 def pending(cells: Sequence[Cell], retry: Iterable[str] = (), overwrite: bool = False) -> list[Cell]:
-    """The cells that are left to run; their folders are made ready.
+    """The cells that have to run; prepares their folders.
 
     A finished cell is never run twice, a failed one only if its state is in `retry`. A cell whose folder holds other
-    settings than it is asked for now is refused, or started afresh with `overwrite`. Cells that another run works on
-    are left to it, and waited for.
+    settings is refused, or started again with `overwrite`. A cell that another process is running is skipped and polled
+    until it ends.
 
     Raises:
-        FerBenchError: folders hold cells with other settings, and `overwrite` is not given; or they are to be
-            overwritten while another run works on them.
+        FerBenchError: a folder holds a cell with other settings, and `overwrite` is not given; or a cell is to be
+            overwritten while another process is running it.
     """
     if overwrite:
         for cell in cells:
@@ -71,7 +71,7 @@ def pending(cells: Sequence[Cell], retry: Iterable[str] = (), overwrite: bool = 
 
 
 def derived(cells: Sequence[Cell]) -> list[Cell]:
-    """Cells that are made of others, ready to be made anew: it takes no training, and what they are of may differ."""
+    """Prepare the folders of derived cells. They are always scored again: their inputs may have changed."""
     for cell in cells:
         if cell.status().state != "running":
             cell.folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def derived(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def refuse_other_settings(cells: Iterable[Cell]) -> None:
-    """Raise `FerBenchError` when a folder holds a cell that was begun with other settings than it is asked for now."""
+    """Raise `FerBenchError` when a folder holds a cell that was started with other settings."""
     changed = [
         (cell, differences)
         for cell in cells
@@ -101,19 +101,19 @@ def refuse_other_settings(cells: Iterable[Cell]) -> None:
 def launch(
     cells: Sequence[Cell], slots: Sequence[Slot], observer: Observer, first: str = "fit", limit: float | None = None
 ) -> None:
-    """Run cells, in this order, until all have ended, well or not; their states are in their folders.
+    """Run cells in this order, until all have ended. Their states are written to their folders.
 
-    They begin with the stage `first`; `score` follows `fit`, in the same process where it trained alone, and nothing
-    follows the others. A crash, a kill or an error ends one cell. One that runs out of memory is run again, once, with
-    half the batch and the gradients of two added up. A cell that another run works on is waited for. On
-    KeyboardInterrupt the running cells are stopped, keep their last checkpoint, and the exception goes on; a second one
-    kills them at once.
+    Each cell starts with the stage `first`. `score` follows `fit`, in the same process if one process trained; no stage
+    follows the others. A crash or an error ends one cell only. A cell that runs out of memory is run once more, with
+    half the batch and gradients accumulated over two. A cell that another process is running is polled until it ends.
+    KeyboardInterrupt stops the running cells, which keep their last checkpoint, and is raised again; a second one kills
+    them at once.
 
     Args:
-        limit: Seconds that a cell may take, all its stages together; then it is stopped and `timeout`.
+        limit: Seconds that a cell may take, all its stages together; after that its state is `timeout`.
 
     Raises:
-        FerBenchError: nothing can be written where the cells are.
+        FerBenchError: the cells' folders cannot be written to.
     """
     _Launch(cells, slots, observer, first, limit).run()
 
@@ -156,7 +156,7 @@ class _Launch:
             self.stop()
 
     def fill(self, slot: Slot) -> None:
-        """Start the first waiting cell that there is room for."""
+        """Start the first waiting cell that fits into the slot."""
         for cell in list(self.waiting):
             if not slot.has_room(cell, self.slots):
                 continue
@@ -166,7 +166,7 @@ class _Launch:
                 self.other_runs.append(cell)
                 continue
             self.observer.started(cell)
-            if state == "done":  # another run was faster
+            if state == "done":  # by another process, meanwhile
                 self.observer.finished(cell, cell.status())
                 continue
             slot.deadline = None if self.limit is None else time.monotonic() + self.limit
@@ -181,7 +181,7 @@ class _Launch:
         slot.process.start()
 
     def poll(self, slot: Slot) -> None:
-        """See whether a process has ended, or is past its time, and what is to be done next."""
+        """Check whether a process has ended or exceeded its limit, and take the next step."""
         assert slot.cell
         assert slot.process
         cell, process = slot.cell, slot.process
@@ -221,7 +221,7 @@ class _Launch:
         self.observer.finished(cell, status)
 
     def poll_other_runs(self) -> None:
-        """See what has become of the cells that another run works on."""
+        """Check the cells that another process is running."""
         if not self.other_runs or time.monotonic() < self.polled + _POLL_OTHER_RUNS_S:
             return
         self.polled = time.monotonic()
@@ -234,15 +234,15 @@ class _Launch:
                 self.observer.started(cell)
                 self.observer.finished(cell, status)
             else:
-                self.waiting.append(cell)  # its process is gone, and has not ended it
+                self.waiting.append(cell)  # its process was killed before the cell ended
 
     def stop(self) -> None:
-        """End what still runs."""
+        """Stop all running processes."""
         _end([slot.process for slot in self.slots if slot.process is not None])
 
 
 def _end(processes: Sequence[BaseProcess]) -> None:
-    """Ask processes to end, and kill those that do not; at once, when interrupted meanwhile."""
+    """Terminate processes, and kill those that do not end in time; when interrupted, kill them at once."""
     try:
         for process in processes:
             process.terminate()
@@ -257,7 +257,7 @@ def _end(processes: Sequence[BaseProcess]) -> None:
 
 
 def _report_abnormal_end(cell: Cell, stage: str, code: int, memory_ran_out: bool) -> None:
-    """Write the state of a process that ended without doing so itself, begun with this stage."""
+    """Write the state of a cell whose process, started with `stage`, ended without writing it."""
     if code == 0:
         return
     stage = cell.status().stage or stage
@@ -267,7 +267,7 @@ def _report_abnormal_end(cell: Cell, stage: str, code: int, memory_ran_out: bool
     elif code == -9 and memory_ran_out:
         cell.report("oom", message=f"out of memory in {stage}: the system killed it")
     elif code in (-9, -15):
-        # Left as it was running: the next run continues it from its last checkpoint.
+        # The state stays `running`, and the next run continues from the last checkpoint.
         reason = "killed by a person or a program" if code == -9 else "asked to stop"
         cell.report("running", message=f"{reason} during {stage}; run again to continue")
     else:
@@ -275,13 +275,13 @@ def _report_abnormal_end(cell: Cell, stage: str, code: int, memory_ran_out: bool
 
 
 def _can_be_divided(cell: Cell, status: Status) -> bool:
-    """Whether there is another way to run a cell that ran out of memory."""
-    # Two optimisers that take turns do not add gradients up.
+    """Whether a cell that ran out of memory can run with a smaller batch."""
+    # Gradients of two alternating optimisers cannot be accumulated.
     return status.divided == 1 and cell.method not in DERIVED and not registry.load_method(cell.method).alternates
 
 
 def _memory_kills() -> int:
-    """How many processes the system has killed for want of memory, since it started; 0 where it does not say."""
+    """How many processes the kernel has killed because memory ran out, since boot; 0 where unknown."""
     try:
         lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
     except OSError:

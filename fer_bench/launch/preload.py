@@ -1,4 +1,4 @@
-"""What every cell's process needs, imported and used once by the server that it is forked from.
+"""Imports of every cell's process, done once by the server that it is forked from.
 
 Nothing here may start a thread: a process forked from one that runs threads can hang, see `fer_bench.processes`.
 """
@@ -12,7 +12,7 @@ from importlib import import_module
 STAGES = ("fer_bench.launch.worker", "fer_bench.cells.fit", "fer_bench.cells.score", "fer_bench.cells.stress")
 
 LATER = ("pyarrow.dataset", "torch.utils.tensorboard", "torch.utils.serialization")
-"""What libraries import only when a cell uses them."""
+"""Modules that libraries import only when a cell uses them."""
 
 
 def _load() -> None:
@@ -27,13 +27,13 @@ def _load() -> None:
     from fer_bench.geometry.sampling import farthest_point_sample
 
     registry.datasets()
-    with suppress(FerBenchError):  # of methods of somebody's own; whoever asks for one is told
+    with suppress(FerBenchError):  # in a user's own methods; the error is reported when such a method is requested
         registry.methods()
     manifest.made_with()
-    # numba imports half of itself with the first call of whatever is compiled, in half a second.
+    # The first call of a compiled function imports half of numba, which takes half a second.
     farthest_point_sample(np.zeros((1, 3), dtype=np.float32), 1)
 
 
-gc.disable()  # a million objects come and stay; looking for garbage among them is an eighth of the time
+gc.disable()  # a million objects are created and kept; collecting garbage among them takes an eighth of the time
 _load()
 gc.enable()

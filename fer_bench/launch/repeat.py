@@ -35,15 +35,15 @@ _AGAIN = "Run the suite with --overwrite."
 
 @dataclass(frozen=True)
 class Drift:
-    """How far a second run of a cell is from the first.
+    """The differences between two runs of a cell.
 
     Attributes:
-        identical: Whether every number that was saved is the same, bit for bit.
-        samples: How many were predicted.
-        changed: How many of them are given another class, or other ones; None where there are no classes.
-        largest, mean: Difference of an output.
+        identical: Whether every saved number is the same, bit for bit.
+        samples: Number of predicted samples.
+        changed: Samples with another predicted class, or set of classes; None for tasks without classes.
+        largest, mean: Absolute difference of the outputs.
         metric, before, after: The task's headline metric.
-        differences: What is not the same in both manifests: `fit.versions.torch: 2.11.0, now 2.12.0`.
+        differences: Entries that differ between the manifests: `fit.versions.torch: 2.11.0, now 2.12.0`.
     """
 
     identical: bool
@@ -58,11 +58,11 @@ class Drift:
 
 
 def repeat(folder: Path, times: int = 1) -> bool:
-    """Run a finished cell again, so many times, each in a folder beside it that is deleted afterwards, and tell the
-    drift; True when every run gave the same bits.
+    """Run a finished cell again `times` times, each in a temporary folder next to it, and print the drift; True when
+    every run gave the same bits.
 
     Raises:
-        FerBenchError: it is no finished cell of a method, its data are gone or have changed, or it failed this time.
+        FerBenchError: the folder holds no finished cell of a method, its data are missing or changed, or it failed.
     """
     cell = finished_cell(folder)
     protocol = registry.find_protocol(cell.protocol)
@@ -90,7 +90,7 @@ def compare(first: Cell, second: Cell, protocol: Protocol) -> Drift:
     (ids, outputs), (other_ids, others) = (_outputs(cell, protocol) for cell in (first, second))
     if ids != other_ids:
         raise InvalidFile(first.folder / "predictions.parquet", "is not of the fold's samples", _AGAIN)
-    apart = np.abs(outputs - others)[~(np.isnan(outputs) & np.isnan(others))]
+    distances = np.abs(outputs - others)[~(np.isnan(outputs) & np.isnan(others))]
     changed = None
     if protocol.task == "classification":
         changed = int((outputs.argmax(1) != others.argmax(1)).sum())
@@ -103,8 +103,8 @@ def compare(first: Cell, second: Cell, protocol: Protocol) -> Drift:
         identical=outputs.tobytes() == others.tobytes() and _arrays(first) == _arrays(second),
         samples=len(outputs),
         changed=changed,
-        largest=float(apart.max(initial=0.0)),
-        mean=float(apart.mean()) if apart.size else 0.0,
+        largest=float(distances.max(initial=0.0)),
+        mean=float(distances.mean()) if distances.size else 0.0,
         metric=metric,
         before=before,
         after=after,
@@ -126,7 +126,7 @@ def _told(drift: Drift) -> Iterator[str]:
 
 
 def _check_data(cell: Cell, protocol: Protocol) -> None:
-    """Raise `FerBenchError` where the cell would not be asked what it was asked."""
+    """Raise `FerBenchError` where the data or the folds are not those of the first run."""
     entries = {part.dataset: CacheEntry(Path(part.cache)) for part in cell.parts}
     indices, origins = {}, []
     for part in cell.parts:
@@ -154,14 +154,14 @@ def _check_data(cell: Cell, protocol: Protocol) -> None:
 
 
 def _threads(cell: Cell) -> int:
-    """As many as it was trained with, for sums depend on them in their last digits; 1 where nobody wrote that down."""
+    """Threads of the first run: sums depend on their number in the last digits; 1 where it is unknown."""
     known = last_run(_manifest(cell), "fit").get("threads")
     return known if isinstance(known, int) and known > 0 else 1
 
 
 @contextmanager
 def _beside(cell: Cell) -> Iterator[Cell]:
-    """The cell in an empty folder beside its own, which is deleted in the end."""
+    """The cell in a temporary folder next to its own."""
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{cell.folder.name}.repeat-", dir=cell.folder.resolve().parent))
     except OSError as error:
@@ -176,7 +176,7 @@ def _beside(cell: Cell) -> Iterator[Cell]:
 
 
 def _run(cell: Cell, stage: str, threads: int) -> None:
-    """A process of a cell, as a suite's."""
+    """Run a stage in a process, as the launcher does."""
     process = fork_server(*preload_for([cell])).Process(
         target=worker.main, args=(cell.folder, stage, threads, None), name=cell.id
     )
@@ -194,7 +194,7 @@ def _run(cell: Cell, stage: str, threads: int) -> None:
 
 
 def _outputs(cell: Cell, protocol: Protocol) -> tuple[list[str], np.ndarray]:
-    """The ids in order, and what was predicted, (N, outputs)."""
+    """Sorted ids, and outputs (N, outputs)."""
     path = cell.folder / "predictions.parquet"
     table = read_table(path).sort_values("id", ignore_index=True)
     columns = [f"{OUTPUT}{name}" for name in protocol.outputs]
@@ -204,12 +204,12 @@ def _outputs(cell: Cell, protocol: Protocol) -> tuple[list[str], np.ndarray]:
 
 
 def _arrays(cell: Cell) -> dict[str, bytes]:
-    """Name -> content of what was saved beside the predictions."""
+    """Name -> content of the saved arrays."""
     return {path.name: path.read_bytes() for path in cell.folder.glob("*.npy")}
 
 
 def _manifest(cell: Cell) -> dict[str, Any]:
-    """The cell's manifest; empty where it has none, or a damaged one."""
+    """The cell's manifest; empty where it is missing or damaged."""
     try:
         return read_json(cell.folder / FILE)
     except InvalidFile:
@@ -217,7 +217,7 @@ def _manifest(cell: Cell) -> dict[str, Any]:
 
 
 def _differences(first: dict[str, Any], second: dict[str, Any]) -> Iterator[str]:
-    """What is not the same, but for what each run took."""
+    """Entries of the manifests that differ, without times and memory."""
     for stage in ("fit", "score"):
         before, after = (dict(_flat(last_run(each, stage))) for each in (first, second))
         if not before:

@@ -1,4 +1,4 @@
-"""Shares of the machine, which cells are run in."""
+"""Shares of the machine, in which cells run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fer_bench.errors import FerBenchError
 from fer_bench.processes import available_cores
 
 CELLS_A_GPU = 4
-"""At most so many share a GPU: more take turns rather than run beside each other."""
+"""Maximum number of cells on one GPU: more would take turns rather than run in parallel."""
 
 _USED = 0.9  # of a GPU's memory
 
@@ -23,10 +23,10 @@ class Slot:
     Attributes:
         threads: CPU threads.
         devices: GPUs, as in CUDA_VISIBLE_DEVICES; None for none.
-        memory: What cells need of a GPU where that is known, bytes by (protocol, entry), for slots that share GPUs only
-            as far as memory allows; None where the user has said how many share them.
+        memory: GPU memory of cells, where it is known, bytes by (protocol, entry), for slots that share GPUs as far as
+            memory allows; None where the user has set the number of jobs.
         capacity: Bytes of the smallest of these GPUs.
-        cell, stage, process, deadline, memory_kills: What runs in it, kept by the launcher.
+        cell, stage, process, deadline, memory_kills: The running process, set by the launcher.
     """
 
     threads: int
@@ -40,7 +40,7 @@ class Slot:
     memory_kills: int = 0
 
     def has_room(self, cell: Cell, slots: Iterable[Slot]) -> bool:
-        """Whether a cell fits beside those that use the same GPUs. One of which nothing is known has them alone."""
+        """Whether a cell fits into the memory of GPUs that others use. A cell of unknown size gets them alone."""
         if self.devices is None or self.memory is None:
             return True
         others = [s.cell for s in slots if s is not self and s.devices == self.devices and s.process and s.cell]
@@ -85,8 +85,8 @@ def make_slots(
             wanted = [name for _ in range(each) for name in named]
             share = max(1, cores // len(wanted))
             return [Slot(share, name, memory or {}, capacity) for name in wanted[:cells]]
-        # More jobs than groups share GPUs; the user asked for it by number.
+        # More jobs than groups of GPUs share them, as the user requested.
         return [Slot(max(1, cores // jobs), named[i % len(named)]) for i in range(min(jobs, cells))]
-    # Four small trainings at a time fill any CPU's memory bus; more is the user's choice.
+    # Four small trainings saturate any CPU's memory bus; more is the user's choice.
     share = jobs or min(cores, 4)
     return [Slot(max(1, cores // share // devices_per_cell), None) for _ in range(min(share, cells))]

@@ -71,7 +71,7 @@ class Trial:
         return replace(self.inputs.need, source=self.inputs.need.source.part(set(ids)), representations=stressed)
 
     def ready(self, need: Need) -> Cell:
-        """The cell as `launch` takes it for the stage `stress`; its folder holds what is asked."""
+        """The cell, ready to be launched for the stage `stress`; its conditions are written to its folder."""
         requested = [
             {
                 "condition": stress.label,

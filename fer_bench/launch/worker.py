@@ -1,4 +1,4 @@
-"""The process that works on one cell: its stage, `fit`, `score`, `stress` or `probe`, and what becomes of it."""
+"""The process that works on one cell: runs a stage, `fit`, `score`, `stress` or `probe`, and reports its state."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FAILED, BUSY = 1, 3
 """Exit codes: the stage failed and the status says why; another process works on the cell."""
 
 LOCK_TIMEOUT_S = 10.0
-"""Seconds to wait for a cell's lock: a process that has just been killed lets go of it within moments."""
+"""Seconds to wait for a cell's lock. The lock of a killed process is released within moments."""
 
 
 def main(folder: Path, stage: str, threads: int, devices: str | None) -> None:
@@ -37,10 +37,10 @@ def main(folder: Path, stage: str, threads: int, devices: str | None) -> None:
         threads: CPU threads it may use.
         devices: GPUs it may use, as in CUDA_VISIBLE_DEVICES; None leaves the environment as it is.
     """
-    # Ctrl-C in a terminal reaches every process; the launcher alone acts on it.
+    # Ctrl-C in a terminal reaches every process; only the launcher reacts.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A collection looks at every object there is, in a third of a second, and by that copies the memory that this
-    # process shares with the one that it was forked from. What is here now stays.
+    # A garbage collection visits every object, which takes a third of a second and copies the memory that this process
+    # shares with its parent.
     gc.freeze()
     if devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices
@@ -59,7 +59,7 @@ def main(folder: Path, stage: str, threads: int, devices: str | None) -> None:
     code = work(cell, stage, threads)
     if stage == "fit" and code == 0:
         if torch.cuda.is_initialized():
-            gc.collect()  # what is left of the training refers to itself, and holds memory of the GPU
+            gc.collect()  # the training's objects refer to each other, and hold GPU memory
         code = work(cell, "score", threads)
     sys.exit(code)
 
@@ -75,24 +75,24 @@ def work(cell: Cell, stage: str, threads: int) -> int:
     try:
         with cell.lock().acquire(timeout=LOCK_TIMEOUT_S):
             if _ended(cell, stage):
-                return 0  # by an earlier attempt, or by another run since this one was asked to
+                return 0  # done by an earlier attempt, or by another process meanwhile
             status = cell.status()
             cell.report("running", stage=stage, message="")
-            begun = time.monotonic()
+            start = time.monotonic()
             try:
                 _stage(cell, stage)
             except SIGTERMException:
-                # Lightning ends the training between two steps, and the process with exit code 0, as if all of it were
-                # done. It ends by the signal that it was sent.
+                # Lightning stops between two steps and exits with code 0, as if training were complete. End by the
+                # signal that was sent instead.
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 signal.raise_signal(signal.SIGTERM)
-            except Exception as error:  # whatever it is, it ends this cell alone, and is told
+            except Exception as error:  # any error ends this cell only, and is reported
                 traceback.print_exc()
                 state, message, code = _told(error, stage)
             else:
                 state, message, code = ("running" if stage == "fit" else "done"), "", 0
                 stage = "score" if stage == "fit" else stage  # what comes next
-            seconds = round(status.seconds + time.monotonic() - begun, 3)
+            seconds = round(status.seconds + time.monotonic() - start, 3)
             cell.report(state, stage=stage, message=message, seconds=seconds)
             return code
     except Timeout:
@@ -100,15 +100,15 @@ def work(cell: Cell, stage: str, threads: int) -> int:
 
 
 def _ended(cell: Cell, stage: str) -> bool:
-    """Whether a stage is behind the cell."""
+    """Whether the stage is complete."""
     status = written_status(cell.folder)
     trained = stage == "fit" and status.stage == "score" and (cell.checkpoints / "best.ckpt").exists()
     return trained or (status.state == "done" and stage in ("fit", "score"))
 
 
 def _told(error: Exception, stage: str) -> tuple[State, str, int]:
-    """State, message and exit code of a stage that raised."""
-    # The last is how torch says it of the CPU.
+    """State, message and exit code for an error."""
+    # torch raises the last one for the CPU.
     memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "can't allocate memory" in str(error)
     if memory:
         return "oom", f"out of memory in {stage}: {_sentence(error)}", FAILED
@@ -152,7 +152,7 @@ def _sentence(error: BaseException) -> str:
 
 
 def _leave_with(sentinel: int) -> None:
-    """End this process when the launcher is gone: a cell must not train on unseen, and be started twice."""
+    """End this process when the launcher ends: a cell must not train unobserved and be started twice."""
     connection.wait([sentinel])
     os._exit(1)
 

@@ -28,7 +28,7 @@ _RECORDS = ("status.json", "result.json", "manifest.json")
 _SCORES = ("predictions.parquet", "validation.parquet", "honest.parquet", "items.parquet")
 _FOLDERS = ("csv/**/metrics.csv", "stress/*.parquet")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9@._+=-]*"
-# What `pack` packs, and nothing else: no checkpoint of somebody else is ever loaded.
+# Only what `pack` writes: a checkpoint from elsewhere is never loaded.
 _FILES = "|".join(re.escape(name) for name in ("cell.json", *_RECORDS, *_SCORES))
 _FILE = rf"{_FILES}|csv/({_NAME}/){{0,2}}metrics\.csv|stress/(?!(cell|asked|status)\.){_NAME}\.(parquet|json)"
 _CELL = re.compile(rf"(?P<cell>({_NAME}/){{3,6}}fold\d\d+/seed\d+)/(?P<file>{_FILE})", re.ASCII)
@@ -38,7 +38,7 @@ _REMEDY = "Make it again with `fer-bench pack`."
 
 
 def pack(name: str, suite: Suite, runs: Path, path: Path) -> int:
-    """Write the finished cells that a suite asks for; returns how many there are. Nothing is written where none is.
+    """Write the finished cells of a suite; returns their number. Nothing is written if there are none.
 
     Cells of somebody else's predictions are left out, and what is fused from them: these are not ours to hand on.
 
@@ -61,7 +61,7 @@ def pack(name: str, suite: Suite, runs: Path, path: Path) -> int:
 
 
 def unpack(path: Path, runs: Path) -> int:
-    """Write what `pack` packed below `runs`; returns how many cells. Cells that are there are left alone.
+    """Write packed cells below `runs`; returns the number of new cells. Existing cells are kept.
 
     Raises:
         InvalidFile: it is no such file, or damaged; nothing of it is written then.
@@ -92,7 +92,7 @@ def unpack(path: Path, runs: Path) -> int:
 def _read(path: Path) -> dict[str, bytes]:
     """Member -> content, all of it checked; raises `InvalidFile`."""
     try:
-        # Not by its name: of a device zipfile looks for the end until the memory is full.
+        # Opened here and not by name: on a device file, zipfile would search for the end until memory is full.
         with open_regular(path) as source, zipfile.ZipFile(source) as archive:
             members = archive.infolist()
             for name in archive.namelist():
@@ -109,18 +109,18 @@ def _read(path: Path) -> dict[str, bytes]:
 
 
 def _contents(cells: Collection[Cell]) -> Iterator[tuple[Path, bytes]]:
-    """(path, content) of what is packed: what cells were asked, and of each what it has."""
+    """(path, content) of the packed files: protocol snapshots, and the files of each cell."""
     requested = dict.fromkeys(snapshot_file(cell.folder.parents[2], cell.protocol_digest) for cell in cells)
     for path in requested:
         if path.exists():
             yield path, path.read_bytes()
     for cell in cells:
-        # Where the data and their cache were is nobody's business, and no part of the result's identity.
+        # The folders of data and cache are private, and no part of the result's identity.
         nowhere = replace(cell, parts=tuple(replace(part, root="", cache="") for part in cell.parts))
         yield cell.folder / "cell.json", json_bytes(nowhere.content)
         kept = [cell.folder / name for name in (*_RECORDS, *_SCORES)]
         found = [path for pattern in _FOLDERS for path in sorted(cell.folder.glob(pattern))]
-        outcomes = [path.with_suffix(".json") for path in found if path.parent.name == FOLDER]  # what vouches for each
+        outcomes = [path.with_suffix(".json") for path in found if path.parent.name == FOLDER]
         for path in (*kept, *found, *outcomes):
             if path.exists():
                 yield path, path.read_bytes()

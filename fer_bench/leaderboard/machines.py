@@ -1,4 +1,4 @@
-"""On which machines finished cells were trained, as their manifests tell."""
+"""The machines on which finished cells were trained, from their manifests."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fer_bench.leaderboard.row import Row
 from fer_bench.records import read_json
 
 DETAILED = 2000
-"""Of more cells than these, tables do not read the manifests: it would be most of the time that they take."""
+"""Above this number of cells, manifests are not read: they would take most of the time."""
 
 
 def trained_on(rows: Sequence[Row]) -> str:
-    """`Intel(R) Xeon(R) Processor, 2 cores`: every kind of machine that trained cells of these rows.
+    """`Intel(R) Xeon(R) Processor, 2 cores`: the kinds of machines that trained cells of these rows.
 
     With its GPUs, where they were used; empty where nothing is known, and of more than `DETAILED` cells.
     """

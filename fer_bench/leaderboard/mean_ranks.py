@@ -61,7 +61,7 @@ class Ranking:
 
 
 def ranking(family: Sequence[Row]) -> Ranking | str:
-    """Of rows that are compared (`comparison.families`), or why there is none."""
+    """Of rows that are compared (`pairwise.families`), or why there is none."""
     if len(family) < ENTRIES:
         return f"{len(family)} entries are compared, and ranks need {ENTRIES}"
     protocol = registry.find_protocol(family[0].protocol)
@@ -78,7 +78,7 @@ def ranking(family: Sequence[Row]) -> Ranking | str:
         return "every subject says the same of all entries"
     found = rank_test(protocol.id, [row.entry for row in family], values)
     pooled = family[0].pooled
-    unknown = pooled is not None and pooled["subject"].equals(pooled["id"])  # nobody knows who is who
+    unknown = pooled is not None and pooled["subject"].equals(pooled["id"])  # subjects are unknown
     return replace(found, blocks=f"test {plural(protocol.unit)}") if unknown else found
 
 

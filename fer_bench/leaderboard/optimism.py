@@ -1,4 +1,4 @@
-"""What it buys to choose the epoch on the test samples: the optimism gap of a row of `best_on_test`.
+"""The optimism gap: how much a row gains by choosing the epoch on the test samples (`best_on_test`).
 
 The same trainings are scored twice, by the epoch that was chosen on the test samples of its fold and by the one that
 would have been chosen without them. The difference is all selection, and none of it skill: in a fold it is never below

@@ -1,4 +1,4 @@
-"""Every entry of a protocol against every other: which differences are there, and who cannot be told apart.
+"""Pairwise comparison of the entries of a protocol: their differences, and groups that do not differ.
 
 Two questions, two tests. The paired bootstrap over subjects asks whether the difference would be there with other test
 people, given what was trained. The corrected resampled t-test asks whether it would be there with other training
@@ -62,7 +62,7 @@ class Pair:
 
     @property
     def significant(self) -> bool:
-        """Whether the two are told apart."""
+        """Whether the difference is significant."""
         return self.p_holm is not None and self.p_holm < LEVEL
 
 
@@ -87,7 +87,7 @@ def pairs(rows: Sequence[Row]) -> list[Pair]:
 
 
 def groups(rows: Sequence[Row], found: Sequence[Pair]) -> dict[tuple[str, str], str]:
-    """(protocol, entry) -> letters of all rows that were compared: who shares a letter is not told apart."""
+    """(protocol, entry) -> letters of the compared rows: entries that share a letter do not differ significantly."""
     letters: dict[tuple[str, str], str] = {}
     apart = {(pair.protocol, pair.protocol_digest, pair.first, pair.second) for pair in found if pair.significant}
     for family in families(rows):

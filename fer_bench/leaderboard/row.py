@@ -72,7 +72,7 @@ class Row:
 
     @property
     def task(self) -> Task:
-        """Of its protocol."""
+        """The task of its protocol."""
         return registry.find_protocol(self.protocol).task
 
     @property
@@ -97,7 +97,7 @@ class Row:
 
     @property
     def state(self) -> str:
-        """`done`, or what keeps it from being so: `3/10 done, 1 failed, 6 missing`."""
+        """`done`, or the states of the other cells: `3/10 done, 1 failed, 6 missing`."""
         if self.states["skipped"]:
             return "skipped"
         if self.states["done"] == self.cells:

@@ -72,7 +72,7 @@ def _compared(row: Row, reference: Row) -> Row:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Work without the collector of cyclic garbage: what is read of thousands of cells nests, and holds no cycle."""
+    """Work without the cyclic garbage collector: thousands of nested results contain no cycles."""
     collecting = gc.isenabled()
     gc.disable()
     try:

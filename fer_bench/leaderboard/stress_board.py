@@ -37,7 +37,7 @@ class Level:
         drop: From severity 0 on the same samples.
         against: From the suite's reference under the same conditions, on the same samples.
         n: Samples, each counted once.
-        broken: Samples that were left out, a sample once a run.
+        broken: Samples that were left out, counted once per run.
         pooled: Predictions, with the columns `seed` and `condition`.
     """
 
@@ -76,7 +76,7 @@ class Curve:
 
     @property
     def state(self) -> str:
-        """`done`, or what keeps it from being so."""
+        """`done`, or the reason why it is not."""
         if self.refused:
             return "refused"
         if self.row.state != "done":
@@ -87,7 +87,7 @@ class Curve:
 
     @property
     def broken(self) -> int:
-        """Samples that were left out, a sample once a run."""
+        """Samples that were left out, counted once per run."""
         return sum(level.broken for level in self.severities)
 
 
@@ -117,7 +117,7 @@ def _levels(member: str, row: Row) -> list[Level]:
 
 
 def _level(row: Row, level: Level, clean: pd.DataFrame | None) -> Level:
-    """The level with all that the files of the row's cells tell of it."""
+    """The level, filled from the files of the row's cells."""
     runs = [(cell, stress, outcome(cell, stress)) for cell, _ in row.finished for stress in level.conditions]
     there = [(cell, stress, found) for cell, stress, found in runs if found is not None]
     missing = row.cells * len(level.conditions) - len(there)

@@ -1,4 +1,4 @@
-"""What papers claim in words: every claim, where it stands, and which of our results answer it.
+"""Claims that papers make in words: their place in the paper, and the results that test them.
 
 A paper's claims are in `leaderboards/published/<paper>_claims.yaml`. A claim is a list of comparisons, and holds where
 all of them do; or it says why nothing that is measured here can answer it.

@@ -1,4 +1,4 @@
-"""Whether a paper's claims hold on what was measured: a pure function of the claims and of what is below the runs.
+"""Tests a paper's claims: a pure function of the claims and of the results below the runs folder.
 
 Differences are paired by sample, with the 95 % interval of a bootstrap over subjects. A claim of several comparisons
 holds where each does (an intersection-union test, whose level is that of one comparison; R. L. Berger, Technometrics
@@ -98,7 +98,7 @@ class Answered:
 
 
 def answer(claims: Sequence[Claim], reader: Reader) -> list[Answered]:
-    """Every claim, answered by what is below a runs folder.
+    """Every claim, tested with the results below a runs folder.
 
     Raises:
         UnknownName: a comparison names an entry, or a protocol of a suite, that does not exist.
@@ -181,7 +181,7 @@ def _compare(
     )
     reason = "a single subject was tested, so that there is no interval" if found.interval.low is None else ""
     if guessing := [each.row.entry for each in entries if _guesses(each)]:
-        # To be above or below what has learned nothing says nothing of two methods.
+        # A comparison with a network that has learned nothing says nothing about two methods.
         side, contradicts = "unresolved", False
         reason = f"{' and '.join(guessing)} cannot be told from guessing"
     n, subjects = int(own["id"].nunique()), int(own["subject"].nunique())

@@ -98,7 +98,7 @@ def _texts(compared: Compared) -> dict[str, str]:
 
 
 def _is_synthetic(compared: Compared) -> bool:
-    """Anybody's predictions, of which nobody here knows the data, are not."""
+    """Saved predictions, whose data are unknown, are not."""
     return "twin-" in compared.data
 
 

@@ -1,4 +1,4 @@
-"""A paper's tables beside our results: a pure function of published rows and of what is below the runs folder."""
+"""Published and measured values: a pure function of published rows and of the results below the runs folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _OF_ONE = {"accuracy": "accuracy", "f1_two_sided": "f1_macro"}
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a paper's table beside what measures it.
+    """A row of a paper's table, with the measured value.
 
     Attributes:
         published: None for an entry of the suite of which nothing is printed.

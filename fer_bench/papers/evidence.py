@@ -1,4 +1,4 @@
-"""What was run of the suites: each entry on each protocol, and in what it is not the paper's configuration."""
+"""The results of suites: each entry on each protocol, and its departures from the paper's configuration."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Evidence:
 
     @property
     def complete(self) -> bool:
-        """Every cell is done, and all were asked the same."""
+        """Every cell is done, on the same protocol snapshot."""
         return self.row.pooled is not None
 
 
 class Reader:
-    """What is below a runs folder, of which every suite is read once on every protocol.
+    """Reads results below a runs folder, each suite and protocol once.
 
     Args:
         runs: The folder.
@@ -127,7 +127,7 @@ def gather(
 
 
 def _evidence(rows: Mapping[str, Row], entry: str, name: str, suite: Suite) -> Evidence:
-    """What was run of one entry on the one protocol of a suite."""
+    """The results of one entry on one protocol of a suite."""
     row, fusion = rows[entry], suite.fusions.get(entry)
     options = dict(suite.methods.get(entry, {})) if fusion is None else fusion.model_dump()
     evidence = Evidence(row, (), (), options, (), ())
@@ -137,7 +137,7 @@ def _evidence(rows: Mapping[str, Row], entry: str, name: str, suite: Suite) -> E
     if entry in suite.predictions:
         return replace(evidence, cells=cells, results=results)
     if fusion is not None:
-        # It departs from the paper in whatever those that it fuses do.
+        # A fusion has the departures of its members.
         of = [_evidence(rows, member, name, suite) for member in fusion.of]
         requested = [f"{key} {cells[0].arguments[key]}" for key in options if cells[0].arguments[key] != options[key]]
         departed = tuple(dict.fromkeys([*requested, *(why for each in of for why in each.departures)]))

@@ -1,4 +1,4 @@
-"""What is known of a paper besides its numbers: notes on its tables, and its known faults (`<paper>_notes.yaml`)."""
+"""Notes on a paper's tables, and its known faults (`<paper>_notes.yaml`)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Fault(Strict):
 
 
 class Notes(Strict):
-    """What is known of a paper; `notes` hold for all its tables."""
+    """Notes on a paper; `notes` apply to all its tables."""
 
     title: str
     notes: list[str] = []
@@ -82,7 +82,7 @@ class Notes(Strict):
 
 
 def read_notes(path: Path) -> Notes:
-    """What is known of a paper; raises `InvalidFile`."""
+    """Read the notes on a paper; raises `InvalidFile`."""
     return read_strict(path, Notes)
 
 

@@ -1,4 +1,4 @@
-"""How a paper's tables are shown beside our results: as a page, as a file of numbers, and on a terminal."""
+"""Published beside measured values, as a page, as a CSV file, and on the terminal."""
 
 from __future__ import annotations
 

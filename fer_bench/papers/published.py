@@ -1,4 +1,4 @@
-"""What papers printed: every row of their tables, and which of our results answers it.
+"""Published values: every row of the papers' tables, and the suite entry that measures it.
 
 A paper is a set of files in `leaderboards/published/`: one `<paper>_<table>.csv` a table, whose name ends like that of
 the suite that measures it (`mit_table2.csv`, `mit/table2`), `<paper>_notes.yaml` with what a reader must know and the
@@ -26,7 +26,7 @@ LOGS = "_logs"
 
 _STEM = re.compile(r"(?P<paper>.+)_(?P<table>(?P<kind>table|figure|text)(?P<number>\d*))")
 _KINDS = ("table", "figure", "text")
-_KEYS = ("method", "dataset", "evaluation", "metric")  # what a fault tells rows by
+_KEYS = ("method", "dataset", "evaluation", "metric")  # columns by which a fault selects rows
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _tables(paper: str) -> dict[str, str]:
         try:
             measured, table = _measured(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
-            continue  # told by whatever reads the suite itself
+            continue  # reported where the suite itself is read
         if measured == paper and table:
             found[name] = table
     return found

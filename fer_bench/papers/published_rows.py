@@ -57,7 +57,7 @@ class Published:
 
     @property
     def scale(self) -> float:
-        """What a metric of ours is multiplied by to be in the printed unit."""
+        """Factor from our metric to the printed unit."""
         return 100.0 if self.metric.endswith(("(%)", "(pp)")) else 1.0
 
 
@@ -95,7 +95,7 @@ def read_rows(path: Path) -> tuple[Published, ...]:
 
 
 def _problem(row: Mapping[str, str], path: Path) -> str:
-    """What is wrong with a row, after the word `row 7`; empty where nothing is."""
+    """The problem of a row, to follow `row 7`; empty if there is none."""
     empty = [key for key in ("table", "method", "metric", "value") if not row[key]]
     own = [bool(row[key]) for key in ("protocol", "entry", "measure")]
     problems = {

@@ -1,4 +1,4 @@
-"""Whether a published value holds: pure functions of what is printed and what was measured, and how."""
+"""Verdicts on published values: pure functions of the printed and the measured value, and how it was measured."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ one is, and the interval leaves the published value out. `published only`: other
 
 AS_DISTRIBUTED = "as distributed"
 
-# What changes the training itself; on how many devices and in which precision it ran is told, and leaves it comparable.
+# Settings that change the training. Devices and precision are reported, and leave it comparable.
 _RECIPE = ("accumulate_grad_batches", "gradient_clip_val")
 _TOLD = ("accelerator", "devices", "num_nodes", "precision")
 
@@ -54,7 +54,7 @@ class Measured:
 
     @property
     def as_run(self) -> str:
-        """How it was run, where that is not plainly as the paper says; else what became of it."""
+        """Departures from the paper, or else its state."""
         if self.state != "done":
             return "; ".join(filter(None, (self.state, self.reason, *self.departures)))
         return "; ".join((*self.departures, *self.remarks))
@@ -78,7 +78,7 @@ def judge(
         return "not published", ""
     told = [f"{mark}: {fault.incomparable}" for mark, fault in (faults or {}).items() if fault.incomparable]
     reasons = [*measured.departures, *filter(None, [published.incomparable]), *told]
-    # Numbers of synthetic faces may never be held against those of real ones, whatever else is known of them.
+    # Numbers on synthetic faces are never compared with those on real ones.
     if measured.data != AS_DISTRIBUTED and not measured.departures:
         reasons = [f"data: {measured.data or 'unknown'}", *reasons]
     if measured.low is None or measured.high is None:

@@ -54,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One row a file in the order given, then the fused one; and what must be said beside the numbers."""
+    """One row per file in the given order, then the fused one; and notes."""
 
     task: str
     rows: tuple[Row, ...]

@@ -20,7 +20,7 @@ Scores = NDArray[np.floating]
 
 RULES = ("mean", "max", "min", "weighted")
 WEIGHTS = np.linspace(0, 1, 101)
-"""Of the first model, from which one is chosen."""
+"""Weights of the first model, from which one is chosen."""
 
 
 class Fusion(pydantic.BaseModel):

@@ -32,7 +32,7 @@ HEADLINE = {
 """The metric of each task that rows are ranked by, and that gets an interval."""
 
 LOWER_IS_BETTER = frozenset({"disentanglement"})
-"""Tasks whose headline is an error."""
+"""Tasks whose headline metric is an error."""
 
 
 def clustered_bootstrap(

@@ -26,14 +26,14 @@ BRACKETS = (
     "on the logit of shares, Fisher's z of correlations, the logarithm of errors (of an accuracy no wider than Clopper "
     "and Pearson's for so many people all right or all wrong)"
 )
-"""What intervals are, as the heads of pages say it."""
+"""Explanation of the intervals, for the heads of pages."""
 
 Scale = Literal["share", "score", "correlation", "error", "difference", "plain"]
 """On which scale an interval is symmetric: `share`, the mean over samples of what is in [0, 1], and `score`, anything
 else in [0, 1], the logit; `correlation` in [-1, 1], Fisher's z; `error` above 0, the logarithm; `difference` of shares
 or scores, as it is, and cut off at -1 and 1; `plain`, what has no limit."""
 
-_NONE = 1e-12  # a difference of shares that rounding has left of none
+_NONE = 1e-12  # a difference of shares below this is rounding error
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _on_scale(value: float, apart: float, scale: Scale) -> tuple[float, float]:
     if apart == 0:
         return value, value
     if scale == "error" and value > 0:
-        with np.errstate(over="ignore"):  # two subjects may tell nothing of how far up it goes
+        with np.errstate(over="ignore"):  # two subjects may not bound it from above
             return float(value * np.exp(-apart / value)), float(value * np.exp(apart / value))
     # A share s is a correlation of 2 s - 1: its logit is twice Fisher's z of that.
     share = scale in ("share", "score")

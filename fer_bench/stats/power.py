@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Assumed:
-    """What the smallest difference depends on besides the test set.
+    """Assumptions behind the smallest difference.
 
     Attributes:
         accuracy: Of both methods.
@@ -74,7 +74,7 @@ def smallest_difference(subjects: int, samples: int, assumed: Assumed | None = N
 
 
 def describe_power(subjects: int, samples: int, unit: str, task: str, by_name: bool = True) -> str:
-    """One sentence: who and what is tested, and where the task has an accuracy, what difference is resolved.
+    """One sentence: the size of the test set and, where the task has an accuracy, the smallest resolved difference.
 
     Args:
         unit: What a sample is, several of them.

@@ -17,7 +17,7 @@ from fer_bench.metrics.valence_arousal import VALENCE_AROUSAL_METRICS
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From the sums of all resamples, `(R, D)`, to their values, `(R,)`."""
 
-_TINY = 1e-12  # below that share of the squares, a variance is what rounding left of none
+_TINY = 1e-12  # below this share of the squares, a variance is rounding error
 
 
 def metric_terms(

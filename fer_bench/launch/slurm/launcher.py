@@ -1,4 +1,4 @@
-"""The launcher `slurm`: hands cells to Slurm, follows them, and tells where they stand."""
+"""The launcher `slurm`: submits cells to Slurm, follows them, and reports their states."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from fer_bench.launch.local import Observer
 
 POLL_INTERVAL_S = 5.0
-"""Seconds between two questions to Slurm; its administrators ask not to be asked more often."""
+"""Seconds between two queries to Slurm, whose administrators ask for no more."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a cell stands, Slurm's word and its folder's put together.
+    """The state of a cell, from Slurm and from its folder.
 
     Attributes:
         state: A state of cells, or a phase of tasks: `queued`, `cancelled`, `preempted`, `node failure`.
-        note: Which task, and why.
+        note: The task, and the reason.
     """
 
     state: str
@@ -36,7 +36,7 @@ class Standing:
 
 
 def submissions(suite: Path) -> Submissions:
-    """The record of what of a suite was handed to Slurm.
+    """The record of a suite's submissions.
 
     Args:
         suite: The suite's folder below the runs'.
@@ -50,12 +50,12 @@ def key(cell: Cell) -> str:
 
 
 def submit(cells: Sequence[Cell], suite: Path, name: str, profile: Profile, jobs: int | None = None) -> list[str]:
-    """Hand cells over, packed into tasks; returns the numbers of Slurm's jobs. The caller holds the record's lock.
+    """Submit cells, packed into tasks; returns Slurm's job ids. The caller holds the record's lock.
 
-    A task has cells that one process trains, `profile.pack` of them, or one that several do.
+    A task holds `profile.pack` cells that are trained by one process each, or one cell that several processes train.
 
     Raises:
-        FerBenchError: a node has not the GPUs that a cell's trainer asks for, or Slurm refuses.
+        FerBenchError: a node lacks the GPUs that a cell's trainer requests, or Slurm refuses.
     """
     groups: dict[tuple[int, int], list[Cell]] = {}
     for cell in cells:
@@ -76,24 +76,25 @@ def submit(cells: Sequence[Cell], suite: Path, name: str, profile: Profile, jobs
 
 
 def check_gpus(cell: Cell, profile: Profile) -> None:
-    """Raise `FerBenchError` where the trainer's devices are not those that a profile asks for."""
-    here, asked = profile.gpus_per_node, cell.trainer["devices"]
+    """Raise `FerBenchError` where the trainer's devices are not those that the profile requests."""
+    available, requested = profile.gpus_per_node, cell.trainer["devices"]
     accelerator = cell.trainer["accelerator"]
-    if accelerator == "cpu" or here is None:
+    if accelerator == "cpu" or available is None:
         return
-    if (asked > 1 and here not in (0, asked)) or (accelerator == "gpu" and here == 0):
+    if (requested > 1 and available not in (0, requested)) or (accelerator == "gpu" and available == 0):
         raise FerBenchError(
-            f"{cell.entry}: trainer.devices is {asked}, and the profile asks for {here} GPUs a node; they must agree."
+            f"{cell.entry}: trainer.devices is {requested}, and the profile asks for {available} GPUs a node; "
+            "they must agree."
         )
 
 
 def stand(folder: Path, status: Status, place: Place | None) -> Standing:
-    """Where a cell stands.
+    """The state of a cell.
 
     Args:
         folder: The cell's.
         status: The cell's own.
-        place: Its last task, if it was handed over.
+        place: Its last task, if it was submitted.
     """
     if place is None or status.state in ("done", *RETRIABLE):
         return Standing(status.state, status.message)
@@ -102,7 +103,7 @@ def stand(folder: Path, status: Status, place: Place | None) -> Standing:
         why = f"{task}: {place.seen.reason}" if place.seen.reason else task
         return Standing("queued", f"{why}; {status.message}" if status.message else why)
     if phase == "running":
-        # Not every file system of a cluster tells one node which locks another holds.
+        # On some cluster file systems, a node does not see the locks of another.
         works = status.state == "running" or written_status(folder).state == "running"
         return Standing("running" if works else "queued", task if works else f"{task}, which runs")
     text = f"; {status.message}" if status.message else ""
@@ -112,7 +113,7 @@ def stand(folder: Path, status: Status, place: Place | None) -> Standing:
 
 
 def places(suite: Path) -> tuple[dict[str, Place], str]:
-    """(cell's key -> its last task, what is to be said of how old that is), for whoever looks only."""
+    """(cell's key -> its last task, a warning if that may be outdated), read-only."""
     record = submissions(suite)
     if not record.folder.is_dir():
         return {}, ""
@@ -123,17 +124,15 @@ def places(suite: Path) -> tuple[dict[str, Place], str]:
             return record.places(queue.ask), ""
     except FerBenchError as error:
         return record.places(None), f"{error} Tasks are as they were seen last."
-    except OSError as error:  # a folder of somebody else's
+    except OSError as error:  # the folder belongs to another user
         return record.places(None), f"Tasks are as they were seen last ({error.filename}: {error.strerror})."
 
 
 def follow(cells: Iterable[Cell], suite: Path, observer: Observer, every: float = POLL_INTERVAL_S) -> None:
-    """Return when Slurm is done with all tasks of these cells; tells what happens to them meanwhile.
-
-    Ctrl-C ends the following, and nothing else.
+    """Notify the observer until all tasks of these cells have ended. Ctrl-C stops following, not the tasks.
 
     Raises:
-        FerBenchError: Slurm has not answered several times.
+        FerBenchError: Slurm did not answer five times in a row.
     """
     record, left, begun = submissions(suite), {key(cell): cell for cell in cells}, set[str]()
     silent = 0
@@ -144,7 +143,7 @@ def follow(cells: Iterable[Cell], suite: Path, observer: Observer, every: float 
             silent = 0
         except FerBenchError:
             silent += 1
-            if silent == 5:  # a controller that is started again is away for a minute
+            if silent == 5:  # a controller that restarts is away for a minute
                 raise
             time.sleep(4 * every)
             continue

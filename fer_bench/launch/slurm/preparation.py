@@ -58,7 +58,7 @@ def extract_on_slurm(
     follow: bool = True,
     every: float = POLL_INTERVAL_S,
 ) -> bool:
-    """Extract what is not in the cache by tasks, and take in what they have extracted; False when told not to follow.
+    """Extract what is not in the cache by tasks, and merge their shards; False when `follow` is off.
 
     What no task could read, and what those that were cancelled have left, is not in the cache then.
     """

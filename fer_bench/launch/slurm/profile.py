@@ -1,4 +1,4 @@
-"""Profiles: what a cluster wants to be told about a task, a YAML file of differences from its own defaults."""
+"""Profiles: the resources that a task requests, as a YAML file of differences from the cluster's defaults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fer_bench.errors import InvalidFile
 from fer_bench.suites.arguments import first_complaint
 from fer_bench.yaml_text import SafeLoader, read_yaml
 
-_FORMS = (  # as sbatch takes them; of what stands in brackets, (days, hours, minutes, seconds)
+_FORMS = (  # as sbatch accepts them; groups are (days, hours, minutes, seconds)
     (r"(\d+)", (2,)),
     (r"(\d+):(\d\d?)", (2, 3)),
     (r"(\d+):(\d\d?):(\d\d?)", (1, 2, 3)),
@@ -46,7 +46,7 @@ _SPELT = {"mem": "memory", "cpus-per-task": "cpus", "gpus-per-node": "gpus"}
 
 
 class Profile(pydantic.BaseModel):
-    """What is asked of Slurm for a task; what is not said is left to the cluster.
+    """Resources that a task requests; for the others the cluster's defaults apply.
 
     Attributes:
         partition, account, constraint: As sbatch's.
@@ -163,7 +163,7 @@ def read_profile(path: Path) -> Profile:
 
 
 class _ProfileLoader(SafeLoader):
-    """YAML 1.1 takes 4:00:00 for 14400, a number in base 60, which would be read as so many minutes."""
+    """YAML 1.1 takes 4:00:00 for 14400, a number in base 60, which would be read as minutes."""
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
         text = str(node.value)

@@ -15,7 +15,7 @@ from fer_bench.errors import FerBenchError
 Phase = Literal[
     "queued", "running", "completed", "cancelled", "preempted", "node failure", "timeout", "oom", "failed", "forgotten"
 ]
-"""What a state of Slurm's comes to; `forgotten`: it is over, and Slurm does not remember how it ended."""
+"""Phases of Slurm's states; `forgotten`: the task has ended, and Slurm no longer knows how."""
 
 LIVE: tuple[Phase, ...] = ("queued", "running")
 """Phases of a task that will work, or works, on its cells."""
@@ -51,10 +51,10 @@ _SECONDS = 60  # that a command of Slurm may take: a busy controller has been se
 
 @dataclass(frozen=True)
 class Seen:
-    """A task, as Slurm told of it.
+    """A task, as Slurm reported it.
 
     Attributes:
-        phase: What its state comes to; a task that ends is `running` until it has ended.
+        phase: Of its state; a task that is ending is `running` until it has ended.
         state: Slurm's own word.
         reason: Why it waits, or what ended it, in Slurm's words; may be empty.
     """
@@ -101,7 +101,7 @@ def ask(jobs: Iterable[str] = (), users: Iterable[int] = ()) -> Queue:
     """What Slurm says of users' tasks.
 
     Args:
-        jobs: Job ids that are asked for where Slurm keeps accounts and the queue has forgotten them.
+        jobs: Job ids that are looked up in Slurm's accounts when the queue no longer lists them.
         users: Their numbers; this process's by default.
 
     Raises:
@@ -142,7 +142,7 @@ def read_accounts(listing: str) -> dict[str, Seen]:
 def seen(state: str, reason: str = "") -> Seen:
     """A task in one of Slurm's states, which may be spelt `CANCELLED by 1000`."""
     word = state.split(maxsplit=1)[0].rstrip("+") if state.split() else ""
-    # COMPLETING, and whatever a newer Slurm calls the moments between two states: it is not over.
+    # COMPLETING, and any transitional state of newer versions: the task has not ended.
     phase = _PHASES.get(word, "running")
     return Seen(phase, word, "" if reason in ("None", "(null)") else reason)
 

@@ -1,7 +1,7 @@
-"""What has been handed to Slurm: records of submissions, and handing over more.
+"""Submitting to Slurm, and the records of submissions.
 
-A folder holds a file a submission, written before Slurm is asked, so that no moment exists in which a task is queued
-and nobody knows: a submission without its job's number is recognised by the comment that the job carries.
+A folder holds one file per submission, written before the call of Slurm, so that no queued task is ever unrecorded: a
+submission without a job id is recognised by the comment that its job carries.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Submission:
 
     Attributes:
         id: Unique; the comment of the job, and the name of the record.
-        time: When it was handed over, seconds since 1970.
-        user: Whose jobs these are, a number of the system's.
-        tasks: What each task works on, by names of the caller's: a cell's folder below the suite's.
-        job: Slurm's number; empty until Slurm has given it.
-        seen: Task number -> what Slurm said last of it.
+        time: Of the submission, seconds since 1970.
+        user: The numeric id of the jobs' user.
+        tasks: Keys of what each task works on: cells' folders below the suite's.
+        job: Slurm's job id; empty until Slurm has assigned it.
+        seen: Task number -> what Slurm last reported.
     """
 
     id: str
@@ -46,16 +46,16 @@ class Submission:
     seen: dict[str, Seen] = field(default_factory=dict)
 
     def name(self, number: int) -> str:
-        """What Slurm calls a task: `12_3`, or `12` where there is but one."""
+        """Slurm's name of a task: `12_3`, or `12` for a single task."""
         return self.job if len(self.tasks) == 1 else f"{self.job}_{number}"
 
     @property
     def live(self) -> bool:
-        """Whether a task may still be queued or running, as far as was seen."""
+        """Whether a task may still be queued or running, by the last report."""
         return any(self.seen.get(str(n), _NEW).phase in LIVE for n in range(len(self.tasks)))
 
     def learn(self, queue: Queue) -> None:
-        """Take over what Slurm says. What it has forgotten stays as it was seen, but is over."""
+        """Update from Slurm's report. A task that Slurm no longer lists has ended."""
         if not self.job:
             self.job = next((job for job, comment in queue.comments.items() if comment == self.id), "")
         for number in range(len(self.tasks)):
@@ -69,7 +69,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Place:
-    """Where something is worked on: a task, and what was last seen of it."""
+    """A task, and what Slurm last reported of it."""
 
     task: str
     seen: Seen
@@ -85,19 +85,19 @@ _NEW = Seen("queued", "PENDING")
 
 @dataclass(frozen=True)
 class Submissions:
-    """A folder of records; logs of the tasks lie in `logs` beside them."""
+    """A folder of records; the tasks' logs are in its folder `logs`."""
 
     folder: Path
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """While one process asks what is queued and hands over the rest, no other may."""
+        """Only one process at a time may read the queue and submit."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock"):
             yield
 
     def read(self) -> list[Submission]:
-        """All of them, the oldest first."""
+        """All records, the oldest first."""
         found = []
         for path in self.folder.glob("*.json"):
             content = read_json(path)
@@ -105,10 +105,10 @@ class Submissions:
         return sorted(found, key=lambda submission: submission.time)
 
     def places(self, ask: Callable[[Iterable[str], Iterable[int]], Queue] | None) -> dict[str, Place]:
-        """Of everything that was handed over, its last task. The caller holds the lock.
+        """Key -> last task, of everything submitted. The caller holds the lock.
 
         Args:
-            ask: Asks Slurm about jobs of users; None where it cannot be asked, and what was seen last has to do.
+            ask: Queries Slurm for jobs and users; None where Slurm cannot be reached, and the last report is used.
         """
         found = self.read()
         live = [submission for submission in found if submission.live]
@@ -132,11 +132,11 @@ class Submissions:
         devices: int = 1,
         nodes: int = 1,
     ) -> list[str]:
-        """Hand tasks over, as few arrays as Slurm allows; returns its numbers of the jobs. The caller holds the lock.
+        """Submit tasks, in as few arrays as Slurm allows; returns the job ids. The caller holds the lock.
 
         Args:
-            name: What the queue shows.
-            tasks: (names of what it works on, what is called in each of its processes).
+            name: The job's name in the queue.
+            tasks: (keys of what it works on, the function called in each of its processes).
             devices, nodes: Processes a node, and nodes, of each task.
 
         Raises:
@@ -151,7 +151,7 @@ class Submissions:
             requested = parameters(profile, f"fer-bench-{name}", submission.id, devices, nodes)
             try:
                 submission.job = _hand_over(self.folder / "logs", requested, [call for _, call in some])
-            except FerBenchError:  # and not after Ctrl-C, which may come when Slurm has the tasks already
+            except FerBenchError:  # but not after Ctrl-C, when Slurm may have accepted the tasks
                 (self.folder / f"{submission.id}.json").unlink()
                 raise
             self._write(submission)
@@ -163,11 +163,11 @@ class Submissions:
 
 
 def parameters(profile: Profile, name: str, comment: str, devices: int, nodes: int) -> dict[str, Any]:
-    """What submitit is told of the tasks; what is None is not said to Slurm."""
-    # Since 22.05 srun does not take this number over from the job.
+    """Parameters of the tasks for submitit; None leaves the choice to Slurm."""
+    # Since 22.05 srun does not inherit this number from the job.
     srun = [f"--cpus-per-task={profile.cpus}"] if profile.cpus else []
     if devices * nodes > 1:
-        # A process that waits for another that has died would wait for long; one that is done waits for none.
+        # A process must not wait for another that has died; one that is done waits for none.
         srun += ["--kill-on-bad-exit=1", "--wait=0"]
     return {
         "job_name": re.sub(r"[^A-Za-z0-9_.@+-]", "-", name),
@@ -198,11 +198,11 @@ def _hand_over(logs: Path, requested: dict[str, Any], calls: Sequence[Callable[[
     import submitit
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    # A task may be warned and queued again any number of times: it ends itself when it gets nowhere.
+    # A task may be requeued any number of times: it ends itself when it makes no progress.
     executor = submitit.SlurmExecutor(logs, max_num_timeout=10_000)
     executor.update_parameters(**{key: value for key, value in requested.items() if value is not None})
     try:
-        # What sbatch says stands in the error.
+        # sbatch's output is part of the error.
         with _outside_of_jobs(requested), redirect_stderr(io.StringIO()):
             handed = executor.submit_array(calls)
     except (FailedJobError, FailedSubmissionError, OSError) as error:
@@ -213,8 +213,8 @@ def _hand_over(logs: Path, requested: dict[str, Any], calls: Sequence[Callable[[
 
 @contextmanager
 def _outside_of_jobs(requested: dict[str, Any]) -> Iterator[None]:
-    """Without the variables of a job that this process may itself run in, which the tasks would inherit, and without
-    those that sbatch heeds more than what it is told in the script."""
+    """Without the variables of a job that this process may run in, which the tasks would inherit, and without those
+    that sbatch prefers to the script's."""
     said = ["JOB_NAME", "COMMENT", "SIGNAL", "REQUEUE", "NO_REQUEUE", "OPEN_MODE", "TIMELIMIT", "ARRAY_INX", "OUTPUT"]
     names = {"partition": "PARTITION", "account": "ACCOUNT", "constraint": "CONSTRAINT", "gres": "GRES"}
     names |= {"gpus_per_node": "GPUS_PER_NODE", "mem": "MEM_PER_NODE"}
@@ -230,7 +230,7 @@ def _outside_of_jobs(requested: dict[str, Any]) -> Iterator[None]:
 
 
 def _largest_array() -> int:
-    """Tasks that one array may have here."""
+    """Maximum number of tasks in an array on this cluster."""
     try:
         output = run("scontrol", "show", "config")
     except FerBenchError:

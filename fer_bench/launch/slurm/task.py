@@ -1,7 +1,7 @@
 """What runs in a task of Slurm: some cells, each trained alone, or one that the task's processes train together.
 
 Slurm warns a task before its time is over, and before something more urgent takes its place. The task then stops its
-cells, which go on from the end of their last epoch, and asks to be queued again. A checkpoint within an epoch would
+cells, which go on from the end of their last epoch, and requests to be requeued. A checkpoint within an epoch would
 save part of an epoch's time and cost exactness: the order of samples and the random numbers belong to whole epochs.
 """
 
@@ -28,7 +28,7 @@ from fer_bench.processes import available_cores, fork_server
 from fer_bench.records import read_json
 
 WARNING = signal.SIGUSR2
-"""What Slurm is asked to send before the time is over; NCCL has a use of its own for SIGUSR1."""
+"""The signal that Slurm sends before the time is over; NCCL uses SIGUSR1 itself."""
 
 _EARLY = 60.0  # seconds by which Slurm's warning may come before it is due, as sbatch's manual says
 _SETTLING = 10.0  # seconds in which a cell's other processes see that the one that failed first has
@@ -48,13 +48,13 @@ class CellsTask:
     jobs: int
     limit: float
     warning: float
-    begun: float = 0.0
+    started: float = 0.0
     progress: float = 0.0
     stopping: str = field(default="", init=False)
 
     def __call__(self) -> None:
         cells = [Cell.read(folder) for folder in self.folders]
-        self.begun, self.progress, self.stopping = time.monotonic(), progress(cells), ""
+        self.started, self.progress, self.stopping = time.monotonic(), progress(cells), ""
         self._heed_signals()
         left = [cell for cell in cells if cell.status().state not in ("done", *RETRIABLE)]
         print(
@@ -76,7 +76,7 @@ class CellsTask:
         """What is to run when the task is queued again; None where that would lead nowhere."""
         from submitit.helpers import DelayedSubmission
 
-        spent = time.monotonic() - self.begun
+        spent = time.monotonic() - self.started
         over = spent + self.warning + _EARLY >= self.limit
         if over and progress([Cell.read(folder) for folder in self.folders]) <= self.progress:
             self.stopping = "stuck"
@@ -111,7 +111,7 @@ class CellsTask:
         rank = process_ranks.rank()
         name = "log.txt" if rank == 0 else f"log-process{rank}.txt"
         threads = available_cores()
-        if "SLURM_CPUS_PER_TASK" not in os.environ:  # then all processes of a node share what there is
+        if "SLURM_CPUS_PER_TASK" not in os.environ:  # then all processes of a node share its cores
             threads = max(1, threads // cell.trainer["devices"])
         with (cell.folder / name).open("ab") as log:
             code = self._stage(cell, "fit", threads, log.fileno(), dict(os.environ))
@@ -129,8 +129,8 @@ class CellsTask:
     def _stage(self, cell: Cell, stage: str, threads: int, log: int, environment: dict[str, str]) -> int:
         environment["OMP_NUM_THREADS"] = str(threads)
         command = [sys.executable, "-m", "fer_bench.launch.worker", str(cell.folder), stage, str(threads)]
-        # Slurm sends its signals to every process of the task. Where one that trains saw them, Lightning would tell the
-        # others in the middle of what they tell each other.
+        # Slurm signals every process of the task. If a training process received the signal, Lightning would notify the
+        # others in the middle of a collective operation.
         with _blocked(signal.SIGTERM, WARNING):
             process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)  # noqa: S603
         try:
@@ -140,8 +140,8 @@ class CellsTask:
             process.wait()
 
     def _report(self, cell: Cell, rank: int, code: int, log: str) -> None:
-        """Tell of a process that failed alone. Where the first one failed, too, it has told why, and where the task is
-        to stop, that is no failure."""
+        """Report a process that failed alone. If the first process failed too, it has reported why; if the task is
+        stopping, it is no failure."""
         time.sleep(_SETTLING)
         if self.stopping:
             self._wait_for_the_end()
@@ -151,17 +151,17 @@ class CellsTask:
             cell.report("failed", message=f"fit: {where} ended with {ended} (see {Path(log).name})")
 
     def _heed_signals(self) -> None:
-        requeue = signal.getsignal(WARNING)  # submitit's: calls `checkpoint`, asks Slurm to queue again, and leaves
+        requeue = signal.getsignal(WARNING)  # submitit's: calls `checkpoint`, requeues the task, and exits
 
         def stop(number: int, frame: FrameType | None) -> None:
             for each in (WARNING, signal.SIGTERM):
-                signal.signal(each, signal.SIG_IGN)  # asked once, more of it would come in the middle of the stopping
+                signal.signal(each, signal.SIG_IGN)  # a second signal would interrupt the stopping
             self.stopping = "asked to stop"
             print(f"{socket.gethostname()}: process {process_ranks.rank()}: {signal.Signals(number).name}", flush=True)
             if process_ranks.rank() > 0:
                 self._wait_for_the_end()
-            # A task that is cancelled, or queued again by somebody, is told so when that is settled. One that still
-            # runs, in Slurm's eyes, is given time, and has to ask for the rest itself.
+            # A task that a user cancels or requeues is signalled after Slurm has changed its state. A task that Slurm
+            # still lists as running is near its limit, and has to requeue itself.
             if number == WARNING or _runs():
                 assert callable(requeue)
                 requeue(number, frame)
@@ -209,7 +209,7 @@ def _runs() -> bool:
 
 @contextmanager
 def ignored(number: signal.Signals) -> Iterator[None]:
-    """What is started meanwhile does not heed this signal."""
+    """Processes started in this block ignore the signal."""
     previous = signal.signal(number, signal.SIG_IGN)
     try:
         yield
@@ -219,7 +219,7 @@ def ignored(number: signal.Signals) -> Iterator[None]:
 
 @contextmanager
 def _blocked(*numbers: signal.Signals) -> Iterator[None]:
-    """What is started meanwhile never sees these signals."""
+    """Processes started in this block have these signals blocked."""
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
@@ -228,7 +228,7 @@ def _blocked(*numbers: signal.Signals) -> Iterator[None]:
 
 
 class _Log:
-    """Tells the task's log what happens."""
+    """Prints the events to the task's log."""
 
     def started(self, cell: Cell) -> None:
         print(f"{time.strftime('%H:%M:%S')} begin {cell.id}", flush=True)

@@ -1,4 +1,4 @@
-"""The cells of a suite as columns: what stands on the page of each of thousands."""
+"""The cells of a suite as columns, for pages of thousands of cells."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 @dataclass
 class Cells:
-    """All cells that a suite asks for.
+    """All cells of a suite.
 
     Attributes:
         rows: Of each, the place of its row.
@@ -52,7 +52,7 @@ class Cells:
 
     @classmethod
     def of(cls, name: str, suite: Suite, rows: Sequence[Row], runs: Path) -> Cells:
-        """The cells of the rows, in their order, then by fold and seed; what is not done is read from its folder."""
+        """The cells of the rows in order, then by fold and seed; unfinished cells are read from their folders."""
         cells = cls()
         for place, row in enumerate(rows):
             done = {(cell.fold, cell.seed): (cell, result) for cell, result in row.finished}
@@ -80,7 +80,7 @@ class Cells:
         return {folder: place for place, folder in enumerate(self.folders)}
 
     def columns(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """What the page's script reads: a list a column, one value a cell."""
+        """The data of the page's script: one list per column, one value per cell."""
         results = [found[1] if found else None for found in self.results]
         states = list(dict.fromkeys(self.states))
         named = {
@@ -108,7 +108,7 @@ class Cells:
             "heads": named,
             "messages": {place: _cleaned(message) for place, message in self.messages.items()},
             "logs": self._logs(),
-            # Of more cells, manifests and confusion matrices would be most of the file, and of the time to write it.
+            # For more cells, manifests and confusion matrices would dominate the file's size and the time to write it.
             "detailed": len(self.rows) <= DETAILED,
         }
         if found["detailed"]:
@@ -116,7 +116,7 @@ class Cells:
         return found
 
     def _logs(self) -> dict[int, str]:
-        """Place -> the end of what a cell that failed has printed."""
+        """Position -> the last lines of a failed cell's log."""
         wrong = [i for i, state in enumerate(self.states) if state in ("failed", "oom", "timeout", "interrupted")]
         tails = {i: _tail(self.folders[i] / "log.txt") for i in wrong[:LOGS]}
         return {i: tail for i, tail in tails.items() if tail}
@@ -144,7 +144,7 @@ class Cells:
         }
 
     def _confusions(self, rows: Sequence[Row]) -> dict[int, list[int]]:
-        """Place -> confusion matrix of the cell, flat; of classification alone."""
+        """Position -> flattened confusion matrix of the cell; for classification only."""
         places, found = self.places, {}
         for row in rows:
             matrices = fold_matrices(row)
@@ -180,7 +180,7 @@ def _tail(path: Path) -> str:
 
 
 def _cleaned(text: str) -> str:
-    """Without colours and control characters, and without the name of who ran it: the report is for others, too."""
+    """Without colours, control characters and the user's name: the report may be shared."""
     return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).replace(str(Path.home()), "~")
 
 

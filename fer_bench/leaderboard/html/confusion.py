@@ -1,4 +1,4 @@
-"""What each class is taken for, and how well it is found."""
+"""Confusion matrices, and metrics of each class."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ CURVES = 120
 """So many cells are drawn, of every row as many, spread over its folds."""
 
 EPOCHS = 80
-"""A curve has no more points than so many; of longer trainings every so-manieth epoch, and the last."""
+"""Maximum number of points of a curve; longer trainings are subsampled, and keep the last epoch."""
 
 
 def training_curves(rows: Sequence[Row], places: Mapping[Path, int]) -> dict[int, dict[str, Any]]:

@@ -33,7 +33,7 @@ def embeddings(rows: Sequence[Row], first: int) -> list[dict[str, Any]]:
         try:
             features = np.load(cell.folder / "features.npy", allow_pickle=False)
         except (OSError, ValueError):
-            continue  # damaged: scoring writes it anew, and no result depends on it
+            continue  # damaged: scoring writes it again, and no result depends on it
         if features.ndim != 2 or len(features) != len(table) or len(table) < 4 or not np.isfinite(features).all():
             continue
         chosen = np.unique(np.linspace(0, len(table) - 1, SAMPLES).astype(int))

@@ -1,4 +1,4 @@
-"""Which entries differ, and which cannot be told apart."""
+"""Entries that differ, and groups that do not."""
 
 from __future__ import annotations
 

@@ -35,13 +35,13 @@ from fer_bench.stats.bootstrap import HEADLINE, LOWER_IS_BETTER
 from fer_bench.stats.units import unit
 from fer_bench.suites.suite import Suite
 
-if TYPE_CHECKING:  # what perturbs scans takes a while to import
+if TYPE_CHECKING:  # importing perturbations takes a while
     from fer_bench.leaderboard.stress_board import Curve
 
 _FOLDER = Path(__file__).parent / "assets"
 _SCRIPTS = ("dom", "tables", "charts", "figures", "classes", "cell", "main")
 _OPEN = 12
-"""Figures of groups of so many rows are drawn at once; of larger ones when they are opened."""
+"""Figures of groups up to this many rows are drawn at once; those of larger groups when they are opened."""
 
 
 def write(

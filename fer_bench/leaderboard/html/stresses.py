@@ -9,7 +9,7 @@ from fer_bench.leaderboard.row import Row
 from fer_bench.stats.bootstrap import HEADLINE
 from fer_bench.stats.intervals import Interval
 
-if TYPE_CHECKING:  # what perturbs scans takes a while to import
+if TYPE_CHECKING:  # importing perturbations takes a while
     from fer_bench.leaderboard.stress_board import Curve
 
 

@@ -37,7 +37,7 @@ SHOWN = {
         "scatter_mean": "Scatter",
     },
 }
-"""Task -> metric -> its head; the first is the headline, which stands with its interval."""
+"""Task -> metric -> its heading; the first is the headline metric, which is shown with its interval."""
 
 SOMETIMES = {
     "accuracy_among_tested": "Among the tested",

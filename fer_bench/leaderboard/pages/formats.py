@@ -12,12 +12,12 @@ from fer_bench.leaderboard.pages import latex, markdown_page
 from fer_bench.leaderboard.row import Row
 from fer_bench.suites.suite import Suite
 
-if TYPE_CHECKING:  # what perturbs scans takes a while to import
+if TYPE_CHECKING:  # importing perturbations takes a while
     from fer_bench.leaderboard.stress_board import Curve
 
 
 def write(name: str, suite: Suite, rows: Sequence[Row], runs: Path, out: Path, *, faces: bool = False) -> list[Path]:
-    """Write `<out>/<name>.csv`, `.md`, `.tex` and `.html`, and pages of what cells were put through; returns the files.
+    """Write `<out>/<name>.csv`, `.md`, `.tex` and `.html`, and pages of the stress deck; returns the files.
 
     Args:
         runs: What the rows were collected below.
@@ -35,8 +35,8 @@ def write(name: str, suite: Suite, rows: Sequence[Row], runs: Path, out: Path, *
 def write_stress(
     members: Sequence[str], name: str, suite: Suite, rows: Sequence[Row], runs: Path, out: Path
 ) -> list[Path]:
-    """Write the pages of these members of the stress deck, of which there need be nothing yet, and the HTML page anew,
-    which shows what has come of it, too; returns the former."""
+    """Write the pages of members of the stress deck, also without results, and the HTML page, which shows stress
+    results too; returns the former."""
     there = _stressed(rows)
     stress = _curves([*there, *(member for member in members if member not in there)], suite, rows)
     report.write(name, suite, rows, {member: stress[member] for member in there}, runs, out)

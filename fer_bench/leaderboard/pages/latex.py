@@ -34,7 +34,7 @@ _PREAMBLE = r"""% Compiles as it is, with pdflatex. To take all tables into a pa
 \begin{document}
 """
 
-# A brace or a bracket in the wrong place is read as an argument of what stands before it: of \\, of \item.
+# A brace or a bracket after \\ or \item would be read as its argument.
 _COMMANDS = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -130,7 +130,7 @@ def _table(page: io.StringIO, heads: Sequence[str], lines: Sequence[Sequence[str
 
 
 def _below(rows: list[Row], reference: str | None) -> list[str]:
-    """What stands below a table, a paragraph each."""
+    """Paragraphs below a table."""
     task = rows[0].task
     paragraphs = [" ".join(filter(None, [EXPLAINED.get(task), ESTIMATORS]))]
     if reference:

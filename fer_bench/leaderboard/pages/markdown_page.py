@@ -147,7 +147,7 @@ def _selections(rows: list[Row]) -> list[str]:
 
 
 def notes(row: Row) -> list[str]:
-    """What has to be known of a row besides its numbers."""
+    """Notes on a row."""
     found = []
     weights = [result.weight for _, result in row.finished if result.weight is not None]
     if weights:

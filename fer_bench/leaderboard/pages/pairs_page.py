@@ -16,7 +16,7 @@ GROUPS = (
     f"significant at {100 * LEVEL:.0f} % after Holm's correction for all pairs of the protocol (paired bootstrap over "
     "subjects); the order of such entries says nothing."
 )
-"""What the column says, in the head of a page."""
+"""Explanation of the column, in the head of a page."""
 
 _TESTS = (
     "Difference: the first minus the second on the same samples, with a paired interval of its own; where two differ "

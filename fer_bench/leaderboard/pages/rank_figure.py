@@ -13,7 +13,7 @@ from fer_bench.records import atomic_write
 
 
 def draw(ranking: Ranking, path: Path) -> None:
-    """Write the diagram as PNG: mean ranks on a line, the best at the left; a bar joins what is not told apart.
+    """Write the diagram as PNG: mean ranks on a line, the best at the left; a bar joins entries that do not differ.
 
     The line is as long as the ranks are apart, which ties bring together, and not from 1 to the number of entries.
     """

@@ -1,4 +1,4 @@
-"""Where the critical-difference diagrams of a leaderboard stand: in its page, and as files beside it."""
+"""The critical-difference diagrams of a leaderboard: their section of the page, and their files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fer_bench.leaderboard.row import Row
 
 
 def rank_file(name: str, protocol: str) -> str:
-    """Name of the diagram of a protocol, beside the page."""
+    """File name of a protocol's diagram."""
     return f"{name}-{protocol}-ranks.png"
 
 

@@ -33,7 +33,7 @@ _HOW = (
 
 
 def write(member: str, name: str, suite: Suite, curves: Sequence[Curve], out: Path) -> list[Path]:
-    """Write `<out>/<name>-stress-<member>.csv`, `.md` and, of whatever there is a value, `.png`; returns the files."""
+    """Write `<out>/<name>-stress-<member>.csv`, `.md` and, if there are values, `.png`; returns the files."""
     csv, markdown, png = (out / f"{name}-stress-{member}.{kind}" for kind in ("csv", "md", "png"))
     drawn = any(level.metrics for curve in curves for level in curve.levels if level.severity)
     with atomic_write(csv) as file:
@@ -41,7 +41,7 @@ def write(member: str, name: str, suite: Suite, curves: Sequence[Curve], out: Pa
     with atomic_write(markdown) as file:
         file.write(to_markdown(member, name, suite, curves, png.name if drawn else "").encode())
     if not drawn:
-        png.unlink(missing_ok=True)  # of an earlier run, whose results are gone
+        png.unlink(missing_ok=True)  # from an earlier run, whose results no longer exist
         return [csv, markdown]
     draw(member, suite.title or name, curves, png)
     return [csv, markdown, png]

@@ -1,4 +1,4 @@
-"""The figures of papers, drawn from results, with what is printed beside them.
+"""The figures of papers, drawn from results, with the published values.
 
 Which figures a table has is said in the paper's notes; a figure here knows no paper by name.
 """
@@ -32,7 +32,7 @@ _ACCURACY = "accuracy"
 
 
 def draw(paper: Paper, section: Section, evidence: Mapping[Key, Evidence], folder: Path) -> list[Path]:
-    """Draw what the notes of a section name, as `<folder>/<paper>_<table>_<kind>.png`.
+    """Draw the figures that the notes of a section name, as `<folder>/<paper>_<table>_<kind>.png`.
 
     A figure of which there is nothing to draw, neither measured nor printed, is not written.
 

@@ -254,7 +254,7 @@ def _show(ax: Axes, faces: Faces, mesh: NDArray[np.floating], error: NDArray[np.
     seen = shade > 0
     if error is None:
         return ax.imshow(np.where(seen, 0.25 + 0.75 * shade, 1.0), cmap="gray", vmin=0, vmax=1)
-    # Only for the scale: what is seen of it is drawn over.
+    # Only for the scale: it is drawn over.
     values = value_map(scan, error, size=_PIXELS, field_mm=field)
     image = ax.imshow(values, cmap="viridis", vmin=0, vmax=FAR)
     colours = image.to_rgba(values)[..., :3] * (0.45 + 0.55 * shade)[..., None]

@@ -1,4 +1,4 @@
-"""The figures of methods on point clouds: their features, and what becomes of them when faces turn."""
+"""The figures of methods on point clouds: their features, and accuracy under rotation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the figures of papers share: their titles, and the protocols and entries that they show."""
+"""Titles of the figures of papers, and the protocols and entries that they show."""
 
 from __future__ import annotations
 
