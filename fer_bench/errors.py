@@ -19,7 +19,7 @@ class FerBenchError(Exception):
 
 
 class InvalidFile(FerBenchError):
-    """A file that is there but cannot be used.
+    """A file that exists but cannot be used.
 
     Args:
         path: The file.
@@ -80,7 +80,7 @@ _CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def sentence_of(error: OSError) -> str | None:
-    """What the system refused, in a sentence that says where and what to do; None if the error names no place."""
+    """An OSError as a sentence: what, where, and what to do; None if the error names no path."""
     if error.filename is None and error.errno not in (*_FULL, *_CLOSED):
         return None
     if error.errno in _FULL:

@@ -30,5 +30,5 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence
 
 
 def anchor(heading: str) -> str:
-    """What a heading is linked by, as GitHub makes it: small letters, digits, dashes and underscores."""
+    """The anchor of a heading, as GitHub makes it: lower case, digits, dashes and underscores."""
     return "".join(c for c in heading.lower().replace(" ", "-") if c.isalnum() or c in "-_")

@@ -1,4 +1,4 @@
-"""What all figures share: colours, legend, saved arrays.
+"""Shared by all figures: colours, legend, saved arrays.
 
 Colours are those of Okabe and Ito (*Color Universal Design*, 2008), which the colour-blind can tell apart.
 """
@@ -25,7 +25,7 @@ DPI = 120
 
 
 def saved_array(cell: Cell, name: str) -> NDArray[np.float32]:
-    """What scoring saved as `<name>.npy`; raises `InvalidFile`."""
+    """The array that scoring saved as `<name>.npy`; raises `InvalidFile`."""
     path = cell.folder / f"{name}.npy"
     try:
         array: NDArray[np.float32] = np.load(path, allow_pickle=False)

@@ -54,7 +54,7 @@ def fork_server(*preload: str) -> ForkServerContext:
 
 def _start_server() -> None:
     if threading.current_thread() is not threading.main_thread():
-        return  # it starts with the first process; only the main thread may say what a signal does
+        return  # it starts with the first process; only the main thread may set signal handlers
     # Ctrl-C in a terminal reaches every process, and the server would die of it in the middle of an import, with a
     # traceback. What is ignored here stays so in the server.
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -91,7 +91,7 @@ def map_processes(work: Callable[[Item], Output], items: Sequence[Item], workers
                 "end what else runs here, or give fewer --workers where the command has them, and run it again."
             ) from None
         finally:
-            # Waits for what has begun, so that nothing is written behind the caller's back.
+            # Waits for running items, so that nothing is written after the caller has returned.
             pool.shutdown(wait=True, cancel_futures=True)
 
 

@@ -1,4 +1,4 @@
-"""What passes between the stages: the index, folds, batches, predictions, results, and where data came from."""
+"""Records passed between stages: the index, folds, batches, results, and the provenance of data."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Task = Literal["classification", "valence_arousal", "disentanglement", "multilab
 
 @dataclass(frozen=True)
 class Target:
-    """What a method is to predict.
+    """The prediction target of a method.
 
     Attributes:
         task: The kind of task.
-        outputs: Names of the numbers it gives for a sample, in order: the classes, or valence and arousal.
+        outputs: Names of the outputs for a sample, in order: the classes, or valence and arousal.
     """
 
     task: Task
@@ -87,7 +87,7 @@ class Fold:
 
 
 class Batch(TypedDict):
-    """What a method receives.
+    """The input of a method.
 
     `id` B sample ids; `input` (B, ...) the representation; `label` the answer to the task: (B,) class indices, (B, C)
     0 and 1 a class, or (B, 2) valence and arousal; -1 or NaN where there is none. In training also what else is known
@@ -167,7 +167,7 @@ class Result:
 
     @classmethod
     def read(cls, path: Path) -> Result:
-        """Read what `write` wrote; raises `InvalidFile`."""
+        """Read a result; raises `InvalidFile`."""
         content = read_json(path)
         try:
             found = cls(**content)
@@ -250,7 +250,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside `path`; it takes the name when the block ends well, and vanishes otherwise.
+    """Open a temporary file next to `path`; it is renamed to `path` when the block succeeds, and deleted otherwise.
 
     Raises:
         OSError: it cannot be written; the error names `path` or a folder above it, never the temporary file.
@@ -272,7 +272,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def refuse_unwritable(folder: Path) -> None:
-    """Raise OSError where nothing could be written to a folder, whether it is there or not; makes nothing.
+    """Raise OSError where a folder, existing or not, cannot be written to; creates nothing.
 
     Called before long computations.
     """

@@ -81,7 +81,7 @@ def card(package: str, name: str) -> str:
 
 
 def headline(package: str, name: str) -> str:
-    """The first line of the file of a method or dataset: what it is, and whose."""
+    """The first line of a method's or dataset's file: its name and source."""
     source = _sources(package)[name].read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
 
@@ -105,7 +105,7 @@ def recipe_epochs(method: str) -> int:
 
 
 def load_twin(name: str) -> TwinWriter:
-    """What writes a dataset's twin; raises `UnknownName`."""
+    """The writer of a dataset's twin; raises `UnknownName`."""
     if name not in twins():
         raise UnknownName("twin", name, twins())
     writer: TwinWriter = importlib.import_module(f"fer_bench.twins.{name}").write_twin

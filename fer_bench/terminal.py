@@ -1,4 +1,4 @@
-"""Where the commands tell what they do."""
+"""The console of the commands."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from rich.console import Console
 
 
 class UnhurriedConsole(Console):
-    """A console whose reader may leave, as `head` does: the command goes on without it, and writes what it is to write.
+    """A console whose reader may close it, as `head` does: the command continues, and writes its files.
 
     Rich's own ends the program there: a leaderboard would be told in part and not be written, a run stop.
     """
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
-        # What the stream still holds is flushed at exit, and goes nowhere.
+        # The stream's buffer is flushed at exit, to the null device.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.file.fileno())
         os.close(nowhere)

@@ -6,11 +6,11 @@ from typing import Any
 
 import yaml
 
-_MOST = 100_000  # nodes, every alias counted as all that it stands for
+_MOST = 100_000  # nodes, with aliases expanded
 
 
 class SafeLoader(yaml.SafeLoader):
-    """YAML without what a file of settings never needs.
+    """YAML restricted to what settings need.
 
     Of two equal keys YAML takes the last in silence; what says a thing twice is refused instead. And anchors that stand
     for anchors grow by powers: ten lines can ask for 10^9 values, and one that holds itself for endlessly many.
@@ -23,7 +23,7 @@ class SafeLoader(yaml.SafeLoader):
         return root
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        # What is merged in (`<<: *other`) may be said again: that is what it is for.
+        # Keys merged in by `<<: *other` may be overridden.
         own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         keys = [self.construct_object(key, deep=True) for key in own]
         for key in keys:
@@ -33,7 +33,7 @@ class SafeLoader(yaml.SafeLoader):
 
 
 def read_yaml(text: str, loader: type[SafeLoader] = SafeLoader) -> Any:
-    """What a text says.
+    """Parse a text.
 
     Raises:
         yaml.YAMLError: It is no YAML, or names a value that there is none of: month 13, a number of 5,000 digits.

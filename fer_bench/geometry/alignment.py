@@ -13,7 +13,7 @@ from fer_bench.geometry.scan import Scan
 
 
 class UnusableScan(FerBenchError):
-    """A scan that was read, but holds no usable surface; whoever knows the file adds its name and what to do."""
+    """A scan without a usable surface; the caller adds the file's name and the remedy."""
 
 
 # The canonical face, millimetres: the origin lies behind the nose, at the depth of the inner eye corners and midway

@@ -12,7 +12,7 @@ Frame = TypeVar("Frame")
 
 @dataclass(frozen=True)
 class Clip(Generic[Frame]):
-    """A 4D scan or a video: its frames are read when they are asked for, so that a sequence never has to fit in memory.
+    """A 4D scan or a video: its frames are read on access, so that a sequence never has to fit in memory.
 
     Attributes:
         files: The files of each frame, in order of time.

@@ -1,4 +1,4 @@
-"""Where the head is in a scan without landmarks: told by its shape, from any orientation."""
+"""The head's pose in a scan without landmarks, found by its shape, from any orientation."""
 
 from __future__ import annotations
 

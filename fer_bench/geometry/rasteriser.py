@@ -25,7 +25,7 @@ _OTHERS = {"torch": "torch", "pytorch3d": "pytorch3d"}  # rasteriser -> the pack
 
 
 class Fragments(NamedTuple):
-    """What is seen at each pixel of B images.
+    """The visible surface at each pixel of B images.
 
     Attributes:
         depth: (B, H, W) float32 the surface's z, -inf where nothing is seen.

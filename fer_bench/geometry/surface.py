@@ -1,4 +1,4 @@
-"""What a triangle mesh is like at its vertices: the direction of its surface and how it bends."""
+"""Normals and curvature of a triangle mesh at its vertices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading one file of a dataset, whatever it turns out to be."""
+"""Reading the bytes of a dataset's file, of any kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_BYTES = 1 << 30
 
 
 def open_regular(path: Path | str) -> BinaryIO:
-    """Open a file to read its bytes; raises OSError for what is not a regular file: a pipe would be waited for."""
+    """Open a regular file to read its bytes; raises OSError for others: reading a pipe would block."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)

@@ -49,11 +49,11 @@ Decode = Callable[[bytes], "int | float | str"]
 
 
 class _Malformed(Exception):
-    """What is wrong with a file, before its name is known."""
+    """A problem of a file whose name is not known yet."""
 
 
 class _Layout(NamedTuple):
-    """What a header says: `decode` reads one element of `size` bytes, and `dtype` is None for texts."""
+    """A parsed header: `decode` reads one element of `size` bytes, and `dtype` is None for texts."""
 
     shape: tuple[int, ...]
     fortran: bool

@@ -13,7 +13,7 @@ from fer_bench.io.images import read_image
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One photograph and what the dataset says about it. The pixels are read when they are asked for.
+    """One photograph and its annotations. The pixels are read on access.
 
     Attributes:
         path: The image file.

@@ -37,7 +37,7 @@ class Element:
 
 
 class Malformed(Exception):
-    """What is wrong with a file, before its name is known."""
+    """A problem of a file whose name is not known yet."""
 
 
 def read_header(data: bytes) -> tuple[str, list[Element], int]:

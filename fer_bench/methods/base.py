@@ -1,4 +1,4 @@
-"""What every method shares: the steps, written once."""
+"""The base of methods: the steps, written once."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Method(L.LightningModule, ABC):
     label: scoring happens elsewhere, on saved predictions.
 
     Attributes:
-        tasks: What it is made for; a suite that pairs it with another is refused.
+        tasks: The tasks that it supports; a suite that pairs it with another is refused.
         auxiliary: Whether it needs samples of the training subjects besides the protocol's classes.
         shaped_by_data: Whether `configure_for_input` makes its layers.
         alternates: Whether some of its steps leave parameters out, as where two networks are trained in turn.
-        representations: What it sees of a sample: the first of these that a dataset allows.
+        representations: Its input: the first of these that a dataset allows.
         stages: The parts of its training, in order; most methods have one.
-        stage: The one that it is in.
+        stage: The current one.
         epochs: Length of all of them; 0 for a method that does not train.
         batch_size: Samples a step and device, in the last.
         monitor: The validation metric, logged each epoch, whose maximum selects the checkpoint; empty where the last
             epoch is scored.
-        weights: What it starts from, in a word or two; empty where every weight starts at random.
+        weights: The initial weights, in a word or two; empty for random weights.
         unsound: Why no number of this configuration may be compared with others, a sentence; empty where it may.
     """
 
@@ -72,7 +72,7 @@ class Method(L.LightningModule, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """What is predicted of inputs (B, *shape): raw scores (B, outputs), or meshes (B, V, 3) in millimetres."""
+        """Predictions for inputs (B, *shape): raw scores (B, outputs), or meshes (B, V, 3) in millimetres."""
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
@@ -80,14 +80,14 @@ class Method(L.LightningModule, ABC):
         the whole batch, see `fer_bench.nn.global_batch`."""
 
     def predict(self, x: Tensor) -> dict[str, Tensor]:
-        """What is saved of inputs: `output`, the scores of `forward`, and where the method gives them the `features`
+        """Outputs that are saved: `output`, the scores of `forward`, and where the method gives them the `features`
         (B, F) that they are made of. For disentanglement whichever it has of `reconstruction` and `identity`, the first
         of which is the mesh of `forward`, both (B, V, 3) in millimetres, `identity_code` and `expression_code` (B, L).
         """
         return {"output": self(x)}
 
     def configure_for_input(self, shape: tuple[int, ...], shared: Callable[[str], NDArray[Any]]) -> None:
-        """Learn what only the extracted data tell; called once, before weights are loaded.
+        """Build layers that depend on the extracted data; called once, before weights are loaded.
 
         Args:
             shape: Of a sample's representation.
@@ -115,11 +115,11 @@ class Method(L.LightningModule, ABC):
         """
 
     def setup_from_training_set(self, training: TrainingSet) -> None:
-        """Take from the training fold what training needs beyond batches; called before the first step of every
+        """Compute from the training fold what batches do not contain; called before the first step of every
         attempt, and never before a prediction. All that a method without epochs learns, it learns here."""
 
     def prepare_for_export(self) -> None:
-        """Compute what no input changes, once and for all; called before the network is exported, for what cannot be
+        """Precompute what does not depend on the input; called before export, for operations that cannot be
         exported otherwise."""
 
     def on_stage_start(self, stage: Stage) -> None:
@@ -129,7 +129,7 @@ class Method(L.LightningModule, ABC):
     enter = on_stage_start  # for methods of version 0.1 that call `super().enter(stage)`
 
     def why_unsupported(self, shape: tuple[int, ...]) -> str:
-        """Why it cannot take inputs of this shape, a sentence part; empty if it can."""
+        """Why inputs of this shape are not supported, a part of a sentence; empty if they are."""
         return ""
 
     def training_step(self, batch: Batch, _: int) -> Tensor:

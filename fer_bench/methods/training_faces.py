@@ -1,4 +1,4 @@
-"""What methods on registered meshes take from a training fold."""
+"""Statistics of a training fold of registered meshes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fer_bench.records import TrainingSet
 
 
 def chunks(training: TrainingSet, size: int = 256) -> Iterator[Tensor]:
-    """All training meshes, so many at a time: together they may be larger than memory."""
+    """All training meshes, `size` at a time: together they may exceed memory."""
     for start in range(0, len(training.train), size):
         yield training.read(training.train[start : start + size])
 

@@ -58,7 +58,7 @@ def finish() -> None:
 
 
 def is_shared() -> bool:
-    """Whether a batch has begun that several processes share."""
+    """Whether the current batch is shared by several processes."""
     return _share is not None
 
 

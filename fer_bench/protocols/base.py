@@ -79,7 +79,7 @@ class Protocol:
 
     @property
     def target(self) -> Target:
-        """What a method has to predict."""
+        """The method's target."""
         return Target(self.task, () if self.task == "disentanglement" else self.outputs)
 
     def select(self, index: pd.DataFrame) -> pd.DataFrame:
@@ -139,7 +139,7 @@ class Protocol:
         return folds
 
     def _check(self, folds: list[Fold], selected: pd.DataFrame) -> None:
-        """Refuse folds that cannot be trained, chosen or scored as asked, by what the copy lacks or cannot be read."""
+        """Refuse folds that cannot be trained, selected or scored because samples are missing or unreadable."""
         remedy = f"`fer-bench data check {self.datasets[0]}` tells what is missing or cannot be read."
         parts = {"training": "train", "validation": "val", "test": "test"}
         if self.auxiliary is not None:
@@ -174,7 +174,7 @@ class Protocol:
         return [add(fold) for fold in folds]
 
     def snapshot(self, index: pd.DataFrame, provenance: str, broken: Collection[str] = ()) -> ProtocolSnapshot:
-        """What is asked on one copy of the data; raises what `folds` raises."""
+        """The snapshot of this protocol on one copy of the data; raises the errors of `folds`."""
         rows = pd.DataFrame({"id": index["id"], "subject": index["subject"], "truth": self.truth(index)}, dtype=object)
         return ProtocolSnapshot.of(self.id, self.classes, provenance, rows, self.folds(index, broken))
 

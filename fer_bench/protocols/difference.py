@@ -1,4 +1,4 @@
-"""In what two questions differ, in sentences; `A` and `B` are what they are called there."""
+"""The differences between two protocol snapshots, as sentences about `A` and `B`."""
 
 from __future__ import annotations
 

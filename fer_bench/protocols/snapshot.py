@@ -1,5 +1,5 @@
-"""A question: what a protocol asks on one copy of the data. It is what `Protocol.digest` hashes, and it can be written
-to a small file, so that of two results with different digests it can be told later in what they differ."""
+"""A protocol on one copy of the data. `Protocol.digest` hashes it; saved to a small file, it later shows why two
+results have different digests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLUMNS = ("id", "subject", "truth", "parts")
 
 @dataclass(frozen=True)
 class ProtocolSnapshot:
-    """What is asked.
+    """A protocol on one copy of the data: its classes, and every sample's truth and part in each fold.
 
     Attributes:
         protocol: The id of the protocol.
@@ -90,7 +90,7 @@ class ProtocolSnapshot:
 
     @classmethod
     def read(cls, path: Path, requested: str) -> ProtocolSnapshot:
-        """Read what `write` wrote; raises `InvalidFile`, also where its digest is not the one that is asked for."""
+        """Read a snapshot; raises `InvalidFile`, also where its digest is not the requested one."""
         try:
             table = pq.ParquetFile(path).read()
             table.validate(full=True)

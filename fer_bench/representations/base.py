@@ -1,4 +1,4 @@
-"""What every representation is: a frozen record of parameters that turns a sample into arrays."""
+"""The base of representations: a frozen record of parameters that turns a sample into arrays."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Representation(ABC):
         return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
 
     def resolve(self, modalities: frozenset[str]) -> Self:
-        """The representation with nothing left open, given what a dataset offers (`"texture"`, ...).
+        """The representation with every open choice made, given the modalities of a dataset (`"texture"`, ...).
 
         Raises:
             InvalidSuite: a modality is asked for that the dataset does not offer.
@@ -99,30 +99,30 @@ class Representation(ABC):
         return self
 
     def rows(self, sample: Any) -> int:
-        """How many rows a sample has, told without reading its frames."""
+        """Number of rows of a sample, without reading its frames."""
         return 1
 
     def bind(self, source: Source, load: Load) -> Bound:
-        """What extracts one dataset's samples, with what it takes from all of them; called once, before the first."""
+        """The extractor for one dataset's samples; called once, before the first sample is extracted."""
         return Bound(partial(_extract, self), self.shape)
 
     def state(self, source: Source) -> Any:
-        """What else than the samples' own files the arrays depend on, JSON-able; a change makes another entry."""
+        """Further dependencies of the arrays, besides the samples' files, as JSON; a change makes another entry."""
         return None
 
     def picture(self, row: NDArray[Any]) -> NDArray[np.uint8]:
-        """What a row shows, for a person to look at: (H, W, 3)."""
+        """A picture of a row, (H, W, 3), for visual inspection."""
         planes = row.reshape(-1, *row.shape[-2:]) if row.ndim > 2 else row[None]
         low, high = float(planes.min()), float(planes.max())
         grey = ((planes - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
         return np.repeat(np.hstack(list(grey))[:, :, None], 3, axis=2)
 
     def notes(self, source: Source) -> dict[str, Any]:
-        """What else the manifest of an entry should tell."""
+        """Further fields of an entry's manifest."""
         return {}
 
     def flag(self, measured: dict[str, float]) -> str | None:
-        """What is doubtful about a sample, told by its `measures`; None if nothing is."""
+        """Why a sample is doubtful, judged by its `measures`; None if it is not."""
         return None
 
 

@@ -42,7 +42,7 @@ def prepare(
     progress: Progress | None = None,
     notify: Callable[[str], None] = lambda text: None,
 ) -> list[CacheEntry]:
-    """Return the entries of some representations, extracting first what is not there; each sample is read once for all.
+    """Return the cache entries of representations. Missing ones are extracted first; each sample is read once for all.
 
     Args:
         load: Reads one sample; raises `BrokenScan` for one that cannot be used.
@@ -164,14 +164,14 @@ def _finish(
         },
     )
     partial.settle()
-    # Last, because without it a process that is killed before the renaming would have to be begun anew.
+    # Last, because without it an extraction that is killed before the renaming would have to start again.
     (partial.folder / "measures.npy").unlink()
     partial.folder.rename(path)
 
 
 @dataclass(frozen=True)
 class _Work:
-    """Extracts the sample at one position into its rows; returns what was wrong with it, if anything was."""
+    """Extracts the sample at one position into its rows; returns its error, if any."""
 
     source: Source
     partials: tuple[Partial, ...]
@@ -187,7 +187,7 @@ class _Work:
                     partial.write(position, *extract(position, sample))
         except BrokenScan as error:
             return error
-        except FerBenchError as error:  # from the representation, which does not know whose scan it was given
+        except FerBenchError as error:  # from the representation, which does not know the scan's file
             return BrokenScan(self.source.root / files[0], str(error).rstrip("."), "Repair or replace this scan.")
         return None
 
@@ -203,7 +203,7 @@ def writable(folder: Path) -> None:
 
 
 def discard(path: Path) -> None:
-    """Delete a folder so that nobody sees half of it under its name."""
+    """Delete a folder, renamed first so that it is never seen half-deleted."""
     away = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.discarded")
     path.rename(away)
     shutil.rmtree(away, ignore_errors=True)

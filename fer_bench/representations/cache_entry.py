@@ -35,7 +35,7 @@ class CacheEntry:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What was extracted, from what, with which samples left out (`broken`: id -> problem)."""
+        """The entry's source and representation, and the samples left out (`broken`: id -> problem)."""
         return read_json(self.path / "manifest.json")
 
     @property
@@ -63,7 +63,7 @@ class CacheEntry:
         return self._map(f"{name}.npy")
 
     def problem(self) -> str | None:
-        """What is wrong with the entry, told from the sizes of its files; None if nothing is."""
+        """The entry's problem, judged by the sizes of its files; None if there is none."""
         try:
             shape, dtype = self.manifest["shape"], np.dtype(self.manifest["dtype"])
             array, samples = self.open(), self._map("checksums.npy")
@@ -78,7 +78,7 @@ class CacheEntry:
         return None
 
     def verify(self, progress: Progress | None = None) -> list[str]:
-        """Ids of the samples whose rows are not what was written, read from end to end; empty if all are."""
+        """Ids of the samples whose rows do not match their checksums."""
         array, sums = self.open(), self._map("checksums.npy")
         damaged = []
         named = self.index[["id", "row", "count", "place"]].itertuples(index=False)
@@ -101,7 +101,7 @@ class CacheEntry:
 
 
 def entry_path(cache: Path, source: Source, representation: Representation) -> Path:
-    """Where the entry of these samples in this representation is, or will be."""
+    """The folder of the entry of these samples in this representation."""
     state = representation.state(source)
     name = f"{representation.label}-{representation.digest}" + ("" if state is None else f"-{digest(state, 8)}")
     return cache / source.dataset / source.digest / name

@@ -28,7 +28,7 @@ _REGRESSORS = {"emoca": 1.1 * 1.25, "smirk": 1.4}
 
 
 class UnusablePhoto(FerBenchError):
-    """A photograph that was read, but cannot be cropped as asked; whoever knows the file adds its name."""
+    """A photograph that cannot be cropped as requested; the caller adds the file's name."""
 
 
 def crop(photo: Photo, size: int, alignment: Alignment = "given") -> NDArray[np.uint8]:

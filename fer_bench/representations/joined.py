@@ -53,7 +53,7 @@ class JoinedEntry:
 
 
 class StackedRows:
-    """Arrays of rows of one shape, indexed as if they were one; nothing is read before it is asked for."""
+    """Arrays of rows of one shape, indexed as one array; rows are read on access."""
 
     def __init__(self, arrays: list[NDArray[Any]]) -> None:
         self.arrays = arrays

@@ -1,4 +1,4 @@
-"""An entry in the making: workers write their rows in place, and what is done outlives whoever did it.
+"""An entry during extraction: workers write their rows in place, and finished rows survive a killed worker.
 
 Beside the final folder lies `.<name>.partial` with the array at its full size, the samples' measures, and a checksum a
 sample, which is written after them. A killed process leaves rows without a checksum; after a power cut there may also
@@ -48,7 +48,7 @@ class Partial:
     def open(
         cls, entry: Path, counts: NDArray[np.int64], shape: tuple[int, ...], dtype: np.dtype[Any], measures: int = 0
     ) -> Partial:
-        """Take up what was begun, or begin.
+        """Continue an extraction, or start one.
 
         Args:
             entry: The final folder, whose lock the caller holds.
@@ -89,7 +89,7 @@ class Partial:
         return np.asarray(self._checksums) != 0
 
     def has(self, place: int) -> bool:
-        """Whether a sample is there."""
+        """Whether a sample was extracted."""
         return bool(self._checksums[place])
 
     def write(self, place: int, rows: NDArray[Any], measures: tuple[float, ...] = ()) -> None:
@@ -100,7 +100,7 @@ class Partial:
         self._checksums[place] = checksum(target, self.measures[place])
 
     def intact(self, place: int) -> bool:
-        """Whether a sample is what was written."""
+        """Whether a sample matches its checksum."""
         return bool(self._checksums[place] == checksum(self.rows(place), self.measures[place]))
 
     def settle(self) -> None:
@@ -118,7 +118,7 @@ class Partial:
 
     @cached_property
     def measures(self) -> NDArray[np.float64]:
-        """(S, M) what was told of each sample."""
+        """(S, M) measures of each sample."""
         return np.lib.format.open_memmap(self.folder / "measures.npy", mode="r+")
 
     @cached_property
@@ -130,7 +130,7 @@ class Partial:
         return self._array[self.starts[place] : self.starts[place] + self.counts[place]]
 
     def _fits(self, shape: tuple[int, ...], dtype: np.dtype[Any], measures: int) -> bool:
-        """Whether what is there was begun for the same array."""
+        """Whether the existing extraction is of the same array."""
         try:
             return (
                 self._array.shape == shape

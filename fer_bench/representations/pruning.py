@@ -1,4 +1,4 @@
-"""What can go from the cache, and its going."""
+"""Pruning the cache."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class Remnant:
 
 
 def remnants(cache: Path, current: Callable[[str, Path], str | None], everything: bool = False) -> list[Remnant]:
-    """What can be deleted from the cache: entries of files that have changed or gone, and what killed processes left.
+    """What can be deleted from the cache: entries whose files have changed or are missing, and remnants of killed
+    processes.
 
     Args:
         cache: The cache's folder.
@@ -53,7 +54,7 @@ def remnants(cache: Path, current: Callable[[str, Path], str | None], everything
 
 
 def prune(remnant: Remnant) -> bool:
-    """Delete it, unless a process is just making it; tells whether it did."""
+    """Delete a remnant unless a process is writing it; returns whether it was deleted."""
     name = re.sub(r"^\.(.*)\.(partial|[0-9a-f]{8}\.discarded)$", r"\1", remnant.path.name)
     lock = remnant.path.with_name(f"{name}.lock")
     taken = FileLock(lock, timeout=0)

@@ -34,7 +34,7 @@ class Shard:
     of: int
 
     def name(self, entry: Path) -> Path:
-        """What a shard of an entry is called, as an entry would be."""
+        """The path of a shard of an entry."""
         return entry.with_name(f"{entry.name}.shard{self.number}of{self.of}")
 
     def places(self, samples: int) -> NDArray[np.int64]:
@@ -43,7 +43,7 @@ class Shard:
 
 
 def missing(cache: Path, source: Source, representations: Sequence[Representation]) -> list[Representation]:
-    """Those whose entry is not there, or is damaged."""
+    """Representations whose entry is missing or damaged."""
     return [each for each in representations if CacheEntry(entry_path(cache, source, each)).problem()]
 
 
@@ -56,7 +56,7 @@ def extract_shard(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> None:
-    """Extract a shard of what is not there. What was begun is taken up; samples that cannot be read are left out."""
+    """Extract a shard of missing entries. A started shard is continued; unreadable samples are left out."""
     wanted = missing(cache, source, representations)
     places = shard.places(len(source.ids))
     with ExitStack() as locks:
@@ -83,7 +83,7 @@ def extract_shard(
 
 
 def merge_shards(cache: Path, source: Source, representations: Sequence[Representation], load: Load) -> int:
-    """Take what shards hold into the entries in the making, and delete the shards; returns how many there were."""
+    """Merge shards into their entries and delete them; returns their number."""
     taken = 0
     for each in missing(cache, source, representations):
         entry = entry_path(cache, source, each)
@@ -97,7 +97,7 @@ def merge_shards(cache: Path, source: Source, representations: Sequence[Represen
                 name = folder.name.removeprefix(".").removesuffix(".partial")
                 number, of = map(int, name.rpartition(".shard")[2].split("of"))
                 lock = folder.with_name(f"{name}.lock")
-                with FileLock(lock):  # held while somebody still works on it
+                with FileLock(lock):  # held while a process is writing it
                     _take(whole, Partial(folder, counts[Shard(number, of).places(len(counts))]), Shard(number, of))
                     shutil.rmtree(folder)
                 lock.unlink(missing_ok=True)
@@ -131,4 +131,4 @@ class _Work:
                 if not partial.has(local):
                     partial.write(local, *extract(place, sample))
         except FerBenchError:
-            return  # the whole entry's extraction meets it again, and tells
+            return  # the entry's own extraction meets the error again, and reports it

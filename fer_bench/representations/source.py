@@ -1,4 +1,4 @@
-"""What representations are extracted from: the samples of one copy of one dataset."""
+"""The samples of one copy of one dataset, from which representations are extracted."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def read_suite(path: Path, settings: Sequence[str] = (), arguments: bool = True)
 
 
 def _resolve(suite: Suite, where: str, arguments: bool) -> Suite:
-    """Check what the model cannot: names, tasks, folds."""
+    """Check what the pydantic model cannot: names, tasks, folds."""
     for name in suite.protocols:
         protocol = registry.find_protocol(name, where)
         for fold in suite.folds or ():

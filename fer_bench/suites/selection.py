@@ -21,7 +21,7 @@ EXPLAINED: dict[str, str] = {
 }
 
 CHOSEN_ON_TEST = "its epoch was chosen on the test set"
-"""Why what `best_on_test` gives is unsound."""
+"""Why results of `best_on_test` are unsound."""
 
 
 def default_selection(task: Task) -> Selection:
@@ -30,5 +30,5 @@ def default_selection(task: Task) -> Selection:
 
 
 def faults(unsound: str, selection: str) -> str:
-    """Why no number of a cell may be compared with others: what the method says, and the rule."""
+    """Why a cell's numbers may not be compared with others: the method's reason, and the rule's."""
     return "; ".join(filter(None, [unsound, CHOSEN_ON_TEST if selection == "best_on_test" else ""]))

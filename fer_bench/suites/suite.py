@@ -16,7 +16,7 @@ _STRICT = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class TrainerOptions(pydantic.BaseModel):
-    """What a suite may say to Lightning's trainer; the names and meanings are Lightning's.
+    """Options of Lightning's trainer that a suite may set; names and meanings are Lightning's.
 
     `max_epochs` replaces the method's own length of training, of every stage where there are several; results of
     shortened runs say so.

@@ -119,7 +119,7 @@ def test_a_misspelt_paper_needs_no_torch() -> None:
         (["evaluate", "none.csv"], "needs either --task"),
         (["data", "check", "bu3dfe", "--root", "nowhere"], "nowhere: there is no such folder"),
         (["data", "check", "bosphrus"], "unknown dataset 'bosphrus'"),
-        (["data", "check", "bu3dfe", "--cache", "--root", "."], "from any folder; leave --root out"),
+        (["data", "check", "bu3dfe", "--cache", "--root", "."], "wherever it is; leave --root out"),
         (["data", "twin", "bu3dfe", "--out", "x", "--face-model", "none.npz"], "none.npz"),
         (["data", "prepare", "bu3dfe", "--representation", "view"], "unknown representation 'view'; did you mean"),
         (["data", "prepare", "bu3dfe", "--representation", "points:count=abc"], "a value is of the wrong kind"),
