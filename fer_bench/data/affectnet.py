@@ -225,7 +225,7 @@ def _files_2021(tree: Tree) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
 
 
 def _set_folders(tree: Tree) -> dict[str, _SetFolder]:
-    """Folder -> what it holds, for all that have the name of a split."""
+    """Folder -> its content, for all folders with the name of a split."""
     sets: dict[str, _SetFolder] = {}
     places: dict[str, tuple[_SetFolder, bool] | None] = {}
     for path in tree.files:
@@ -248,7 +248,7 @@ def _set_folders(tree: Tree) -> dict[str, _SetFolder]:
 
 
 def _place(folder: str, sets: dict[str, _SetFolder]) -> tuple[_SetFolder, bool] | None:
-    """What a folder is part of, and whether it holds photographs (or else annotations)."""
+    """The split of a folder, and whether it holds photographs or annotations."""
     above, _, last = folder.rpartition("/")
     split = _SPLITS.get(above.rpartition("/")[2].lower())
     if split is None or last.lower() not in ("images", "annotations"):

@@ -44,7 +44,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass
 class _Oddities:
-    """What is to be said about the rows of the lists, as `training.csv:12`."""
+    """Findings about the rows of the lists, as `training.csv:12`."""
 
     malformed: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
@@ -83,7 +83,7 @@ def examine_2017(tree: Tree, image_suffixes: Collection[str]) -> list[dict[str, 
     if not photographs:
         return []
     count = len(photographs)
-    for inside, path in list(photographs.items()):  # exact names first: a.JPG may stand beside a.jpg
+    for inside, path in list(photographs.items()):  # exact names first: a.JPG and a.jpg may both exist
         photographs.setdefault(_lower_suffix(inside), path)
     odd, rows, taken = _Oddities(), list[dict[str, Any]](), set[str]()
     for name, split in LISTS.items():
@@ -159,7 +159,7 @@ class _Columns:
 
 
 def _fields(line: bytes) -> list[bytes] | None:
-    """The fields of any line, the header too, without their quotes; None if they cannot be told apart."""
+    """The fields of any line, the header too, without their quotes; None if they cannot be separated."""
     line = line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
     if b'"' not in line:
         return line.split(b",")
@@ -242,7 +242,7 @@ def _text(value: bytes) -> str:
 
 
 def _lower_suffix(name: str) -> str:
-    """Lists and disks disagree about `.JPG` and `.jpg`; the rest of a name tells photographs apart."""
+    """Lists and disks disagree about `.JPG` and `.jpg`; the rest of a name identifies photographs."""
     stem, dot, suffix = name.rpartition(".")
     return f"{stem}{dot}{suffix.lower()}"
 

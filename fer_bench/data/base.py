@@ -1,4 +1,4 @@
-"""What every dataset shares: finding it, and the way from its index to batches."""
+"""The base of datasets: finding the folder, and the way from its index to batches."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class FaceDataModule(FoldDataModule, ABC):
 
     @classmethod
     def survey(cls, root: Path) -> Survey:
-        """What the folder holds, read anew and stored for `index`.
+        """The content of the folder, read again and stored for `index`.
 
         Raises:
             DatasetNotFound: there is no such folder, or no sample in it.
@@ -94,7 +94,7 @@ class FaceDataModule(FoldDataModule, ABC):
 
     @classmethod
     def index(cls, root: Path) -> pd.DataFrame:
-        """The index, stored or made now; raises what `survey` raises."""
+        """The index, from the store or made now; raises the errors of `survey`."""
         stored = index_store.load(dataset_id(cls), cls, root)
         return (stored or cls.survey(root)).index
 
@@ -106,7 +106,7 @@ class FaceDataModule(FoldDataModule, ABC):
 
     @classmethod
     def offers(cls, root: Path) -> frozenset[str]:
-        """The modalities of this copy, where copies differ in them; raises what `survey` raises."""
+        """The modalities of this copy, where copies differ in them; raises the errors of `survey`."""
         return cls.modalities
 
     @classmethod
@@ -124,7 +124,7 @@ class FaceDataModule(FoldDataModule, ABC):
 
     @classmethod
     def not_found(cls, root: Path, problem: str) -> DatasetNotFound:
-        """The error that says where was looked, what was expected, how to obtain it and how to do without."""
+        """The error that names the searched folder, what was expected, how to obtain the data, and how to make a twin."""
         name = dataset_id(cls)
         other = describe_other(root, name)
         return DatasetNotFound(

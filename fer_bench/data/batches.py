@@ -61,7 +61,7 @@ def _as_is(batch: Any) -> Any:
 
 def batches(samples: Samples, sampler: Sampler[int], batch_size: int, seed: int) -> DataLoader[Batch]:
     """A loader whose batches depend on the sampler alone."""
-    # By keyword: Lightning builds the loader again from its arguments, and only keywords tell it which is which.
+    # By keyword: Lightning builds the loader again from its arguments, which it matches by keyword.
     return DataLoader(
         dataset=samples,
         batch_size=batch_size,

@@ -30,7 +30,7 @@ from fer_bench.records import make_index
 _SUBJECTS = [f"{sex}{n:03d}" for sex, count in (("F", 23), ("M", 18)) for n in range(1, count + 1)]
 _FOLDER = re.compile(r"(?:^|/)([FM]\d{3})/(T\d{1,2})$", re.IGNORECASE | re.ASCII)
 
-# What only BP4D+ has, and two folders that together show it, for either alone might be a folder of BP4D.
+# Found only in BP4D+, and two folders that identify it together: each alone might be of BP4D.
 _PLUS = re.compile(
     r"(^|/)((IRFeatures|Thermal|Physiology)(/.*)?|2D\+3D/[FM]\d{3}\.zip|[^/]+\.bndplus)$", re.IGNORECASE | re.ASCII
 )
@@ -99,7 +99,7 @@ class BP4D(FaceDataModule):
 
     @classmethod
     def load(cls, root: Path, files: tuple[str, ...]) -> Clip[Scan]:
-        """One sequence; a frame is read when it is asked for."""
+        """One sequence; frames are read on access."""
         return Clip(group_frames(root, files, lambda name: name[-4:].lower() in (".obj", ".wrl")), read_frame)
 
     @classmethod
@@ -142,8 +142,8 @@ def read_frame(files: tuple[Path, ...]) -> Scan:
 
 
 def _in_millimetres(vertices: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A head whose file is in centimetres or metres gives itself away by its height; what fits none stays as it is."""
-    with np.errstate(over="ignore"):  # the caller looks
+    """The height of a head shows whether its file is in centimetres or metres; other sizes are kept."""
+    with np.errstate(over="ignore"):  # the caller checks
         return vertices * np.float32(millimetres_a_unit(vertices))
 
 
@@ -196,7 +196,7 @@ class _Sequence:
 
 
 def _signs_of_plus(folders: Mapping[str, list[str]], sequences: Mapping[Key, _Sequence]) -> list[str]:
-    """What shows that this is BP4D+."""
+    """Evidence that this is BP4D+."""
     signs = {folder for folder in folders if _PLUS.search(folder)}
     for folder, paths in folders.items():
         if not _FOLDER.search(folder):

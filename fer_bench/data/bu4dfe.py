@@ -95,7 +95,7 @@ class BU4DFE(FaceDataModule):
 
     @classmethod
     def load(cls, root: Path, files: tuple[str, ...]) -> Clip[Scan]:
-        """One sequence; a frame is read when it is asked for."""
+        """One sequence; frames are read on access."""
         return Clip(group_frames(root, files, lambda name: name.lower().endswith(".wrl")), read_frame)
 
 

@@ -1,4 +1,4 @@
-"""The doctor: what a dataset's folder holds against what it should, and what can be run on it."""
+"""The doctor: compares a dataset's folder with the distribution, and lists the protocols that can run."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from fer_bench.protocols.base import names
 from fer_bench.records import provenance, twin_folder
 
 Readiness = Literal["ready", "ready with missing", "not possible", "needs another dataset"]
-# What a loaded sample is read from: the first file of a scan, each frame's of a sequence.
+# Files that a loaded sample is read from: the first of a scan, one per frame of a sequence.
 _SAMPLE_SUFFIXES = (".wrl", ".obj", ".ply", ".bnt", ".jpg", ".jpeg", ".png", ".bmp")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a protocol can do with a folder.
+    """Whether a protocol can run on a folder.
 
     Attributes:
         protocol: Its id.

@@ -57,8 +57,8 @@ class FoldDataModule(L.LightningDataModule):
         self._beside = samples.set_index("id")[["label", "valence", "arousal"]]
 
     def drop_test_samples(self) -> None:
-        """Forget all samples but those that train or validate: who they are, and what they show. Called before a method
-        sees the data to be trained; what asks for a label of another sample from then on fails."""
+        """Keep only training and validation samples. Called before a method sees the data; accessing the label of
+        another sample fails afterwards."""
         kept = {*self.fold.train, *self.fold.val, *self.fold.auxiliary}
         self.samples = self.samples[self.samples["id"].isin(kept)].reset_index(drop=True)
         self._beside = self._beside[self._beside.index.isin(kept)]
@@ -116,7 +116,7 @@ class FoldDataModule(L.LightningDataModule):
         return other
 
     def _known(self, ids: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-        """What batches tell of samples, see `Batch`."""
+        """The fields of a batch for samples, see `Batch`."""
         if others := [i for i in ids if i not in self._truth]:
             raise RuntimeError(f"the label of {others[0]} was asked for, which neither trains nor validates.")
         known = self._beside.loc[list(ids)]

@@ -232,7 +232,7 @@ def _labelled(tree: Tree, choice: _Choice, folders: Mapping[str, list[str]]) -> 
 
 
 def _assume(tree: Tree, choice: _Choice) -> None:
-    """Say what was taken one way."""
+    """Report the assumptions that were made."""
     found, table = tree.findings, choice.table
     if table.challenge:
         found.add("assumed", "frames of the challenge show two views side by side, and are taken whole")

@@ -59,7 +59,7 @@ def of_one_kind(tree: Tree, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def compare_frames(tree: Tree, index: pd.DataFrame, folders: Mapping[str, list[str]]) -> None:
-    """Say what lies beside the frames that were taken, and what they lack."""
+    """Report files that were ignored, and missing frames."""
     found, taken = tree.findings, {name for files in index["files"] for name in files}
     stems = {_stem(name) for name in taken if _is_image(name)}
     beside = [name for name in tree.files if _is_image(name) and name not in taken]
@@ -134,5 +134,5 @@ def _folder(path: str) -> str:
 
 
 def _place(folder: str) -> str:
-    """What stands before `{subject}/{clip}`."""
+    """The path before `{subject}/{clip}`."""
     return _folder(_folder(folder))

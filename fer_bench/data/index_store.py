@@ -85,7 +85,7 @@ def _tuples(lists: pa.ListArray) -> list[tuple[str, ...]]:
 
 @cache
 def _code(reader: type) -> str:
-    """Hash of the sources that decide an index: a new version of a reader never trusts what an old one stored."""
+    """Hash of the sources that determine an index: a stored index of another version is not used."""
     package = Path(__file__).parent.parent
     sources = [Path(inspect.getfile(reader)), package / "expressions.py", package / "records.py"]
     sources += sorted([*package.glob("data/*.py"), *package.glob("geometry/*.py"), *package.glob("io/*.py")])

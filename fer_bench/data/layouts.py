@@ -1,4 +1,4 @@
-"""A dataset's root and the names below it: walking them, remembering what was read, telling datasets apart by them."""
+"""A dataset's root and the names below it: walking them, recording what was read, and recognising datasets by them."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class _Oddities:
-    """What was met on a walk, by name."""
+    """Files and folders found on a walk, by name."""
 
     unreadable: list[str] = field(default_factory=list)
     dangling: list[str] = field(default_factory=list)
@@ -193,7 +193,7 @@ def below_root(name: str) -> str | None:
 
 
 def describe_other(root: Path, name: str) -> str | None:
-    """What the folder holds if it is some other dataset, or a twin of one, in words."""
+    """A description of the folder if it is another dataset, or a twin of one."""
     if (root / TWIN_MARKER).is_file():
         try:
             twin_of = read_json(root / TWIN_MARKER).get("dataset")

@@ -1,4 +1,4 @@
-"""What a folder of photographs has of 3D morphable model parameters, for the doctor's page."""
+"""The 3D morphable model parameters in a folder of photographs, for the doctor's page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KINDS = {"json": "JSON beside the photographs", "parts": "one .npy a part", "ta
 
 
 def parameter_findings(root: Path, index: pd.DataFrame, *, read: bool) -> list[Finding]:
-    """For each regressor the longest vector that is there, and the photographs that lack it.
+    """For each regressor the longest available vector, and the photographs without it.
 
     Args:
         root, index: The dataset.

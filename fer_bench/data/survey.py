@@ -1,4 +1,4 @@
-"""What a dataset's folder holds, as far as names and label files tell."""
+"""The content of a dataset's folder, judged by names and label files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Survey:
-    """The index of a folder, and what was found on the way to it."""
+    """The index of a folder, and the findings made while building it."""
 
     index: pd.DataFrame
     findings: tuple[Finding, ...]

@@ -114,7 +114,7 @@ class _Taken(NamedTuple):
 
 @dataclass(frozen=True)
 class _Work:
-    """Writes what belongs to one photograph."""
+    """Writes the files of one photograph."""
 
     folder: Path
     people: Population
@@ -189,7 +189,7 @@ def _annotate(image: Path, code: int, rating: tuple[float, float], landmarks: ND
 
 
 def _vary_2021(twin: NewTwin, shots: list[Shot]) -> None:
-    """What copies of the distribution lack or have too much."""
+    """Missing and surplus files, as in real copies."""
     happy = [shot.image for shot in shots if shot.code == 1 and shot.split == "train"]
 
     def note(image: str, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""What every twin shares: the checks before, the folder that appears when it is complete, and the marker file."""
+"""The base of twins: the checks, the folder that is renamed when it is complete, and the marker file."""
 
 from __future__ import annotations
 

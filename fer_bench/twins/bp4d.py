@@ -128,7 +128,7 @@ def film(people: Population, subject: str, task: str, frames: int = FRAMES) -> I
 
 
 def _damage(twin: NewTwin) -> None:
-    """What is wrong, as in copies that are met."""
+    """Faults, as in real copies."""
     first, place = subject_names(twin.subjects)[0], twin.folder / _PLACE[twin.layout]
     photographs = sorted((place / first / "T2").glob("*.jpg"))
     photographs[2].unlink()

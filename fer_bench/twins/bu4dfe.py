@@ -75,7 +75,7 @@ class _Work:
 
 
 def _vary(twin: NewTwin) -> None:
-    """What is unusual and yet right."""
+    """Unusual but valid content."""
     last = subject_names(twin.subjects)[-1]
     for path in sorted((twin.folder / last / "Sad").glob("*.wrl")):
         crlf(path)
@@ -87,7 +87,7 @@ def _vary(twin: NewTwin) -> None:
 
 
 def _damage(twin: NewTwin) -> None:
-    """What is wrong, as in copies that are met."""
+    """Faults, as in real copies."""
     names = subject_names(twin.subjects)
     first, last = names[0], names[-1]
     shot = (twin.folder / f"{first}/Angry/000.jpg").read_bytes()

@@ -58,7 +58,7 @@ def capture(
     timing: Timing = POSED,
     degrees: float = 3.0,
 ) -> Iterator[Captured]:
-    """Film somebody; a function of the names alone.
+    """Film a person; a function of the names alone.
 
     The outline of the face is the sequence's, while noise, faults and the order of the vertices are the frame's.
 
@@ -76,7 +76,7 @@ def capture(
 
 
 def seat(rng: np.random.Generator) -> Pose:
-    """How somebody sits before the cameras."""
+    """The position of a person before the cameras."""
     sits = Pose.draw(rng)
     return Pose(sits.rotation, sits.shift + np.array([0.0, 0.0, _DISTANCE_MM]))
 

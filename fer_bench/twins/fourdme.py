@@ -241,7 +241,7 @@ def _table_of_ones(twin: NewTwin, takes: list[Take], _: list[int]) -> None:
 
 
 def _damage(twin: NewTwin, takes: list[Take]) -> None:
-    """What is wrong with meshes, as in copies of other 4D datasets."""
+    """Faults of meshes, as in copies of other 4D datasets."""
     lost, bare = takes[1], takes[-1]
     texture = Path(_frame("mesh", bare, bare.onset + 2)).with_suffix(".jpg")
     (twin.folder / texture).unlink()

@@ -1,4 +1,4 @@
-"""Drawing a face into an image: the camera, the light, and what surrounds a face."""
+"""Drawing a face into an image: the camera, the light, and the surroundings of a face."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _similarity(source: Floats, target: Floats) -> tuple[Floats, Floats]:
 def surroundings(
     person: Person, camera: Camera, light: Light, backdrop: NDArray[np.uint8], clothes: Floats, hair: float
 ) -> NDArray[np.float32]:
-    """(H, W, 3) background, clothes, neck and hair: whatever a mesh of a face lacks.
+    """(H, W, 3) background, clothes, neck and hair, which a mesh of a face lacks.
 
     Args:
         backdrop: (H, W, 3).

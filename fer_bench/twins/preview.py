@@ -1,4 +1,4 @@
-"""Contact sheets of a twin's faces, to look at before trusting it.
+"""Contact sheets of a twin's faces, for visual inspection.
 
 A twin whose module defines `preview(model, seed) -> list[(title, image)]` has one.
 """

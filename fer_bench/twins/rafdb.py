@@ -80,14 +80,14 @@ def plan(people: Population, subjects: int) -> list[Shot]:
 
 @dataclass(frozen=True)
 class _Work:
-    """Writes what belongs to one photograph."""
+    """Writes the files of one photograph."""
 
     folder: Path
     people: Population
     layout: str
 
     def __call__(self, shot: Shot) -> NDArray[np.float64] | None:
-        """What SMIRK says of the photograph, (358,); None where it finds no face."""
+        """SMIRK's parameters of the photograph, (358,); None where it finds no face."""
         view = make_photographs(self.people, shot)
         basic, split = self.folder / "basic", shot.name.partition("_")[0]
         place = basic / "Image/aligned" if self.layout == "basic" else self.folder / f"DATASET/{split}/{shot.code}"
@@ -140,7 +140,7 @@ def _five(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _finish(twin: NewTwin, shots: list[Shot]) -> None:
-    """The list, and what copies of the distribution lack or have too much."""
+    """The list, and missing and surplus files, as in real copies."""
     twin.write("basic/EmoLabel/list_patition_label.txt", "".join(f"{shot.name}.jpg {shot.code}\r\n" for shot in shots))
     twin.variants.append("The list has the line ends of Windows.")
     image = twin.folder / "basic/Image"

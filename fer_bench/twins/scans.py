@@ -91,7 +91,7 @@ class Pose:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Pose:
-        """Somebody who looks at the scanner: a few degrees off, and the head where scans have it."""
+        """A person who looks at the scanner, a few degrees off, with the head at the usual place."""
         angles = np.radians(_POSE_DEGREES) * rng.standard_normal(3)
         return cls(_rotation(angles), np.array(_SHIFT_MM) + np.array(_SHIFT_SPREAD_MM) * rng.standard_normal(3))
 
