@@ -124,7 +124,7 @@ class FaceDataModule(FoldDataModule, ABC):
 
     @classmethod
     def not_found(cls, root: Path, problem: str) -> DatasetNotFound:
-        """The error that names the searched folder, what was expected, how to obtain the data, and how to make a twin."""
+        """The error that names the searched folder, what was expected, and how to obtain the data or make a twin."""
         name = dataset_id(cls)
         other = describe_other(root, name)
         return DatasetNotFound(
