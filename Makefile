@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export FER_BENCH_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help install benchmark data docs leaderboards test test-all test-slurm test-browser lint format lock perf clean
+.PHONY: help install benchmark data docs leaderboards test test-fast test-all test-slurm test-browser lint format lock perf clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,15 @@ paper-%: install
 
 leaderboards: install ## Write all committed pages again, from leaderboards/results and (PREDICTIONS=folder) Ig3D's authors' files
 	$(BIN)/python benchmarks/papers.py --pages $(if $(PREDICTIONS),--predictions $(PREDICTIONS))
+
+# Tests of pure functions, file formats, readers and the architecture: no training, no suite.
+FAST := $(addprefix tests/,test_errors.py test_floors.py test_markdown.py test_processes.py test_records.py \
+	test_terminal.py test_yaml_text.py cards io metrics predictions stats suites/test_suite.py launch/slurm \
+	launch/test_planning.py leaderboard/test_pairwise.py leaderboard/test_rows.py leaderboard/pages) \
+	$(filter-out %/test_affectnet.py %/test_fourdme.py,$(wildcard tests/data/test_*.py))
+
+test-fast: install ## Run the tests to run before a commit (under a minute on two cores)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not slow and not gpu" $(FAST)
 
 test: install ## Run the tests (minutes)
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not slow and not gpu"
