@@ -52,8 +52,7 @@ leaderboards: install ## Write all committed pages again, from leaderboards/resu
 
 # Tests of pure functions, file formats, readers and the architecture: no training, no suite.
 FAST := $(addprefix tests/,test_errors.py test_floors.py test_markdown.py test_processes.py test_records.py \
-	test_terminal.py test_yaml_text.py io metrics predictions stats suites/test_suite.py launch/slurm \
-	launch/test_planning.py leaderboard/test_pairwise.py leaderboard/pages) \
+	test_terminal.py test_yaml_text.py io metrics predictions stats) \
 	$(filter-out %/test_affectnet.py %/test_fourdme.py,$(wildcard tests/data/test_*.py))
 
 test-fast: install ## Run the tests to run before a commit (under a minute on two cores)
