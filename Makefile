@@ -50,10 +50,9 @@ paper-%: install
 leaderboards: install ## Write all committed pages again, from leaderboards/results and (PREDICTIONS=folder) Ig3D's authors' files
 	$(BIN)/python benchmarks/papers.py --pages $(if $(PREDICTIONS),--predictions $(PREDICTIONS))
 
-# Tests of pure functions, file formats, readers and the architecture: no training, no suite.
+# Tests of pure functions, file formats and the architecture: no training, no torch.
 FAST := $(addprefix tests/,test_errors.py test_floors.py test_markdown.py test_processes.py test_records.py \
-	test_terminal.py test_yaml_text.py io metrics predictions stats) \
-	$(filter-out %/test_affectnet.py %/test_fourdme.py,$(wildcard tests/data/test_*.py))
+	test_terminal.py test_yaml_text.py io metrics predictions stats)
 
 test-fast: install ## Run the tests to run before a commit (under a minute on two cores)
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not slow and not gpu" $(FAST)
