@@ -4,8 +4,6 @@ Each set is a test set of K people who differ: in how hard their faces are to an
 methods does on them. The true value is that of the population they are drawn from, measured on very many people.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple, get_args
@@ -18,7 +16,7 @@ from fer_bench.metrics.disentanglement import MEASURES
 from fer_bench.records import atomic_write
 from fer_bench.stats.bootstrap import resample_sums, scale_of
 from fer_bench.stats.intervals import Scale
-from fer_bench.stats.sums import Statistic, metric_terms
+from fer_bench.stats.metric_sums import Statistic, metric_terms
 
 SUBJECTS = (5, 6, 10, 20, 30, 60, 100)
 CLASSES = tuple("abcdef")

@@ -5,8 +5,6 @@ trainings that `leaderboards/twins.yaml` names, and packed. Tables go to `runs/l
 written by `--pages` alone, from the packed results in `leaderboards/results/`, in a minute on any machine.
 """
 
-from __future__ import annotations
-
 import argparse
 import subprocess
 import sys

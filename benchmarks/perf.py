@@ -1,7 +1,5 @@
 """`make perf`: reading each dataset's files, timed against a named peer in the same run on one core, as a ratio."""
 
-from __future__ import annotations
-
 import os
 
 os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"  # before anything that reads them is imported

@@ -1,7 +1,5 @@
 """`make perf`: training steps of the methods, timed against named peers in the same run."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext

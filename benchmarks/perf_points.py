@@ -1,7 +1,5 @@
 """`make perf`: operations on point clouds, timed against plain torch and pytorch3d in the same run."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any

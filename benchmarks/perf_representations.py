@@ -1,7 +1,5 @@
 """`make perf`: what turns scans into tensors, timed against named peers in the same run, each as a ratio."""
 
-from __future__ import annotations
-
 import os
 
 os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"  # before anything that reads them is imported
@@ -36,7 +34,7 @@ from fer_bench.processes import available_cores, fork_server
 from fer_bench.representations.cache import prepare
 from fer_bench.representations.cache_entry import CacheEntry
 from fer_bench.representations.points import Points
-from fer_bench.representations.source import Source
+from fer_bench.representations.sample_source import Source
 from fer_bench.representations.views import Views
 from fer_bench.twins.bu3dfe import write_twin
 from fer_bench.twins.face import procedural_face

@@ -1,7 +1,5 @@
 """`make perf`: what running many cells costs beside their training, against a shell loop over `python train.py`."""
 
-from __future__ import annotations
-
 import argparse
 import importlib.util
 import json

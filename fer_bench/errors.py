@@ -4,8 +4,6 @@ Each carries one sentence saying what is wrong, where, and what to do. The comma
 exits with the error's code; a traceback means a fault of ours.
 """
 
-from __future__ import annotations
-
 import difflib
 import errno
 from collections.abc import Iterable

@@ -4,8 +4,6 @@ Readers translate native codes to names here, and nothing downstream ever compar
 number means another expression in nearly every one of them.
 """
 
-from __future__ import annotations
-
 EXPRESSIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
 """The canonical names, in AffectNet's order."""
 

@@ -1,7 +1,5 @@
 """Text, tables and links of Markdown pages."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 

@@ -1,7 +1,5 @@
 """A map over processes that keeps order, stops cleanly and does not fork threads."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

@@ -1,7 +1,5 @@
 """The console of the commands."""
 
-from __future__ import annotations
-
 import os
 
 from rich.console import Console

@@ -1,7 +1,5 @@
 """YAML that people write, read so that nothing in it can run, hang or surprise."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import yaml

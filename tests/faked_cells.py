@@ -1,7 +1,5 @@
 """Cells that nobody ran: their folders, with results and predictions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path

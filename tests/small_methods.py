@@ -1,7 +1,5 @@
 """Every method, small enough for a test, and batches and training folds made for it."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import get_type_hints
 

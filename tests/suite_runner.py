@@ -1,7 +1,5 @@
 """A place to run a suite in, in this process or in others."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

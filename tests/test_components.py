@@ -1,7 +1,5 @@
 """One file over every method, dataset, twin, representation, protocol and suite, by what each can do, never by name."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import os
@@ -16,7 +14,7 @@ from filelock import FileLock
 
 from fer_bench import registry
 from fer_bench.cards.describe import KINDS, listing
-from fer_bench.commands.doctor_page import page
+from fer_bench.commands.check import page
 from fer_bench.data.doctor import diagnose
 from fer_bench.errors import DatasetNotFound, FerBenchError
 from fer_bench.geometry.alignment import align
@@ -28,7 +26,7 @@ from fer_bench.protocols import PROTOCOLS as ALL_PROTOCOLS
 from fer_bench.records import INDEX_COLUMNS, TWIN_MARKER, read_json
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache import prepare
-from fer_bench.representations.source import Source
+from fer_bench.representations.sample_source import Source
 from fer_bench.suites.arguments import resolve_arguments, total_epochs
 from fer_bench.suites.reading import read_suite
 from tests.small_methods import MADE_FOR, OFFERS, TARGETS, attached, batch_for, build, small, training_for

@@ -1,7 +1,5 @@
 """The README and the guides: what they show runs, what they name is there, and pages that are made are not stale."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import shutil

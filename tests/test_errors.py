@@ -1,7 +1,5 @@
 """What the system refuses, in a sentence."""
 
-from __future__ import annotations
-
 import errno
 import os
 

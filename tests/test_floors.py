@@ -1,7 +1,5 @@
 """The architecture, checked on the imports of every file; docs/architecture.md draws it."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections import Counter, defaultdict

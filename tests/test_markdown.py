@@ -1,7 +1,5 @@
 """Text on Markdown pages stays text, as a parser of Markdown reads it."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

@@ -1,7 +1,5 @@
 """A map over processes that keeps order and stops cleanly."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Iterator

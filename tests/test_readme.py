@@ -1,7 +1,5 @@
 """What the README shows to write is written, and run."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Callable

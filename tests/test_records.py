@@ -1,7 +1,5 @@
 """Files are written whole or not at all, and what cannot be written is named."""
 
-from __future__ import annotations
-
 import errno
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """YAML that people write: what it says, or a YAMLError, and soon."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

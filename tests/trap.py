@@ -1,7 +1,5 @@
 """A trap for what reads the labels of test samples: an index in which each of them is a wrong one."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
 

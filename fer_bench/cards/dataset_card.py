@@ -1,7 +1,5 @@
 """The pages of datasets and of protocols."""
 
-from __future__ import annotations
-
 import inspect
 import re
 
@@ -9,21 +7,21 @@ from fer_bench import registry
 from fer_bench.cards.describe import folds, summary
 from fer_bench.markdown import anchor, table
 from fer_bench.protocols import PROTOCOLS, Protocol
-from fer_bench.stats.units import plural
+from fer_bench.stats.metric_units import plural
 
 _PART = re.compile(r"([A-Z][\w ]+): (.*)")
 
 
 def read_card(text: str) -> tuple[str, dict[str, str]]:
-    """A dataset's docstring: its first line, and the parts after `What:`, `On disk:` and so on."""
+    """Split a dataset's docstring into its title and its labelled parts, such as `What:` and `On disk:`."""
     title, _, rest = text.partition("\n")
     parts: dict[str, str] = {}
     for line in rest.strip().splitlines():
-        if found := _PART.match(line):
-            parts[found[1]] = found[2]
+        if match := _PART.match(line):
+            heading = match[1]
+            parts[heading] = match[2]
         else:
-            last = list(parts)[-1]
-            parts[last] = f"{parts[last]} {line.strip()}"
+            parts[heading] += f" {line.strip()}"
     return title, parts
 
 
@@ -37,9 +35,10 @@ def dataset_card(name: str) -> str:
     lines += ["```", f"fer-bench data check {name} --root /where/it/is", "```", ""]
     lines += [f"The folder should hold {dataset.expected}", ""]
     lines += ["## What the doctor compares a copy with", ""]
-    requested = [p for p in PROTOCOLS.values() if name in p.datasets]
     rows = [
-        (f"[`{p.id}`](../protocols.md#{anchor(p.id)})", f"{p.expected:,} {plural(p.unit)}", folds(p)) for p in requested
+        (f"[`{p.id}`](../protocols.md#{anchor(p.id)})", f"{p.expected:,} {plural(p.unit)}", folds(p))
+        for p in PROTOCOLS.values()
+        if name in p.datasets
     ]
     lines += [table(("Protocol", "Samples of a complete copy", "Folds"), rows), ""]
     if dataset.class_counts:
@@ -58,8 +57,9 @@ def dataset_card(name: str) -> str:
     ]
     if name in registry.twins():
         lines += ["## Its twin", "", *_twin(name), ""]
-    lines += ["## Licence", ""]
     lines += [
+        "## Licence",
+        "",
         "The data are not part of this project and their licence stays their owners'. Nothing of them is redistributed "
         "here: not scans, not photographs, not features made of them. Results on a twin are marked as such and are "
         "never ranked with results on the real data.",
@@ -70,9 +70,8 @@ def dataset_card(name: str) -> str:
 
 def _twin(name: str) -> list[str]:
     twin = registry.load_twin(name)
-    layouts = (
-        f" Layouts: {', '.join(f'`{one}`' for one in twin.layouts)}; the first by default." if twin.layouts[1:] else ""
-    )
+    names = ", ".join(f"`{layout}`" for layout in twin.layouts)
+    layouts = f" Layouts: {names}; the first by default." if twin.layouts[1:] else ""
     return [
         f"{inspect.getdoc(inspect.getmodule(twin.fill)) or ''}".partition("\n")[0],
         "",

@@ -1,7 +1,5 @@
 """Lists and descriptions of components: `fer-bench list`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,24 +10,17 @@ from fer_bench.errors import UnknownName
 from fer_bench.papers.notes import read_notes
 from fer_bench.papers.published import papers, read_paper
 from fer_bench.protocols import PROTOCOLS, Protocol
-from fer_bench.stats.units import plural
+from fer_bench.stats.metric_units import plural
 from fer_bench.yaml_text import read_yaml
 
 KINDS = ("methods", "datasets", "protocols", "suites", "papers", "faults")
 
 
 def listing(kind: str, name: str | None = None) -> str:
-    """All components of a kind, a line each, or everything known of one; raises `UnknownName`."""
+    """All components of a kind, one per line, or the details of one; raises `UnknownName`."""
     if kind not in KINDS:
         raise UnknownName("kind", kind, KINDS)
-    entries = {
-        "methods": _methods,
-        "datasets": _datasets,
-        "protocols": _protocols,
-        "suites": _suites,
-        "papers": _papers,
-        "faults": _faults,
-    }[kind]()
+    entries = _entries(kind)
     if name is not None:
         if name not in entries:
             raise UnknownName(kind.removesuffix("s"), name, entries)
@@ -51,23 +42,27 @@ def arguments(method: str) -> list[Argument]:
     from fer_bench.suites.arguments import arguments_model
 
     model = arguments_model(registry.load_method(method))
-    return [Argument(name, _spell(f.annotation), f.default) for name, f in model.model_fields.items()]
+    found = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        spelling = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
+        found.append(Argument(name, spelling, field.default))
+    return found
 
 
-def _spell(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
-
-
-def _methods() -> dict[str, str]:
-    return {name: registry.card("methods", name).partition("\n")[0] for name in registry.methods()}
-
-
-def _datasets() -> dict[str, str]:
-    return {name: registry.card("data", name).partition("\n")[0] for name in registry.datasets()}
-
-
-def _protocols() -> dict[str, str]:
-    return {name: summary(p) for name, p in PROTOCOLS.items()}
+def _entries(kind: str) -> dict[str, str]:
+    """Name -> one-line description of every component of a kind."""
+    if kind == "methods":
+        return {name: registry.card("methods", name).partition("\n")[0] for name in registry.methods()}
+    if kind == "datasets":
+        return {name: registry.card("data", name).partition("\n")[0] for name in registry.datasets()}
+    if kind == "protocols":
+        return {name: summary(p) for name, p in PROTOCOLS.items()}
+    if kind == "suites":
+        return {name: _title(path) for name, path in registry.suites().items()}
+    if kind == "papers":
+        return {name: read_paper(name).notes.title for name in papers()}
+    return {f"{name}/{fault.id}": fault.fault for name, path in papers().items() for fault in read_notes(path).faults}
 
 
 def summary(p: Protocol) -> str:
@@ -79,12 +74,8 @@ def summary(p: Protocol) -> str:
     )
 
 
-def _suites() -> dict[str, str]:
-    return {name: _title(path) for name, path in registry.suites().items()}
-
-
 def _title(path: Path) -> str:
-    """A suite's title, or the problem of its file: one invalid suite must not break the list."""
+    """A suite's title; a placeholder for an invalid file, which must not break the list."""
     try:
         content = read_yaml(path.read_text(encoding="utf-8"))
         return str(content.get("title") or "")
@@ -92,20 +83,12 @@ def _title(path: Path) -> str:
         return "(not a readable suite)"
 
 
-def _papers() -> dict[str, str]:
-    return {name: read_paper(name).notes.title for name in papers()}
-
-
-def _faults() -> dict[str, str]:
-    return {f"{name}/{fault.id}": fault.fault for name, path in papers().items() for fault in read_notes(path).faults}
-
-
 def _details(kind: str, name: str) -> str:
     if kind == "methods":
         lines = [f"  {a.name}: {a.type} = {a.default!r}" for a in arguments(name)]
         return registry.card("methods", name) + "\n\nArguments:\n" + "\n".join(lines)
     if kind == "datasets":
-        return f"{registry.card('data', name)}\n\n{_around(name)}"
+        return f"{registry.card('data', name)}\n\n{_protocols_and_twin(name)}"
     if kind == "suites":
         return registry.suites()[name].read_text(encoding="utf-8").rstrip()
     if kind == "papers":
@@ -116,7 +99,6 @@ def _details(kind: str, name: str) -> str:
 
 
 def _paper(name: str) -> str:
-    """The paper's tables, and the suites that measure them."""
     paper = read_paper(name)
     lines = [f"{name}: {paper.notes.title}"]
     for section in paper.sections:
@@ -127,10 +109,9 @@ def _paper(name: str) -> str:
     return "\n".join([*lines, *(f"- {note}" for note in paper.notes.notes), *faults])
 
 
-def _fault(name: str, known_as: str) -> str:
-    """One fault of a paper, and the printed values that it concerns."""
+def _fault(name: str, fault_id: str) -> str:
     paper = read_paper(name)
-    ((mark, fault),) = [(mark, fault) for mark, fault in paper.faults.items() if fault.id == known_as]
+    ((mark, fault),) = [(mark, fault) for mark, fault in paper.faults.items() if fault.id == fault_id]
     rows = [row for row in paper.rows if mark in paper.faults_of(row)]
     lines = [f"{name}, {mark}: {fault.fault}", f"how it is known: {fault.evidence}", f"instead: {fault.instead}"]
     lines += [f"so that its values cannot be compared: {fault.incomparable}"] if fault.incomparable else []
@@ -139,8 +120,7 @@ def _fault(name: str, known_as: str) -> str:
     return "\n".join(lines)
 
 
-def _around(dataset: str) -> str:
-    """The protocols on a dataset, and its twin."""
+def _protocols_and_twin(dataset: str) -> str:
     lines = ["Protocols: " + (", ".join(p.id for p in PROTOCOLS.values() if dataset in p.datasets) or "none")]
     if dataset in registry.twins():
         twin = registry.load_twin(dataset)
@@ -164,6 +144,6 @@ def _protocol(p: Protocol) -> str:
 
 
 def folds(p: Protocol) -> str:
-    """How many folds, in how many divisions, and whether subjects are kept apart."""
+    """Number of folds and of repeated divisions, and whether folds are subject-independent."""
     repeats = f", {p.num_folds // p.repeats} at a time in {p.repeats} new divisions" if p.repeats > 1 else ""
     return f"{p.num_folds}{repeats}, {'' if p.subject_independent else 'not '}subject-independent"

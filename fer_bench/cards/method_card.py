@@ -1,7 +1,5 @@
 """The page of a method: its docstring laid out, its recipe, its size and cost, and where it runs."""
 
-from __future__ import annotations
-
 import csv
 import inspect
 import re
@@ -19,7 +17,7 @@ from fer_bench.cards.describe import arguments
 from fer_bench.expressions import BASIC_SIX, FOURDME_EMOTIONS
 from fer_bench.markdown import anchor, table
 from fer_bench.methods.base import Method
-from fer_bench.papers.published import Paper, published_folder, read_paper
+from fer_bench.papers.published import published_folder, read_paper
 from fer_bench.records import Target, Task
 from fer_bench.suites.reading import read_suite
 from fer_bench.suites.suite import Suite
@@ -51,16 +49,16 @@ class Docstring(NamedTuple):
 
 
 def read_docstring(text: str) -> Docstring:
-    """Parse a method's docstring: the first paragraph, the others, the one after `Cite:`, and the arguments."""
+    """Parse a method's docstring into its first paragraph, notes, citation (`Cite:`) and arguments."""
     body, _, rest = text.partition("\nArgs:\n")
     idea, *others = [" ".join(paragraph.split()) for paragraph in body.strip().split("\n\n")]
     cite = [paragraph for paragraph in others if paragraph.startswith("Cite: ")]
     described: dict[str, str] = {}
     names: list[str] = []
     for line in rest.partition("\n\nRaises:")[0].splitlines():
-        if found := _ARGUMENT.match(line):
-            names = found[1].split(", ")
-            described |= dict.fromkeys(names, found[2])
+        if match := _ARGUMENT.match(line):
+            names = match[1].split(", ")
+            described |= dict.fromkeys(names, match[2])
         else:
             described |= {name: f"{described[name]} {line.strip()}" for name in names}
     notes = [paragraph for paragraph in others if paragraph not in cite]
@@ -94,7 +92,7 @@ def method_card(name: str) -> str:
 
 
 def _build(method: type[Method], task: Task, **options: Any) -> Method:
-    """A method without memory for its weights."""
+    """The method on PyTorch's meta device, which allocates no weights."""
     with torch.device("meta"):
         return method(_TARGETS[task], **options)
 
@@ -124,16 +122,14 @@ def _costs(headline: str, method: type[Method], tasks: Iterable[Task]) -> list[s
     sizes = getattr(hints.get("size"), "__args__", ("",))
     for task in tasks:
         for size in sizes:
-            one = _build(method, task, **options, **({"size": size} if size else {}))
-            if one.shaped_by_data:
+            built = _build(method, task, **options, **({"size": size} if size else {}))
+            if built.shaped_by_data:
                 continue
-            total = sum(parameter.numel() for parameter in one.parameters())
-            work = multiply_adds(one)
-            outputs = len(one.target.outputs)
-            known = "not counted" if work is None else f"{work / 1e9:.3f}"
-            rows.append(
-                (f"`{size}`" if size else "-", f"{task}, {outputs}", f"{total:,}", f"{one.num_parameters:,}", known)
-            )
+            total = sum(parameter.numel() for parameter in built.parameters())
+            count = multiply_adds(built)
+            cost = "not counted" if count is None else f"{count / 1e9:.3f}"
+            target = f"{task}, {len(built.target.outputs)}"
+            rows.append((f"`{size}`" if size else "-", target, f"{total:,}", f"{built.num_parameters:,}", cost))
     if not rows:
         return ["The meshes decide how many parameters it has; every result tells the number."]
     # A method with one network for all sizes has one row.
@@ -148,8 +144,8 @@ def _costs(headline: str, method: type[Method], tasks: Iterable[Task]) -> list[s
 
 
 def multiply_adds(method: Method) -> int | None:
-    """Multiply-adds of matrix products, convolutions and attention in one prediction of one sample, counted without
-    doing them (on PyTorch's meta device); None where the values of a sample decide what is done."""
+    """Multiply-adds of matrix products, convolutions and attention in one prediction of one sample, counted on
+    PyTorch's meta device; None if the operations depend on the values of the sample."""
     first = method.representations[0]
     offered = next(offer for offer in _OFFERS if offer.intersection(first.takes))
     resolved = first.resolve(offered)
@@ -157,20 +153,20 @@ def multiply_adds(method: Method) -> int | None:
     try:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             method.eval()(torch.zeros((1, *resolved.shape), dtype=kind, device="meta"))
-    except (NotImplementedError, RuntimeError):  # something asked for the values
+    except (NotImplementedError, RuntimeError):  # an operation needs values
         return None
     return counter.get_total_flops() // 2
 
 
 def _measured(headline: str) -> list[tuple[str, ...]]:
-    """Rows of the committed pages of speed about training steps of the method that a headline begins with."""
+    """Training-step rows of the committed speed pages for the method named first in a headline."""
     name = re.escape(re.split(r"[\s:,']", headline)[0])
     title = re.compile(rf"{name}\W.*training step")
     rows: list[tuple[str, ...]] = []
     for path in sorted(published_folder().parent.glob("perf_*.csv")):
         page = _link(path.stem, f"{path.stem}.md")
-        own = [row for row in _rows(path) if title.match(row["what"]) and row["unit"] == "ms"]
-        rows += [(row["what"], row["ours"], row["peer"], row["theirs"], page) for row in own]
+        steps = [row for row in _rows(path) if title.match(row["what"]) and row["unit"] == "ms"]
+        rows += [(row["what"], row["ours"], row["peer"], row["theirs"], page) for row in steps]
     return rows
 
 
@@ -186,9 +182,7 @@ def _suite(path: Path) -> Suite:
     return read_suite(path, arguments=False)
 
 
-@cache
-def _paper(name: str) -> Paper:
-    return read_paper(name)
+_paper = cache(read_paper)
 
 
 def _suites(name: str) -> list[str]:
@@ -203,14 +197,14 @@ def _suites(name: str) -> list[str]:
         if suite.paper and (folder / f"{suite.paper}.md").exists():
             section = next((s for s in _paper(suite.paper).sections if s.table == suite.table), None)
             if section is not None:
-                title = f"{section.heading}{f': {section.notes.title}' if section.notes.title else ''}"
+                title = ": ".join(filter(None, [section.heading, section.notes.title]))
                 page = _link(section.heading, f"papers/{suite.paper}.md#{anchor(title)}")
             measured = _rows(folder / f"{suite.paper}.csv")
             done = {row["entry"] for row in measured if row["value"] and row["protocol"] in suite.protocols}
         shown = ", ".join(f"`{entry}`" for entry in entries)
-        requested = " ".join(f"`{p}`" for p in suite.protocols)
+        protocols = " ".join(f"`{p}`" for p in suite.protocols)
         kept = ", ".join(f"`{entry}`" for entry in entries if entry in done)
-        rows.append((f"`{suite_name}`", shown, requested, page, kept or "-"))
+        rows.append((f"`{suite_name}`", shown, protocols, page, kept or "-"))
     if not rows:
         return ["No suite that comes with the package runs it."]
     head = ("Suite", "Entries", "Protocols", "Published beside measured", "Committed results of")

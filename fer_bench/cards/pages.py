@@ -1,9 +1,7 @@
 """Pages about methods, datasets and protocols, made of their docstrings, signatures and records: `fer-bench cards`.
 
-What a page says stands in the code, where it is tested; a page is never edited. The same code gives the same bytes.
+Pages are never edited by hand. The same code generates the same bytes.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +13,14 @@ from fer_bench.protocols import PROTOCOLS
 from fer_bench.records import atomic_write
 
 MADE = "<!-- Made by `make docs` from the code; do not edit. -->"
-"""First line of every page that is made."""
+"""First line of every generated page."""
 
 
 def write(out: Path) -> list[Path]:
     """Write all pages below a folder, and delete generated pages of removed components; other pages are kept.
 
     Returns:
-        Every page that is there now.
+        The paths of the generated pages.
     """
     pages = {out / name: content for name, content in made(out)}
     for old in (*(out / "methods").glob("*.md"), *(out / "datasets").glob("*.md")):
@@ -35,8 +33,8 @@ def write(out: Path) -> list[Path]:
 
 
 def made(out: Path) -> Iterator[tuple[str, str]]:
-    """(name, content) of every page; `out` tells which guides the index has to name."""
-    # They import every method, which the command line does not wait for.
+    """(name, content) of every page; the index also lists the guides in `out`."""
+    # Imported here because these modules import every method, which would slow down the command line.
     from fer_bench.cards.dataset_card import dataset_card, protocols_page
     from fer_bench.cards.method_card import method_card
 
@@ -65,11 +63,11 @@ def _index(out: Path, methods: list[str]) -> str:
 
 
 def _heading(path: Path) -> str:
-    """The title of a page by hand; empty for one that is made."""
+    """The title of a page written by hand; empty for a generated page."""
     lines = _lines(path)
     return "" if MADE in lines[:1] else next((line[2:] for line in lines if line.startswith("# ")), "")
 
 
 def _lines(path: Path) -> list[str]:
-    """Of a page, which may be anybody's: none of a folder, and a letter that is no UTF-8 does no harm."""
+    """The lines of a page; empty for a folder. Invalid UTF-8 is replaced."""
     return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []

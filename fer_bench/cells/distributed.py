@@ -1,7 +1,5 @@
 """Settings of Lightning with which several processes train as one process would."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import lightning.pytorch as L

@@ -1,7 +1,5 @@
 """What is measured of the meshes that a method of disentanglement predicts, one row a test mesh."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fer_bench import registry
 from fer_bench.data.base import FaceDataModule
-from fer_bench.data.fold import FoldDataModule
+from fer_bench.data.fold_batches import FoldDataModule
 from fer_bench.errors import InvalidFile
 from fer_bench.geometry.neutral import neutral_faces
 from fer_bench.metrics.disentanglement import MEASURES, measure_meshes, rank1, vertex_distance

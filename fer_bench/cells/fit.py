@@ -1,7 +1,5 @@
 """Training one cell. It never sees a test label: the datamodule forgets the test samples before the method sees it."""
 
-from __future__ import annotations
-
 import random
 import statistics
 import time
@@ -18,14 +16,14 @@ from fer_bench import registry
 from fer_bench.cells.cell import Cell
 from fer_bench.cells.distributed import ShareBatches, together
 from fer_bench.cells.trackers import trackers
-from fer_bench.data.fold import FoldDataModule
+from fer_bench.data.fold_batches import FoldDataModule
 from fer_bench.errors import InvalidFile
 from fer_bench.methods.base import Method
 from fer_bench.nn.weights import why_unreadable
 from fer_bench.protocols.base import join
 from fer_bench.records import atomic_write, digest
 from fer_bench.representations.cache_entry import CacheEntry
-from fer_bench.representations.joined import JoinedEntry
+from fer_bench.representations.joined_entries import JoinedEntry
 from fer_bench.suites.arguments import resolve_arguments
 
 

@@ -3,8 +3,6 @@
 No result depends on it. The names of machine, user and folders are left out.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import resource

@@ -1,7 +1,5 @@
 """Three training steps of a cell, to estimate its time and memory."""
 
-from __future__ import annotations
-
 import resource
 import statistics
 import sys

@@ -1,7 +1,5 @@
 """Whether the processes that Slurm has started are those that a cell is trained by."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, MutableMapping
 

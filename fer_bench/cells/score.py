@@ -1,7 +1,5 @@
 """Scoring one cell: predict its test fold on one device, save the predictions, and measure the saved file."""
 
-from __future__ import annotations
-
 import platform
 import shutil
 from pathlib import Path
@@ -17,7 +15,7 @@ from fer_bench import __version__
 from fer_bench.cells.cell import Cell
 from fer_bench.cells.face_measures import measure_faces, save_meshes
 from fer_bench.cells.fit import build, divided, load_checkpoint, make_trainer
-from fer_bench.data.fold import FoldDataModule
+from fer_bench.data.fold_batches import FoldDataModule
 from fer_bench.errors import FerBenchError
 from fer_bench.methods.base import Method
 from fer_bench.metrics import score as measure

@@ -3,8 +3,6 @@
 A suite has one small file per snapshot, `runs/SUITE/PROTOCOL/question-DIGEST.parquet`, which all its cells share.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -181,6 +179,6 @@ def _of_data(roots: Mapping[str, Path], requested: Cell | str) -> ProtocolSnapsh
 
 def _left_out(cell: Cell) -> Collection[str]:
     from fer_bench.representations.cache_entry import CacheEntry
-    from fer_bench.representations.joined import left_out
+    from fer_bench.representations.joined_entries import left_out
 
     return left_out({part.dataset: CacheEntry(Path(part.cache)) for part in cell.parts})

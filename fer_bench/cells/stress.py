@@ -5,8 +5,6 @@ it leaves the cell done. A condition is `<condition>.parquet`, in the form of `p
 `<condition>.json`; what is there and still answers the same question is kept.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, replace
 from pathlib import Path
 

@@ -4,8 +4,6 @@ They are told what those logs hold, and nothing that they do can change a result
 and one that fails is left aside with a warning while the training goes on.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import uuid

@@ -1,7 +1,5 @@
 """What was logged in training: by our cells, and by authors who published theirs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

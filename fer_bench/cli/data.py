@@ -1,7 +1,5 @@
 """The commands `fer-bench data`: parsed, and handed on."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """The commands on suites. Parses arguments; each command imports what it needs, so that `--help` is fast."""
 
-from __future__ import annotations
-
 import io
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The commands that use the network of a finished cell."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

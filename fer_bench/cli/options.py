@@ -1,7 +1,5 @@
 """Options that several commands share, and how commands end."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn

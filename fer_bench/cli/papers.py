@@ -1,7 +1,5 @@
 """The commands about papers. Parses, nothing else; `fer_bench.cli.main` has the others."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

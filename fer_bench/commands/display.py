@@ -1,7 +1,5 @@
 """What a person sees while cells run: live bars on a terminal, a line an event elsewhere."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,7 +27,7 @@ from fer_bench.cells.forecast import Forecast, key, schedule
 from fer_bench.processes import Progress as Report
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.stats.bootstrap import HEADLINE
-from fer_bench.stats.units import duration, number, unit
+from fer_bench.stats.metric_units import duration, number, unit
 
 _EVERY = 300.0
 """Seconds between two lines on the whole, where there is no terminal."""

@@ -53,7 +53,7 @@ def evaluate(
 
 def fuse(cells: list[Path], rule: str, broadcast: int | None, out: Path | None) -> str:
     """Fuse the predictions of finished cells; returns the table and its notes as text."""
-    from fer_bench.cells.fused import compare_fused
+    from fer_bench.cells.fused_cells import compare_fused
 
     evaluation, table = compare_fused(cells, rule, broadcast)
     if out is not None:
@@ -82,7 +82,7 @@ def _index_of(protocol: Protocol, root: Path | None) -> pd.DataFrame:
 def _left_out(paths: Sequence[Path]) -> set[str]:
     """Samples that the cells which wrote the predictions could not read; other files have to name every sample."""
     from fer_bench.representations.cache_entry import CacheEntry
-    from fer_bench.representations.joined import left_out
+    from fer_bench.representations.joined_entries import left_out
 
     cells = [Cell.read(path.parent) for path in paths if (path.parent / "cell.json").is_file()]
     entries = [{part.dataset: CacheEntry(Path(part.cache)) for part in cell.parts} for cell in cells]

@@ -3,8 +3,6 @@
 `fer_bench.launch` has what they are made of; here is what they print.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +24,7 @@ from fer_bench.launch.slurm import launcher as slurm
 from fer_bench.launch.slurm import queue
 from fer_bench.launch.slurm.submission import Place
 from fer_bench.processes import available_cores
-from fer_bench.stats.units import duration
+from fer_bench.stats.metric_units import duration
 from fer_bench.terminal import console
 
 

@@ -1,7 +1,5 @@
 """What several commands share: the options of a run, and opening a suite."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field

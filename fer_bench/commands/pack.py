@@ -1,7 +1,5 @@
 """The commands that put finished cells into one file, and take them out again."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from fer_bench.commands.options import load_suite

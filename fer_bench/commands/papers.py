@@ -1,7 +1,5 @@
 """`fer-bench paper` and `fer-bench claims`: published values and claims beside measured ones."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

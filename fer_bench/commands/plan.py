@@ -1,7 +1,5 @@
 """`fer-bench plan SUITE`: every cell, what is skipped and why, and how long the rest will take."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +11,8 @@ from fer_bench.commands.options import load_suite
 from fer_bench.launch.descriptions import blueprint
 from fer_bench.launch.planning import Plan, index_of, make_plan
 from fer_bench.registry import find_protocol
+from fer_bench.stats.metric_units import duration, plural
 from fer_bench.stats.power import Assumed, describe_power
-from fer_bench.stats.units import duration, plural
 
 
 def show_plan(

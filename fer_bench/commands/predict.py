@@ -1,7 +1,5 @@
 """`fer-bench predict` as the command line has it: from paths to a table, JSON or a file."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from fer_bench.cells.finished import Finished, open_finished
+from fer_bench.cells.finished_cell import Finished, open_finished
 from fer_bench.errors import FerBenchError
 from fer_bench.inference.predict_inputs import MOVING, Input, find_inputs, notes_on
 from fer_bench.inference.predictor import Predictions, predict, read_parameters, rows_of

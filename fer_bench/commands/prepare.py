@@ -75,7 +75,7 @@ def prepare(
             message = f"median {values.median():.3g}, from {values.min():.3g} to {values.max():.3g}"
             console.print(f"  {measure}: {message}", highlight=False)
     if preview is not None:
-        from fer_bench.geometry.sheet import sheet
+        from fer_bench.geometry.contact_sheet import sheet
 
         index = dataset.index(folder)
         cells = [cell for r, e in zip(wanted, entries, strict=True) for cell in _cells(r, e, index)]

@@ -1,7 +1,5 @@
 """`fer-bench data morphable`: EMOCA's or SMIRK's parameters of a dataset's photographs, as a table in its root."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal, cast
 

@@ -1,7 +1,5 @@
 """`fer-bench status SUITE`: the state of every cell, from its folder alone."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from itertools import groupby

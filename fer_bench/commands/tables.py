@@ -1,7 +1,5 @@
 """`fer-bench leaderboard SUITE`: a suite's rows, on the terminal and as files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`fer-bench data twin DATASET`: a twin, and a contact sheet of it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from fer_bench import registry

@@ -1,7 +1,5 @@
 """Where BP4D's tables of action units are, and whether their frame numbers are those of the meshes."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """AffectNet: photographs from the web, each with an expression, valence and arousal, in the release of 2017 or 2021."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

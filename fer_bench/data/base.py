@@ -1,7 +1,5 @@
 """The base of datasets: finding the folder, and the way from its index to batches."""
 
-from __future__ import annotations
-
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -11,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import pandas as pd
 
 from fer_bench.data import index_store
-from fer_bench.data.fold import FoldDataModule
+from fer_bench.data.fold_batches import FoldDataModule
 from fer_bench.data.layouts import Tree, describe_other
 from fer_bench.data.survey import Survey
 from fer_bench.errors import DatasetNotFound
@@ -22,7 +20,7 @@ from fer_bench.io.photo import Photo
 from fer_bench.protocols import Protocol
 from fer_bench.records import provenance
 from fer_bench.representations.cache_entry import CacheEntry
-from fer_bench.representations.source import Source
+from fer_bench.representations.sample_source import Source
 
 
 class FaceDataModule(FoldDataModule, ABC):

@@ -1,7 +1,5 @@
 """From rows of a cache entry to batches."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ from fer_bench.protocols import Protocol
 from fer_bench.protocols.base import names
 from fer_bench.records import Batch
 from fer_bench.representations.cache_entry import CacheEntry
-from fer_bench.representations.joined import JoinedEntry
+from fer_bench.representations.joined_entries import JoinedEntry
 
 
 def targets(protocol: Protocol, truth: list[Any]) -> NDArray[Any]:

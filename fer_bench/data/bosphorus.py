@@ -1,7 +1,5 @@
 """Bosphorus as distributed by Boğaziçi University."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from pathlib import Path

@@ -1,7 +1,5 @@
 """BP4D-Spontaneous as distributed by Binghamton University."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence

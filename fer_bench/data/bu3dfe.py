@@ -1,7 +1,5 @@
 """BU-3DFE as distributed by Binghamton University."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from pathlib import Path

@@ -1,7 +1,5 @@
 """BU-4DFE as distributed by Binghamton University."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections import defaultdict

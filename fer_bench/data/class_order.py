@@ -1,7 +1,5 @@
 """Copies of a dataset whose classes are numbered in another order give themselves away by how many each has."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

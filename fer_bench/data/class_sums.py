@@ -1,7 +1,5 @@
 """How many samples of each class a folder has, against the distribution."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """CoMA as distributed by the Max Planck Institute for Intelligent Systems."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from pathlib import Path

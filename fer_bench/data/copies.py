@@ -1,7 +1,5 @@
 """A sample whose files are there more than once: one copy of it is taken, and no two are mixed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 

@@ -1,7 +1,5 @@
 """The doctor: compares a dataset's folder with the distribution, and lists the protocols that can run."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field

@@ -1,7 +1,5 @@
 """Files that hold the same bytes: a copy under two names counts twice, and across a split it leaks."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable

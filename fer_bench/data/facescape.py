@@ -1,7 +1,5 @@
 """FaceScape's topologically uniform models, as distributed by Nanjing University."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from pathlib import Path

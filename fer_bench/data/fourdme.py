@@ -1,7 +1,5 @@
 """4DME: micro-expressions, as grey videos or as meshes."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping

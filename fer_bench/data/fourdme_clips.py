@@ -1,7 +1,5 @@
 """The clips of 4DME: folders of photographs, or of meshes with their textures."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The label tables of 4DME: a spreadsheet of clips, or the challenge's table of zeros and ones."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

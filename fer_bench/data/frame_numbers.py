@@ -1,7 +1,5 @@
 """The numbers of a sequence's frames, in words."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from itertools import pairwise
 

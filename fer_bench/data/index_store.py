@@ -6,8 +6,6 @@ Not noticed is a small label file among hundreds of thousands (AffectNet's `.npy
 `fer-bench data check` always reads everything again.
 """
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import json

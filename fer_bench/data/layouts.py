@@ -1,7 +1,5 @@
 """A dataset's root and the names below it: walking them, recording what was read, and recognising datasets by them."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator

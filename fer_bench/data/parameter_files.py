@@ -1,7 +1,5 @@
 """The 3D morphable model parameters in a folder of photographs, for the doctor's page."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """RAF-DB: photographs from the web with one of seven basic expressions."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Mapping

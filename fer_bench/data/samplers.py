@@ -1,7 +1,5 @@
 """Which training samples an epoch has, in which order, and which of them a process takes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

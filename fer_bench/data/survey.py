@@ -1,7 +1,5 @@
 """The content of a dataset's folder, judged by names and label files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal

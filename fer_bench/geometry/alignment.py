@@ -1,7 +1,5 @@
 """A common frame for all faces: rigid alignment, without scale, because size in millimetres is part of a 3D scan."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The triangles around each vertex of a mesh, as linked lists of corners, compiled."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A sequence of frames that is read a frame at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The mean of point clouds of faces."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree

@@ -1,7 +1,5 @@
 """The mean face that scans without landmarks are aligned to, and that all are registered to."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path

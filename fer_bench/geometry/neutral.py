@@ -1,7 +1,5 @@
 """The neutral face of each person of a set of registered meshes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np

@@ -7,8 +7,6 @@ tangent plane of its match instead of to the point, so that it may slide; otherw
 lies nearest, and correspondence would come from where the iteration began instead of from the landmarks.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import NamedTuple
 

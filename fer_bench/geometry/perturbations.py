@@ -11,8 +11,6 @@ What is drawn at random is drawn from the scan's own numbers, so that every meth
 perturbed scan; and the severities of a member share their draws, so that a curve shows the severity and not the luck.
 """
 
-from __future__ import annotations
-
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, replace

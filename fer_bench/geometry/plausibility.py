@@ -1,7 +1,5 @@
 """Whether a mesh can be a face in millimetres that looks at the camera: copies exist in other units and mirrored."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

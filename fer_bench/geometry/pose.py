@@ -1,7 +1,5 @@
 """The head's pose in a scan without landmarks, found by its shape, from any orientation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import permutations, product

@@ -5,8 +5,6 @@ quadric error; back up, a kept vertex takes its own value, and any other is proj
 the mix of a triangle's corners that gives its projection.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

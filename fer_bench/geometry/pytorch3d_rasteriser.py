@@ -4,8 +4,6 @@ It has no wheel for current Python and torch, so nothing requires it. `FER_BENCH
 two agree but for pixels at silhouettes, so one cache entry should be made with one of them.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

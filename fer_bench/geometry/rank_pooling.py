@@ -1,7 +1,5 @@
 """Dynamic images: a sequence of images as one, by approximate rank pooling (Bilen et al., CVPR 2016 and TPAMI 2018)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Literal
 

@@ -4,8 +4,6 @@ Each triangle is scanned over the pixel centres it covers, in integer arithmetic
 triangles sharing an edge leave no crack and draw no pixel twice (Pineda, SIGGRAPH 1988).
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import os

@@ -1,7 +1,5 @@
 """Views of a scan: what a camera at a yaw and a pitch sees of its surface, in channels of bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

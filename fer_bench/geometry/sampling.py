@@ -1,7 +1,5 @@
 """Point clouds of a fixed size."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """A 3D face scan in memory."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -7,8 +7,6 @@ best place; here a vertex merges into one of its neighbours (a half-edge collaps
 All sums run in the order of the indices and nothing is left to BLAS, so that the choice is the same on every machine.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 

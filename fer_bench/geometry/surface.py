@@ -1,7 +1,5 @@
 """Normals and curvature of a triangle mesh at its vertices."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray

@@ -3,8 +3,6 @@
 `FER_BENCH_RASTERISER=torch` chooses it. It runs on the CPU too, where the compiled one is much faster.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

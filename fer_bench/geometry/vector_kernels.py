@@ -1,7 +1,5 @@
 """Vector arithmetic on vertices, compiled."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 

@@ -1,7 +1,5 @@
 """Which vertices a camera in front of a scan sees."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -4,8 +4,6 @@ What is written has been run by ONNX Runtime beside torch, on inputs of the cell
 scan, aligning and drawing it stay outside: `representation` in the file's metadata says what the input is.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import importlib.util
 import json
@@ -23,7 +21,7 @@ from torch import Tensor, nn
 
 from fer_bench import __version__, registry
 from fer_bench.cells.cell import Cell
-from fer_bench.cells.finished import Finished, open_finished
+from fer_bench.cells.finished_cell import Finished, open_finished
 from fer_bench.errors import FerBenchError
 from fer_bench.methods.base import Method
 from fer_bench.records import atomic_write, refuse_unwritable

@@ -4,8 +4,6 @@ A file below the folder of the cell's dataset is the sample that the dataset mak
 other is read by its suffix, with what lies beside it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,7 +18,7 @@ from fer_bench.geometry.scan import Scan
 from fer_bench.io.photo import Photo
 from fer_bench.io.scan_files import IMAGES, LANDMARKS, MESHES, beside, read_scan
 from fer_bench.representations.crops import UnusablePhoto
-from fer_bench.representations.source import Load
+from fer_bench.representations.sample_source import Load
 
 MOVING = ("sequence", "video")
 _MOST_OBLONG = 1.25  # a crop of a face is a square; AffectNet's boxes are within a few per cent of it

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from torch.utils.data import DataLoader, IterableDataset
 
-from fer_bench.cells.finished import Finished
+from fer_bench.cells.finished_cell import Finished
 from fer_bench.cells.fit import divided, make_trainer
 from fer_bench.errors import BrokenScan, FerBenchError
 from fer_bench.geometry.scan import Scan
@@ -34,7 +34,7 @@ from fer_bench.records import OUTPUT, Batch
 from fer_bench.representations.base import Extract
 from fer_bench.representations.morphable import Morphable
 from fer_bench.representations.photo_morphable import PhotoMorphable
-from fer_bench.representations.source import Source
+from fer_bench.representations.sample_source import Source
 
 _BLOCK = 512  # inputs that may be extracted ahead of the network, which bounds the memory
 _WORTH = 8  # inputs for which another process is worth its start

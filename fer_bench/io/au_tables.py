@@ -5,8 +5,6 @@ Two families of occurrence tables are met: 100 columns headed `0,1,...,99`, in w
 it `1`; the others are found by their number.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The 83 landmarks of BU-3DFE and BU-4DFE (`.bnd`): one row a landmark, `index x y z`, separated by any whitespace."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

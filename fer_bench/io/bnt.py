@@ -4,8 +4,6 @@ Little-endian: uint16 rows, uint16 columns, float64 background value, uint16 len
 uint32 number of values, then that many float64: all x, all y, all z, all u, all v, each row after row.
 """
 
-from __future__ import annotations
-
 import struct
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Reading the bytes of a dataset's file, of any kind."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

@@ -1,7 +1,5 @@
 """Image files: textures and photographs."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

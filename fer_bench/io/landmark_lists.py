@@ -3,8 +3,6 @@
 A landmark that a turned head or a hand hides is left out of the list, so that only the labels tell which is which.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

@@ -9,8 +9,6 @@ numbers (github.com/radekd91/emoca). SMIRK's: 3 pose, 300 shape, 50 expression, 
 (github.com/georgeretsi/smirk). The camera, which both give too, is no part of the face. The shorter vectors are Ig3D's.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping

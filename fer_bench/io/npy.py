@@ -4,8 +4,6 @@ The format is read here rather than by `numpy.load`, which is ten times slower o
 made to allocate whatever a header claims. What a header may say is in `numpy.lib.format`. Pickles are never loaded.
 """
 
-from __future__ import annotations
-
 import errno
 import math
 import os

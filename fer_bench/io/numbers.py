@@ -6,8 +6,6 @@ rounded; an integer is `[+-]?\\d+`. `nan`, `inf`, hexadecimal numbers and unders
 numba caches a compiled function by its own file: after a change here, `obj.py` must be saved again as well.
 """
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

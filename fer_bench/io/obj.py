@@ -1,7 +1,5 @@
 """Wavefront OBJ meshes, as FaceScape stores them: `v`, `vt` and `f` lines; everything else is passed over."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

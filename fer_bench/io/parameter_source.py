@@ -1,7 +1,5 @@
 """Where a dataset's 3D morphable model parameters are: beside its images, or in one table."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath

@@ -1,7 +1,5 @@
 """A photograph of a face, as a dataset hands it out."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The header of a PLY file: its format, and the elements with their properties."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

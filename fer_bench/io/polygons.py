@@ -1,7 +1,5 @@
 """Triangles from the polygons of mesh files."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

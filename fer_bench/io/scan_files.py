@@ -1,7 +1,5 @@
 """A scan from its file, whoever made it, with what lies beside it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 

@@ -1,7 +1,5 @@
 """The first worksheet of an `.xlsx` file, in which 4DME keeps its labels."""
 
-from __future__ import annotations
-
 import html
 import io
 import warnings

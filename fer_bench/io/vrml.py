@@ -4,8 +4,6 @@ Grammar: ISO/IEC 14772-1:1997, of which a scan needs one node, `IndexedFaceSet`.
 line numbers: BU-3DFE separates indices by spaces and BU-4DFE by commas, and both mean the same in VRML.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

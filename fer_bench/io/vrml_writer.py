@@ -1,7 +1,5 @@
 """VRML 2.0 files in the grammars of BU-3DFE and BU-4DFE, for twins; `fer_bench.io.vrml` reads both."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What is known of a method entry before anything runs, and why it cannot run on some data."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from copy import copy as shallow_copy

@@ -1,7 +1,5 @@
 """The local launcher: one process a cell, several at a time, none able to harm another."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections import deque
@@ -18,7 +16,7 @@ from fer_bench.launch import worker
 from fer_bench.launch.server import preload_for
 from fer_bench.launch.slots import Slot
 from fer_bench.processes import fork_server
-from fer_bench.stats.units import duration
+from fer_bench.stats.metric_units import duration
 
 TERMINATE_TIMEOUT_S = 5.0
 """Seconds between SIGTERM and SIGKILL."""

@@ -11,8 +11,8 @@ import pandas as pd
 
 from fer_bench import registry
 from fer_bench.cells.cell import DERIVED, Cell, Part, cell_path
-from fer_bench.cells.fused import fused_cells
-from fer_bench.cells.saved import saved_cell
+from fer_bench.cells.fused_cells import fused_cells
+from fer_bench.cells.saved_predictions import saved_cell
 from fer_bench.cells.snapshots import Snapshots
 from fer_bench.cells.trackers import require
 from fer_bench.data.base import FaceDataModule
@@ -24,8 +24,8 @@ from fer_bench.protocols.base import join
 from fer_bench.protocols.snapshot import ProtocolSnapshot
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache_entry import CacheEntry, default_cache, entry_path
-from fer_bench.representations.joined import left_out
-from fer_bench.representations.source import Source
+from fer_bench.representations.joined_entries import left_out
+from fer_bench.representations.sample_source import Source
 from fer_bench.suites.arguments import resolve_arguments
 from fer_bench.suites.selection import default_selection, faults
 from fer_bench.suites.suite import Suite

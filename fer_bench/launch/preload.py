@@ -3,8 +3,6 @@
 Nothing here may start a thread: a process forked from one that runs threads can hang, see `fer_bench.processes`.
 """
 
-from __future__ import annotations
-
 import gc
 from contextlib import suppress
 from importlib import import_module

@@ -1,7 +1,5 @@
 """`fer-bench repeat CELL`: whether a finished cell gives the same predictions again."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 import time
@@ -15,7 +13,7 @@ import numpy as np
 
 from fer_bench import registry
 from fer_bench.cells.cell import Cell, last_run
-from fer_bench.cells.finished import finished_cell
+from fer_bench.cells.finished_cell import finished_cell
 from fer_bench.cells.manifest import FILE
 from fer_bench.errors import FerBenchError, InvalidFile
 from fer_bench.launch import worker
@@ -26,7 +24,7 @@ from fer_bench.protocols import Protocol
 from fer_bench.protocols.base import join
 from fer_bench.records import OUTPUT, read_json
 from fer_bench.representations.cache_entry import CacheEntry
-from fer_bench.representations.joined import left_out
+from fer_bench.representations.joined_entries import left_out
 from fer_bench.stats.bootstrap import HEADLINE
 from fer_bench.terminal import console
 

@@ -1,7 +1,5 @@
 """What the process imports that those of cells are forked from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from fer_bench import registry

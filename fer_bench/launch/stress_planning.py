@@ -1,7 +1,5 @@
 """Which finished cells are put through which conditions of the stress deck, and what has to be extracted for it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +15,7 @@ from fer_bench.launch.planning import Need, Plan
 from fer_bench.records import write_json
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache_entry import CacheEntry
-from fer_bench.representations.joined import left_out
+from fer_bench.representations.joined_entries import left_out
 from fer_bench.representations.stressed import Stressed
 
 

@@ -1,7 +1,5 @@
 """The process that works on one cell: runs a stage, `fit`, `score`, `stress` or `probe`, and reports its state."""
 
-from __future__ import annotations
-
 import gc
 import os
 import signal
@@ -123,12 +121,12 @@ def _stage(cell: Cell, stage: str) -> None:
         with recorded(cell, stage):
             fit(cell)
     elif stage == "score" and cell.method == LATE_FUSION:
-        from fer_bench.cells.fused import score_fused
+        from fer_bench.cells.fused_cells import score_fused
 
         score_fused(cell)
     elif stage == "score" and cell.method == SAVED:
         from fer_bench import registry
-        from fer_bench.cells.saved import score_saved
+        from fer_bench.cells.saved_predictions import score_saved
 
         score_saved(cell, registry.find_protocol(cell.protocol))
     elif stage == "score":

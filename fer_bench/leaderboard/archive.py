@@ -5,8 +5,6 @@ folder of runs; no checkpoints, and nothing that tells where on a machine the da
 bytes.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import zipfile
@@ -15,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fer_bench.cells.cell import Cell, cell_path
-from fer_bench.cells.saved import PROVENANCE
+from fer_bench.cells.saved_predictions import PROVENANCE
 from fer_bench.cells.snapshots import snapshot_file
 from fer_bench.cells.stress_outcome import FOLDER
 from fer_bench.errors import InvalidFile

@@ -1,7 +1,5 @@
 """The machines on which finished cells were trained, from their manifests."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -8,8 +8,6 @@ ranked is the mean of a person's samples, which there is of an accuracy and of a
 of a correlation. Unlike in the headline, everybody weighs the same, and by order alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -21,7 +19,7 @@ from fer_bench import registry
 from fer_bench.leaderboard.row import Row
 from fer_bench.metrics.classification import accuracy
 from fer_bench.stats.bootstrap import HEADLINE, LOWER_IS_BETTER
-from fer_bench.stats.units import plural
+from fer_bench.stats.metric_units import plural
 
 ENTRIES, SUBJECTS = 3, 10
 """The fewest that are ranked: two are a pair, and chi squared needs about ten blocks (Demsar, section 3.2.2)."""

@@ -7,8 +7,6 @@ Nadeau, Y. Bengio, "Inference for the generalization error", Machine Learning 52
 first, for every protocol has it.
 """
 
-from __future__ import annotations
-
 import string
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Class by class: recall, precision, F1 and the confusion matrix of every complete row of a leaderboard."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

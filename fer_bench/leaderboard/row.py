@@ -1,7 +1,5 @@
 """A row of a leaderboard: one method entry on one protocol."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -5,8 +5,6 @@ A value is computed from the predictions of all its folds pooled, so that every 
 a mean over the folds that happened to finish is another, easier question.
 """
 
-from __future__ import annotations
-
 import gc
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -4,8 +4,6 @@ A severity's value is computed from the predictions of all folds, seeds and cond
 interval of a bootstrap over subjects. It is given only when every condition of every cell is there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 

@@ -1,7 +1,5 @@
 """Training for valence and arousal: losses of raw outputs and truth (B, 2), and both last layers."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -1,7 +1,5 @@
 """The base of methods: the steps, written once."""
 
-from __future__ import annotations
-
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable

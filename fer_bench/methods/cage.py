@@ -1,7 +1,5 @@
 """CAGE: valence and arousal of a MaxViT that has learned expressions first (Wagner et al., CVPR Workshops 2024)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """How FACET-VLM and its baselines tune CLIP: what they start from, what stays frozen, and the schedule."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 
 import torch

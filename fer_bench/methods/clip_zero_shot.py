@@ -1,7 +1,5 @@
 """CLIP as it is, asked in words: what FACET-VLM starts from."""
 
-from __future__ import annotations
-
 from itertools import chain
 from pathlib import Path
 from typing import Literal

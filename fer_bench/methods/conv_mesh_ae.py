@@ -1,7 +1,5 @@
 """The convolutional mesh autoencoder (CoMA; Ranjan et al., ECCV 2018), trained to take expressions off faces."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, ClassVar

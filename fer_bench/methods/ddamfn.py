@@ -1,7 +1,5 @@
 """DDAMFN, a mixed feature network with dual-direction attention (Zhang et al., Electronics 12, 2023)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """DrFER: disentangled representations for 3D facial expression recognition (Li et al., 2024, arXiv:2403.08318)."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 import torch

@@ -1,7 +1,5 @@
 """Adversarial 3D face disentanglement of identity and expression (Gu et al., IEEE FG 2023)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path

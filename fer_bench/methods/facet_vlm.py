@@ -1,7 +1,5 @@
 """FACET-VLM, text-guided fusion of views on CLIP (paper facet_vlm). No code of it is public."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import accumulate, chain
 from pathlib import Path

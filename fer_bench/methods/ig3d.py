@@ -1,7 +1,5 @@
 """Ig3D's intermediate fusion of a photograph and its 3D face (Dong et al., ECCV Workshops 2024)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """A linear face model: the floor that any network of face disentanglement must beat."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """MiT, the multi-view transformer (paper mit), after its paper and its public code (MultiviewTransformer)."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Ig3D's classifier of morphable-model parameters (Dong et al., ECCV Workshops 2024)."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

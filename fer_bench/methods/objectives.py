@@ -1,7 +1,5 @@
 """What follows from a task alone: the plain loss of raw scores, the validation metric, and schedules."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Iterable
 from typing import Any

@@ -1,7 +1,5 @@
 """PointNet++ as a classifier: the baseline of DrFER (paper drfer, tables I and II)."""
 
-from __future__ import annotations
-
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The sentences that stand for classes; see `prompts.yaml`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

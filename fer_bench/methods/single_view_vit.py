@@ -1,7 +1,5 @@
 """One view alone: CLIP's image tower with a linear classifier, what FACET-VLM has to beat."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from lightning.pytorch.utilities.types import OptimizerLRScheduler

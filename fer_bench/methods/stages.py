@@ -1,7 +1,5 @@
 """Training in stages, each with its own optimiser, batches and length."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from fer_bench.records import Sampling

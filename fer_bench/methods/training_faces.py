@@ -1,7 +1,5 @@
 """Statistics of a training fold of registered meshes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch

@@ -3,8 +3,6 @@
 `score` is what the bench calls. A task is a key of `METRICS`; the formulas are in the modules beside this one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any

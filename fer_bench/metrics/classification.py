@@ -12,8 +12,6 @@ Values are fractions in [0, 1]. The conventions are scikit-learn's (`zero_divisi
 - both: all three are 0 in `per_class`, and every mean leaves it out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

@@ -16,8 +16,6 @@ which should all be the same mesh, and of subjects the mean and the median are r
 On isotropic Gaussian noise the second is 2.57 times the first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np

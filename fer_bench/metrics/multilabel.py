@@ -8,8 +8,6 @@ hits among 236 clips, and with these hits each of the 20 F1 is, to the fourth de
 that of absence, while none is an F1 of presence.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

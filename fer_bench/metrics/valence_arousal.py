@@ -4,8 +4,6 @@ Every metric takes two real arrays `(N,)`, predictions then truth, finite and wi
 inputs' unit (its square for MSE; none for the correlations). A ValueError says which of these was broken.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Literal, get_args

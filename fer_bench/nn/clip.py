@@ -1,7 +1,5 @@
 """CLIP (Radford et al., ICML 2021): the image tower of FACET-VLM and its baselines, and the frozen texts beside it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path

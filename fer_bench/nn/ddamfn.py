@@ -4,8 +4,6 @@ Modules are named as in the public checkpoints, which hold weights of layers tha
 here too, not trained, so that a state dict fits without exceptions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

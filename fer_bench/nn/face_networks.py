@@ -1,7 +1,5 @@
 """The networks of the face disentanglement paper, under the state-dict keys of its public checkpoints."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise

@@ -6,8 +6,6 @@ Weights are licensed and not distributed here: EMOCA's after registration at emo
 authors' repository (github.com/georgeretsi/smirk).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What DrFER asks of the features of a batch: the triplet loss, and the two divergences that it tried instead."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -11,8 +11,6 @@ All of this happens between `start` and `finish` alone. Elsewhere, and where one
 what it was given.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 

@@ -1,7 +1,5 @@
 """Layers that treat a batch which several processes share as one, in place of those that know only their own part."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

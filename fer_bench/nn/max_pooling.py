@@ -1,7 +1,5 @@
 """The largest of a layer's outputs over points, without a gradient for the points that are not it."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """MaxViT (Tu et al., ECCV 2022) as torchvision has it, up to the features that CAGE puts its last layer on."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Linear maps between the vertices of meshes, and convolutions made of them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Photographs for networks: normalised, and varied in training as papers do."""
 
-from __future__ import annotations
-
 from typing import Literal, get_args
 
 import torch

@@ -4,8 +4,6 @@ DrFER prints no ranges; the defaults of the methods are those of the public Poin
 (yanx27/Pointnet_Pointnet2_pytorch). It also shifts clouds, which DrFER does not mention and we leave out.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -3,8 +3,6 @@
 All in float64, products and sums as written, so that they decide as the others do.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch._higher_order_ops.scan import scan

@@ -7,8 +7,6 @@ negative as they are. Only so does the compiler do several points in one instruc
 order, for the sake of NaN.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar

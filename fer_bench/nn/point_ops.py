@@ -5,8 +5,6 @@ have their clouds taken to the CPU and back. Every choice is made in float64 and
 devices make the same.
 """
 
-from __future__ import annotations
-
 import importlib.util
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Farthest-point sampling as one Triton kernel; imported only where a GPU asks for it."""
 
-from __future__ import annotations
-
 import torch
 import triton
 import triton.language as tl

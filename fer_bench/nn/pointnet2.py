@@ -4,8 +4,6 @@ DrFER names three set abstraction levels and a 1024-d feature; the radii, neighb
 public PyTorch classifier (yanx27/Pointnet_Pointnet2_pytorch), whose other defaults DrFER prints as its own.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import Literal, NamedTuple

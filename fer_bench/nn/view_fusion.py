@@ -1,7 +1,5 @@
 """FACET-VLM's attention across views, and its fusion of views guided by text (paper facet_vlm)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Vision transformers of DeiT's sizes (Touvron et al., ICML 2021), the backbones of MiT, and their weights."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Published weights: finding them, reading them, and fitting them to a network."""
 
-from __future__ import annotations
-
 import argparse
 import socket
 import zipfile

@@ -1,7 +1,7 @@
 """Claims that papers make in words: their place in the paper, and the results that test them.
 
-A paper's claims are in `leaderboards/published/<paper>_claims.yaml`. A claim is a list of comparisons, and holds where
-all of them do; or it says why nothing that is measured here can answer it.
+A paper's claims are in `leaderboards/published/<paper>_claims.yaml`. A claim is a list of comparisons and holds if
+all of them hold; or it says why it cannot be measured here.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ SUFFIX = "_claims.yaml"
 
 
 class Stressed(Strict):
-    """On perturbed scans: severities of a member of the stress deck, which leave out the scan as it is.
+    """Severities of a member of the stress deck, without the unperturbed scan.
 
     Attributes:
         member: `rotation`, ...
-        severities: From 1 on; all where none is named.
-        axis: Of rotations, those about this axis alone.
-        over_axis: The entry's scores about `axis` against its own about this one, turn by turn.
-        each: Every condition is a comparison, where otherwise all are taken together.
+        severities: From 1 on; all by default.
+        axis: Only rotations about this axis.
+        over_axis: Compare the entry's scores about `axis` with its own about this axis, angle by angle.
+        each: Every condition is a comparison of its own; by default all conditions are pooled.
     """
 
     member: str
@@ -46,22 +46,22 @@ class Stressed(Strict):
         if (self.axis or self.over_axis) and self.member != "rotation":
             raise ValueError("axis and over_axis are of rotation alone")
         if self.over_axis and (not self.axis or self.axis == self.over_axis or self.each):
-            raise ValueError("over_axis needs another axis to be held against, and no `each`")
+            raise ValueError("over_axis needs another axis to be compared with, and no `each`")
         return self
 
 
 class Comparison(Strict):
-    """A metric of an entry of a suite, claimed to be above that of others on the same samples.
+    """The claim that a metric of an entry is above that of others on the same samples.
 
     Attributes:
         suite, protocol, entry: What is measured.
-        metric: Of `fer_bench.metrics.score`.
-        over: Entries that it is held against, each for itself.
-        mean: It is held against the mean of them instead; of accuracies.
-        value: A number that it is held against, in the unit in which the metric is written.
-        lower: It is claimed to be below.
-        size: By how much, as printed, without sign and in the unit of the metric's differences; of one comparison.
-        stress: On perturbed scans.
+        metric: A metric of `fer_bench.metrics.score`.
+        over: Entries that it is compared with, one comparison each.
+        mean: Compare with the mean of these entries instead; for accuracies only.
+        value: A number that it is compared with, in the unit in which the metric is written.
+        lower: The claim is that the metric is below.
+        size: The printed difference, without sign, in the unit of the metric's differences; for a single comparison.
+        stress: Compare on perturbed scans.
     """
 
     suite: str
@@ -94,11 +94,11 @@ class Claim(Strict):
 
     Attributes:
         id: A name for it, unique in the paper.
-        claim: Its sense, in our words.
+        claim: The claim, paraphrased.
         where: Section, table or figure.
-        comparisons: What answers it; all must hold.
-        unmeasurable: Why nothing that is measured here answers it; empty where something does.
-        note: What a reader must know of how it is taken here.
+        comparisons: Comparisons that test it; all must hold.
+        unmeasurable: Why it cannot be measured here; empty if it can.
+        note: How the claim is interpreted here.
     """
 
     id: str = pydantic.Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
@@ -120,7 +120,7 @@ class _File(Strict):
 
 
 def read_claims(paper: str, folder: Path | None = None) -> tuple[Claim, ...]:
-    """The claims of a paper, in the order of its text; none where there is no file.
+    """The claims of a paper, in the order of its text; none if it has no file of claims.
 
     Raises:
         InvalidFile: the file is damaged, or two claims have one name.

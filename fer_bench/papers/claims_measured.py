@@ -6,8 +6,6 @@ holds where each does (an intersection-union test, whose level is that of one co
 soon on the wrong side by chance.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -26,7 +24,7 @@ from fer_bench.predictions.pooling import arrays, read_table
 from fer_bench.records import OUTPUT
 from fer_bench.stats.bootstrap import metric_difference, metric_interval
 from fer_bench.stats.intervals import Difference
-from fer_bench.stats.units import Unit, unit
+from fer_bench.stats.metric_units import Unit, unit
 
 Answer = Literal["holds", "fails", "unresolved", "not measured"]
 """`holds`: the interval lies on the claimed side of 0. `fails`: on the other. `unresolved`: it holds 0, or one of those

@@ -1,11 +1,9 @@
-"""How the claims of papers are shown: as a part of a paper's page, as a page and a file of all, and on a terminal."""
-
-from __future__ import annotations
+"""Claims of papers as a section of a paper's page, as a page and CSV file of all papers, and as a terminal table."""
 
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -18,7 +16,7 @@ from fer_bench.markdown import markdown_text
 from fer_bench.papers.claims_measured import Answer, Answered, Compared
 from fer_bench.papers.published import Paper
 from fer_bench.records import atomic_write
-from fer_bench.stats.units import counted, number, signed
+from fer_bench.stats.metric_units import counted, number, signed
 
 READING = (
     "A claim is one or several comparisons on the same samples; brackets: 95 % interval over subjects, paired by "
@@ -35,30 +33,30 @@ _COMPARED = (
     *("suite", "protocol", "metric", "entry", "compared", "compared_answer", "difference", "low", "high", "unit"),
     *("printed", "printed_in_interval", "n", "subjects", "data", "departures", "reason"),
 )
-_SYNTHETIC = "synthetic data"  # what the column of the data says already
+_SYNTHETIC = "synthetic data"  # omitted from remarks because the Data column already shows it
 _PLURAL = {"holds": "hold", "fails": "fail"}
 _ON_TERMINAL = ("Claim", "Answer", "Compared", "Difference", "Printed", "Remarks")
 _NUMBERS = ("Difference", "Printed")
 
 
 def texts(answered: Answered) -> list[dict[str, str]]:
-    """A claim under `HEADER`: itself, and, where it has several, each of its comparisons below it."""
+    """Rows of a claim, column -> text: one for the claim, then one per comparison if there are several."""
     claim, compared = answered.claim, answered.compared
-    known = [each for each in compared if each.difference is not None]
-    apart = dict.fromkeys(text for each in known for text in each.departures if not text.startswith(_SYNTHETIC))
-    told: str = answered.answer
-    if told != "not measured":
-        # Whoever reads only this must not take it for an answer on real faces, or of the paper's own configuration.
-        twin = any(_is_synthetic(each) for each in known)
-        told += " on synthetic faces" * twin + ", not as in the paper" * bool(apart)
-    own = {"Claim": claim.claim, "Where": claim.where, "Answer": told}
+    measured = [each for each in compared if each.difference is not None]
+    departures = dict.fromkeys(text for each in measured for text in each.departures if not text.startswith(_SYNTHETIC))
+    message: str = answered.answer
+    if message != "not measured":
+        # The answer alone must not be mistaken for one on real faces or with the paper's own configuration.
+        twin = any(_is_synthetic(each) for each in measured)
+        message += " on synthetic faces" * twin + ", not as in the paper" * bool(departures)
+    shown = {"Claim": claim.claim, "Where": claim.where, "Answer": message}
     reason = compared[0].reason if len(compared) == 1 else ""
-    remarks = "; ".join(filter(None, [claim.unmeasurable, claim.note.removesuffix("."), reason, *apart]))
+    remarks = "; ".join(filter(None, [claim.unmeasurable, claim.note.removesuffix("."), reason, *departures]))
     if len(compared) == 1:
-        return [_texts(compared[0]) | own | {"Remarks": remarks}]
-    counted = _counted(each.answer for each in compared)
+        return [_texts(compared[0]) | shown | {"Remarks": remarks}]
+    counts = _counted(each.answer for each in compared)
     blank = dict.fromkeys(HEADER, "")
-    return [blank | own | {"Compared": counted or "-", "Remarks": remarks}, *map(_texts, compared)]
+    return [blank | shown | {"Compared": counts or "-", "Remarks": remarks}, *map(_texts, compared)]
 
 
 def _counted(answers: Iterable[Answer]) -> str:
@@ -83,65 +81,59 @@ def _texts(compared: Compared) -> dict[str, str]:
         difference = f"{signed(compared.difference, compared.unit)} {_name(compared)}".strip()
     named = registry.find_protocol(compared.comparison.protocol).subject_independent
     n = counted(compared.n, compared.subjects, named)
-    return dict(
-        zip(
-            HEADER,
-            (
-                *("", "", compared.answer, compared.question),
-                compared.comparison.metric.replace("_", " "),
-                *(difference, printed, n, compared.data or "-"),
-                compared.reason,
-            ),
-            strict=True,
-        )
-    )
+    metric = compared.comparison.metric.replace("_", " ")
+    values = ("", "", compared.answer, compared.question, metric, difference, printed, n, compared.data or "-")
+    return dict(zip(HEADER, (*values, compared.reason), strict=True))
 
 
 def _is_synthetic(compared: Compared) -> bool:
-    """Saved predictions, whose data are unknown, are not."""
+    """Whether the data are a twin's; False for saved predictions, whose data are unknown."""
     return "twin-" in compared.data
 
 
 def _name(compared: Compared) -> str:
-    """Of the unit, beside a difference."""
+    """Unit of a difference."""
     return "pp" if compared.unit.name == "%" else compared.unit.name
 
 
 def summary(answers: Iterable[Answered]) -> str:
-    """How many claims came out how."""
+    """Number of claims with each answer."""
     found = list(answers)
-    told = _counted(each.answer for each in found)
-    beyond = sum(bool(each.claim.unmeasurable) for each in found)
+    message = _counted(each.answer for each in found)
+    unmeasurable = sum(bool(each.claim.unmeasurable) for each in found)
     twins = sum(any(c.difference and _is_synthetic(c) for c in each.compared) for each in found)
-    told += f" ({beyond} of them beyond measuring)" * bool(beyond)
-    told += f"; {twins} answered on synthetic faces, in part or whole" * bool(twins)
-    return f"{len(found)} claims: {told}." if found else "No claims are known."
+    message += f" ({unmeasurable} of them beyond measuring)" * bool(unmeasurable)
+    message += f"; {twins} answered on synthetic faces, in part or whole" * bool(twins)
+    return f"{len(found)} claims: {message}." if found else "No claims are known."
 
 
 def to_markdown(answers: Sequence[Answered]) -> str:
     """The table of a paper's claims."""
-    rule = "|".join("---:" if name in _NUMBERS else "---" for name in HEADER)
-    rows = [row for answered in answers for row in texts(answered)]
+    return markdown_table([row for answered in answers for row in texts(answered)], _NUMBERS)
+
+
+def markdown_table(rows: Sequence[Mapping[str, str]], right: Collection[str]) -> str:
+    """A Markdown table of rows (column -> text), with the columns named in `right` right-aligned."""
+    rule = "|".join("---:" if name in right else "---" for name in rows[0])
     lines = [f"| {' | '.join(map(markdown_text, row.values()))} |" for row in rows]
-    return "\n".join([f"| {' | '.join(HEADER)} |", f"|{rule}|", *lines]) + "\n"
+    return "\n".join([f"| {' | '.join(rows[0])} |", f"|{rule}|", *lines]) + "\n"
 
 
 def to_records(paper: str, answers: Sequence[Answered]) -> list[dict[str, str]]:
-    """One record a comparison, and one for a claim that has none; differences in the unit that is named."""
+    """One record per comparison, and one per claim without comparisons; differences are in the named unit."""
     records = []
     for answered in answers:
         claim = answered.claim
-        whole = {"paper": paper, "id": claim.id, "claim": claim.claim, "where": claim.where, "answer": answered.answer}
+        base = {"paper": paper, "id": claim.id, "claim": claim.claim, "where": claim.where, "answer": answered.answer}
         if not answered.compared:
             blank = dict.fromkeys(_COMPARED, "")
-            records.append(whole | blank | {"reason": claim.unmeasurable, "note": claim.note})
-        records += [whole | _record(compared) | {"note": claim.note} for compared in answered.compared]
+            records.append(base | blank | {"reason": claim.unmeasurable, "note": claim.note})
+        records += [base | _record(compared) | {"note": claim.note} for compared in answered.compared]
     return records
 
 
 def _record(compared: Compared) -> dict[str, str]:
-    requested, agrees = compared.comparison, compared.size_agrees
-    found = compared.difference
+    requested, agrees, found = compared.comparison, compared.size_agrees, compared.difference
     ends = (None, None, None) if found is None else (found.value, found.interval.low, found.interval.high)
     printed = None if requested.size is None else -requested.size if requested.lower else requested.size
     values = (
@@ -158,29 +150,42 @@ def _record(compared: Compared) -> dict[str, str]:
 
 def write(found: Mapping[str, tuple[Paper, Sequence[Answered]]], out: Path) -> list[Path]:
     """Write `<out>/claims.md` and `.csv` of all papers; returns the files."""
-    markdown, table = out / "claims.md", out / "claims.csv"
-    page, text = io.StringIO(), io.StringIO(newline="")
+    page = io.StringIO()
+    records = []
     everything = [answered for _, answers in found.values() for answered in answers]
     page.write(f"# What papers claim, and what was measured\n\n{READING}\n\n{summary(everything)}\n")
-    records = []
     for name, (paper, answers) in found.items():
         page.write(f"\n## {paper.notes.title}\n\n{summary(answers)}\n\n{to_markdown(answers)}")
         records += to_records(name, answers)
-    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+    return write_page(out / "claims", page.getvalue(), records)
+
+
+def write_page(path: Path, page: str, records: Sequence[Mapping[str, str]]) -> list[Path]:
+    """Write `<path>.md` and the records as `<path>.csv`; returns the files."""
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, list(records[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
-    for path, content in ((markdown, page), (table, text)):
-        with atomic_write(path) as file:
-            file.write(content.getvalue().encode())
-    return [markdown, table]
+    files = [path.with_name(f"{path.name}.{kind}") for kind in ("md", "csv")]
+    for target, content in zip(files, (page, table.getvalue()), strict=True):
+        with atomic_write(target) as file:
+            file.write(content.encode())
+    return files
 
 
 def rich_table(paper: Paper, answers: Sequence[Answered]) -> Table:
-    """A paper's claims with the columns that fit a terminal; the files have them all."""
-    table = Table(title=paper.notes.title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in _ON_TERMINAL:
-        table.add_column(name, justify="right" if name in _NUMBERS else "left")
-    for answered in answers:
-        for row in texts(answered):
-            table.add_row(*(escape(row[name]) for name in _ON_TERMINAL))
+    """A paper's claims with the columns that fit a terminal; the files have all columns."""
+    rows = [row for answered in answers for row in texts(answered)]
+    return terminal_table(paper.notes.title, rows, _ON_TERMINAL, _NUMBERS)
+
+
+def terminal_table(
+    title: str, rows: Sequence[Mapping[str, str]], columns: Sequence[str], right: Collection[str]
+) -> Table:
+    """A terminal table of the selected columns of rows (column -> text)."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left")
+    for row in rows:
+        table.add_row(*(escape(row[name]) for name in columns))
     return table

@@ -1,7 +1,5 @@
 """Published and measured values: a pure function of published rows and of the results below the runs folder."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

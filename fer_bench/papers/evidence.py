@@ -1,7 +1,5 @@
 """The results of suites: each entry on each protocol, and its departures from the paper's configuration."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

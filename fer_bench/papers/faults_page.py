@@ -1,11 +1,9 @@
-"""The known faults of all papers, as a page: a pure function of the files of published rows."""
-
-from __future__ import annotations
+"""The page of known faults of all papers, generated from the notes files."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from fer_bench.markdown import markdown_text
+from fer_bench.papers.claims_page import markdown_table
 from fer_bench.papers.notes import Fault
 from fer_bench.papers.published import Paper, papers, read_paper
 from fer_bench.records import atomic_write
@@ -15,18 +13,18 @@ HEADER = ("", "Fault", "How it is known", "What the suites do instead", "Printed
 
 def to_markdown(faults: Mapping[str, Fault], paper: Paper) -> str:
     """The table of a paper's known faults; the last column counts the values that each concerns."""
-    lines = [f"| {' | '.join(HEADER)} |", "|---|---|---|---|---|"]
+    rows = []
     for mark, fault in faults.items():
         count = sum(mark in paper.faults_of(row) for row in paper.rows)
         tables = dict.fromkeys(concerned.table for concerned in fault.rows)
         where = f"{count} in {', '.join(paper.find(table).heading for table in tables)}" if count else "-"
         cells = (f"{mark} `{fault.id}`", fault.fault, fault.evidence, fault.instead, where)
-        lines.append(f"| {' | '.join(markdown_text(text) for text in cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append(dict(zip(HEADER, cells, strict=True)))
+    return markdown_table(rows, ())
 
 
 def page(folder: Path | None = None) -> str:
-    """All papers, one table each."""
+    """The page, with one table per paper."""
     found = [read_paper(name, folder) for name in papers(folder)]
     count = sum(len(paper.faults) for paper in found)
     introduction = (

@@ -1,7 +1,5 @@
 """Notes on a paper's tables, and its known faults (`<paper>_notes.yaml`)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,14 +15,14 @@ _Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
 
 class Strict(pydantic.BaseModel):
-    """A part of a file that people write: an unknown key or a value of another type is an error."""
+    """A part of a hand-written file: an unknown key or a value of another type is an error."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class TableNotes(Strict):
-    """What is known of one table: its title, what a reader must know, which figures to draw, and where it is drawn from
-    those of other tables, their suites, and which of their entries and protocols (all where none is named)."""
+    """Title, notes and figures of one table. If its figures are drawn from the suites of other tables, also these
+    suites and their entries and protocols (all if none is named)."""
 
     title: str = ""
     notes: list[str] = []
@@ -35,7 +33,7 @@ class TableNotes(Strict):
 
 
 class Concerned(Strict):
-    """Rows of one table: all, or those with one of these methods, datasets, evaluations and metrics, as printed."""
+    """Rows of one table, filtered by methods, datasets, evaluations and metrics as printed; an empty list allows all."""
 
     table: str
     methods: list[str] = []
@@ -45,15 +43,15 @@ class Concerned(Strict):
 
 
 class Fault(Strict):
-    """Something in a paper that is wrong, or that its words do not say.
+    """An error or omission in a paper.
 
     Attributes:
         id: A name for it, unique in the paper.
         fault: What is wrong, in a sentence.
-        evidence: How that is known, in a sentence.
+        evidence: The evidence for it, in a sentence.
         instead: What the suites do, in a sentence.
-        rows: The printed values that it concerns; none of an equation or a claim.
-        incomparable: Why no result can answer these values, in a few words; empty where one can all the same.
+        rows: The printed values that it concerns; none for an equation or a claim.
+        incomparable: Why no result is comparable with these values, in a few words; empty if results are.
     """
 
     id: str = pydantic.Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
@@ -87,7 +85,7 @@ def read_notes(path: Path) -> Notes:
 
 
 def read_strict(path: Path, model: type[_Model]) -> _Model:
-    """A YAML file that people write, validated; raises `InvalidFile`, which names the first problem and its place."""
+    """Read and validate a hand-written YAML file; raises `InvalidFile`, which names the first problem and its place."""
     try:
         return model.model_validate(read_yaml(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -95,5 +93,5 @@ def read_strict(path: Path, model: type[_Model]) -> _Model:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the whole"
-        said = first["msg"].removeprefix("Value error, ")
-        raise InvalidFile(path, f"{place}: {said[0].lower()}{said[1:]}", REMEDY) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise InvalidFile(path, f"{place}: {message[0].lower()}{message[1:]}", REMEDY) from None

@@ -1,15 +1,10 @@
-"""Published beside measured values, as a page, as a CSV file, and on the terminal."""
+"""Published and measured values as a Markdown page, a CSV file and a terminal table."""
 
-from __future__ import annotations
-
-import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from fer_bench import registry
@@ -18,9 +13,8 @@ from fer_bench.papers import claims_page, faults_page
 from fer_bench.papers.claims_measured import Answered
 from fer_bench.papers.comparison import Line
 from fer_bench.papers.published import Paper, Section
-from fer_bench.records import atomic_write
 from fer_bench.stats.intervals import BRACKETS
-from fer_bench.stats.units import counted
+from fer_bench.stats.metric_units import counted
 
 READING = (
     f"Measured values are computed on the predictions of all folds pooled; {BRACKETS}, which covers the choice of test "
@@ -31,25 +25,12 @@ READING = (
     "measured, and nothing is printed. Difference: measured minus published. F1, F2, ...: a known fault concerns the "
     "published value."
 )
-HEADER = (
-    "Dataset",
-    "Evaluation",
-    "Method",
-    "Metric",
-    "Published",
-    "Measured",
-    "Difference",
-    "n",
-    "Measured by",
-    "Verdict",
-    "As run",
-)
 _NUMBERS = ("Published", "Measured", "Difference", "n")
 _ON_TERMINAL = ("Dataset", "Method", "Metric", "Published", "Measured", "Difference", "Verdict", "As run")
 
 
 def texts(line: Line, note: str = "") -> dict[str, str]:
-    """A line under `HEADER`, as people read it; `note` is the number of its footnote, besides those of known faults."""
+    """Column -> formatted text of a line; `note` is its footnote number, shown before the marks of known faults."""
     published, measured = line.published, line.measured
     digits = 2 if line.scale == 100 else 4
     value, n = "-", "-"
@@ -69,35 +50,29 @@ def texts(line: Line, note: str = "") -> dict[str, str]:
     as_run = measured.as_run if measured is not None else ""
     if line.reason and line.reason not in as_run:
         as_run = "; ".join(dict.fromkeys([*filter(None, as_run.split("; ")), *line.reason.split("; ")]))
-    return dict(
-        zip(
-            HEADER,
-            (
-                published.dataset if published else line.protocol,
-                published.evaluation if published else "-",
-                published.method if published else line.entry,
-                line.metric,
-                printed,
-                value,
-                difference,
-                n,
-                f"{line.entry} on {line.protocol}" if line.entry else "-",
-                line.verdict,
-                as_run,
-            ),
-            strict=True,
-        )
-    )
+    return {
+        "Dataset": published.dataset if published else line.protocol,
+        "Evaluation": published.evaluation if published else "-",
+        "Method": published.method if published else line.entry,
+        "Metric": line.metric,
+        "Published": printed,
+        "Measured": value,
+        "Difference": difference,
+        "n": n,
+        "Measured by": f"{line.entry} on {line.protocol}" if line.entry else "-",
+        "Verdict": line.verdict,
+        "As run": as_run,
+    }
 
 
 def footnotes(lines: Sequence[Line]) -> dict[str, str]:
-    """Note -> its number, of the published rows, each note once."""
+    """Note -> footnote number, for every distinct note of the published rows."""
     notes = dict.fromkeys(line.published.note for line in lines if line.published and line.published.note)
     return {note: f"({number})" for number, note in enumerate(notes, start=1)}
 
 
 def summary(lines: Iterable[Line]) -> str:
-    """How many of the paper's own values came out how."""
+    """Number of the paper's own values with each verdict."""
     counts = Counter(line.verdict for line in lines if line.published is not None and line.measured is not None)
     message = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
     return (
@@ -106,7 +81,7 @@ def summary(lines: Iterable[Line]) -> str:
 
 
 def fault_notes(paper: Paper, lines: Sequence[Line]) -> list[str]:
-    """`F1 ...`: the known faults that concern values among these lines."""
+    """The known faults that concern these lines, as `F1 <fault>`."""
     marks = {mark for line in lines for mark in line.faults}
     return [f"{mark} {fault.fault}" for mark, fault in paper.faults.items() if mark in marks]
 
@@ -131,11 +106,7 @@ def to_markdown(
         page.write(f"\n## {heading(section)}\n")
         rows, numbers = lines[section.table], footnotes(lines[section.table])
         if rows:
-            rule = "|".join("---:" if name in _NUMBERS else "---" for name in HEADER)
-            page.write(f"\n| {' | '.join(HEADER)} |\n|{rule}|\n")
-        for row in rows:
-            shown = texts(row, numbers.get(row.published.note, "") if row.published else "")
-            page.write(f"| {' | '.join(markdown_text(text) for text in shown.values())} |\n")
+            page.write(f"\n{claims_page.markdown_table(_rows(rows), _NUMBERS)}")
         notes = [f"{number} {note}" for note, number in numbers.items()]
         notes += [*fault_notes(paper, rows), *section.notes.notes]
         page.write("".join(f"\n- {markdown_text(note)}" for note in notes) + "\n" * bool(notes))
@@ -145,7 +116,7 @@ def to_markdown(
 
 
 def to_records(paper: Paper, lines: Mapping[str, list[Line]]) -> list[dict[str, str]]:
-    """One record a line; measured values in the unit of the published one."""
+    """One record per line, with measured values in the unit of the published one."""
     records = []
     for table, rows in lines.items():
         for line in rows:
@@ -176,43 +147,24 @@ def to_records(paper: Paper, lines: Mapping[str, list[Line]]) -> list[dict[str, 
     return records
 
 
-def write(
-    paper: Paper,
-    lines: Mapping[str, list[Line]],
-    answers: Sequence[Answered],
-    out: Path,
-) -> list[Path]:
-    """Write `<out>/<paper>.md` and `.csv`, the former with what `figures.draw` drew to `<out>/figures`; returns the
-    files."""
-    markdown, table = out / f"{paper.name}.md", out / f"{paper.name}.csv"
-    places = {each.table: [figure_file(paper, each, kind) for kind in each.notes.figures] for each in paper.sections}
-    beside = {name: [path for path in paths if (out / path).exists()] for name, paths in places.items()}
-    records, text = to_records(paper, lines), io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    with atomic_write(markdown) as file:
-        file.write(to_markdown(paper, lines, answers, beside).encode())
-    with atomic_write(table) as file:
-        file.write(text.getvalue().encode())
-    return [markdown, table]
-
-
-def figure_file(paper: Paper, section: Section, kind: str) -> Path:
-    """Where a figure is, in the folder of the pages."""
-    return Path("figures") / f"{paper.name}_{section.stem}_{kind}.png"
+def write(paper: Paper, lines: Mapping[str, list[Line]], answers: Sequence[Answered], out: Path) -> list[Path]:
+    """Write `<out>/<paper>.md`, with the figures that exist in `<out>/figures`, and `.csv`; returns the files."""
+    figures = {}
+    for section in paper.sections:
+        files = [Path("figures") / f"{paper.name}_{section.stem}_{kind}.png" for kind in section.notes.figures]
+        figures[section.table] = [path for path in files if (out / path).exists()]
+    page = to_markdown(paper, lines, answers, figures)
+    return claims_page.write_page(out / paper.name, page, to_records(paper, lines))
 
 
 def rich_table(section: Section, lines: Sequence[Line]) -> Table:
-    """A section with the columns that fit a terminal; the files have them all."""
-    table = Table(title=heading(section), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in _ON_TERMINAL:
-        table.add_column(name, justify="right" if name in _NUMBERS else "left")
+    """A section with the columns that fit a terminal; the files have all columns."""
+    return claims_page.terminal_table(heading(section), _rows(lines), _ON_TERMINAL, _NUMBERS)
+
+
+def _rows(lines: Sequence[Line]) -> list[dict[str, str]]:
     numbers = footnotes(lines)
-    for line in lines:
-        shown = texts(line, numbers.get(line.published.note, "") if line.published else "")
-        table.add_row(*(escape(shown[name]) for name in _ON_TERMINAL))
-    return table
+    return [texts(line, numbers.get(line.published.note, "") if line.published else "") for line in lines]
 
 
 def heading(section: Section) -> str:

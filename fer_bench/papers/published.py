@@ -1,12 +1,9 @@
 """Published values: every row of the papers' tables, and the suite entry that measures it.
 
 A paper is a set of files in `leaderboards/published/`: one `<paper>_<table>.csv` a table, whose name ends like that of
-the suite that measures it (`mit_table2.csv`, `mit/table2`), `<paper>_notes.yaml` with what a reader must know and the
-known faults, and `<paper>_claims.yaml` (`fer_bench.papers.claims`). A further paper is further files; nothing is
-registered.
+the suite that measures it (`mit_table2.csv`, `mit/table2`), `<paper>_notes.yaml` with notes for the reader and the
+known faults, and `<paper>_claims.yaml` (`fer_bench.papers.claims`). To add a paper, add its files.
 """
-
-from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
@@ -36,7 +33,7 @@ class Section:
     Attributes:
         table: As the paper and the suites name it: `II`, `Fig. 3`.
         stem: As files name it: `table2`, `figure3`.
-        rows: What is printed; none for a figure without numbers.
+        rows: The printed values; none for a figure without numbers.
         suites: Names of the suites that measure it.
     """
 
@@ -54,11 +51,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Paper:
-    """All that is known of a paper.
+    """A paper's published values and notes.
 
     Attributes:
-        folder: Where its files are.
-        sections: Its tables, then its figures, then what stands in its text.
+        folder: The folder of its files.
+        sections: Its tables, then its figures, then values from its text.
     """
 
     name: str
@@ -75,7 +72,7 @@ class Paper:
 
     @cached_property
     def rows(self) -> tuple[Published, ...]:
-        """All that is printed."""
+        """The printed values of all sections."""
         return tuple(row for section in self.sections for row in section.rows)
 
     @cached_property
@@ -84,28 +81,28 @@ class Paper:
         return {f"F{number}": fault for number, fault in enumerate(self.notes.faults, start=1)}
 
     def faults_of(self, row: Published) -> dict[str, Fault]:
-        """Those among the faults that concern a row."""
-        return {mark: fault for mark, fault in self.faults.items() if any(_holds(c, row) for c in fault.rows)}
+        """The faults that concern a row, by mark."""
+        return {mark: fault for mark, fault in self.faults.items() if any(_selects(c, row) for c in fault.rows)}
 
 
 def published_folder() -> Path:
-    """The files that come with the package: those of a checkout, or their copy in an installed package."""
+    """The folder of published values: that of a checkout, or its copy in an installed package."""
     package = Path(__file__).parent.parent
     installed = package / "_published"
     return installed if installed.is_dir() else package.parent / "leaderboards" / "published"
 
 
 def papers(folder: Path | None = None) -> dict[str, Path]:
-    """Id -> file of notes of every paper."""
+    """Id -> notes file of every paper."""
     suffix = "_notes.yaml"
     return {p.name.removesuffix(suffix): p for p in sorted((folder or published_folder()).glob(f"*{suffix}"))}
 
 
 def read_paper(name: str, folder: Path | None = None) -> Paper:
-    """Read all that is known of a paper.
+    """Read the files of a paper.
 
     Raises:
-        UnknownName: there is no such paper; or a row names a protocol that does not exist.
+        UnknownName: no such paper exists; or a row names a protocol that does not exist.
         InvalidFile: one of its files is damaged.
     """
     folder = folder or published_folder()
@@ -125,36 +122,30 @@ def read_paper(name: str, folder: Path | None = None) -> Paper:
     stems = {table: stem for stem, (table, _) in found.items()}
     for table, measuring in suites.items():
         stems.setdefault(table, measuring[0].rpartition("/")[2])
-    for table, known_of in notes.tables.items():
-        if known_of.suites:
-            suites[table] = known_of.suites
+    for table, table_notes in notes.tables.items():
+        if table_notes.suites:
+            suites[table] = table_notes.suites
             stems.setdefault(table, _plain(table).replace("fig", "figure"))
     if unknown := [table for table in notes.tables if table not in stems]:
         raise UnknownName("table", unknown[0], stems, str(known[name]))
-    sections = (
-        Section(
-            table,
-            stem,
-            found[stem][1] if stem in found else (),
-            tuple(suites.get(table, ())),
-            notes.tables.get(table, TableNotes()),
-        )
-        for table, stem in stems.items()
-    )
-    paper = Paper(name, folder, notes, tuple(sorted(sections, key=lambda section: _order(section.stem))))
+    sections = []
+    for table, stem in sorted(stems.items(), key=lambda item: _order(item[1])):
+        _, rows = found.get(stem, (table, ()))
+        sections.append(Section(table, stem, rows, tuple(suites.get(table, ())), notes.tables.get(table, TableNotes())))
+    paper = Paper(name, folder, notes, tuple(sections))
     for fault in notes.faults:
         for concerned in fault.rows:
             _check(concerned, paper, known[name], fault.id)
     return paper
 
 
-def _holds(concerned: Concerned, row: Published) -> bool:
-    wanted = [(getattr(concerned, f"{kind}s"), getattr(row, kind)) for kind in _KEYS]
-    return concerned.table == row.table and all(not named or value in named for named, value in wanted)
+def _selects(concerned: Concerned, row: Published) -> bool:
+    keys = [(getattr(concerned, f"{kind}s"), getattr(row, kind)) for kind in _KEYS]
+    return concerned.table == row.table and all(not names or value in names for names, value in keys)
 
 
 def _check(concerned: Concerned, paper: Paper, path: Path, fault: str) -> None:
-    """Raise `UnknownName` where something named is in no row of the table, `InvalidFile` where no row has it all."""
+    """Raise `UnknownName` if a name occurs in no row of the table, `InvalidFile` if no row matches all names."""
     where = f"{path}: fault {fault}"
     if concerned.table not in {section.table for section in paper.sections}:
         raise UnknownName("table", concerned.table, [section.table for section in paper.sections], where)
@@ -164,13 +155,13 @@ def _check(concerned: Concerned, paper: Paper, path: Path, fault: str) -> None:
         for name in getattr(concerned, f"{kind}s"):
             if name not in known:
                 raise UnknownName(f"{kind} in table {concerned.table}", name, known, where)
-    if not any(_holds(concerned, row) for row in rows):
+    if not any(_selects(concerned, row) for row in rows):
         problem = f"fault {fault}: no row of table {concerned.table} has one each of what it names"
         raise InvalidFile(path, problem, REMEDY)
 
 
 def _tables(paper: str) -> dict[str, str]:
-    """Suite -> table, of the suites of a paper. Suites are not validated here, which would import every method."""
+    """Suite -> table of the suites of a paper. Suites are not validated, because that would import every method."""
     found = {}
     for name, path in registry.suites().items():
         try:
@@ -184,8 +175,8 @@ def _tables(paper: str) -> dict[str, str]:
 
 @cache
 def _measured(suite: str) -> tuple[str, str]:
-    """The paper and the table that a suite measures, empty where it names none. Of the text of its file: every paper
-    asks every suite, and YAML is slow to read."""
+    """The paper and the table that a suite measures, empty if it names none. Cached by the text of its file, because
+    YAML is slow to read and every paper reads every suite."""
     content = read_yaml(suite)
     if not isinstance(content, dict):
         return "", ""
@@ -198,5 +189,5 @@ def _order(stem: str) -> tuple[int, int]:
 
 
 def _plain(name: str) -> str:
-    """`Fig. 3`, `figure 3` and `Figure3` are one, and so are `Table II` and `ii`."""
+    """Normalise a name: `Fig. 3`, `figure 3` and `Figure3` are equal, and so are `Table II` and `ii`."""
     return re.sub(r"[\s._-]", "", name.casefold()).replace("figure", "fig").removeprefix("table")

@@ -1,7 +1,5 @@
 """The printed rows of a paper's table: `leaderboards/published/<paper>_<table>.csv`."""
 
-from __future__ import annotations
-
 import csv
 import re
 from collections.abc import Mapping
@@ -26,11 +24,11 @@ class Published:
             or percentage points.
         value: As printed, with its zeros; a prompt is text.
         derived: The value is not printed: it was computed from printed ones, as the note says.
-        note: What a reader must know of this value.
-        protocol, entry, measure: What measures it: a protocol, an entry of a suite of this paper and table, and a
-            metric of `fer_bench.metrics.score`. All empty where the row is of other people's work, or is no metric.
-        minus: The value is how far the entry is above the mean of these entries.
-        incomparable: Why no result of ours can answer this value; empty where one can.
+        note: A note for the reader.
+        protocol, entry, measure: How it is measured: a protocol, an entry of a suite of this paper and table, and a
+            metric of `fer_bench.metrics.score`. All empty if the row reports other people's work or no metric.
+        minus: The value is the entry's difference from the mean of these entries.
+        incomparable: Why no measured result is comparable with this value; empty if one is.
     """
 
     paper: str
@@ -97,19 +95,19 @@ def read_rows(path: Path) -> tuple[Published, ...]:
 def _problem(row: Mapping[str, str], path: Path) -> str:
     """The problem of a row, to follow `row 7`; empty if there is none."""
     empty = [key for key in ("table", "method", "metric", "value") if not row[key]]
-    own = [bool(row[key]) for key in ("protocol", "entry", "measure")]
+    measuring = [bool(row[key]) for key in ("protocol", "entry", "measure")]
     problems = {
         f"is of the paper {row['paper']!r}, and the file is named for another": (
             f"{row['paper']}_" != path.stem[: len(row["paper"]) + 1]
         ),
         f"has no {' and no '.join(empty)}": bool(empty),
         f"says {row['derived']!r} under derived, which is 'yes' or empty": row["derived"] not in ("", "yes"),
-        "names some of protocol, entry and measure, and not all": any(own) and not all(own),
+        "names some of protocol, entry and measure, and not all": any(measuring) and not all(measuring),
         "has minus or incomparable, and names nothing that measures it": (
-            bool(row["minus"] or row["incomparable"]) and not any(own)
+            bool(row["minus"] or row["incomparable"]) and not any(measuring)
         ),
         f"is to be measured, and its value {row['value']!r} is no number": (
-            all(own) and not _NUMBER.fullmatch(row["value"])
+            all(measuring) and not _NUMBER.fullmatch(row["value"])
         ),
     }
-    return next((problem for problem, holds in problems.items() if holds), "")
+    return next((problem for problem, applies in problems.items() if applies), "")

@@ -7,8 +7,6 @@ Fusion acts on raw outputs, element by element: no softmax and no clipping, as i
 chosen on the scored samples themselves makes the fused row optimistic.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -9,8 +9,6 @@ A file is hostile until parsed: no pickle is ever read, and whatever does not fi
 the place. Rows are counted from 1, below the header.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ is asked for and none is given, it is the one that is best on the samples that c
 tested ones; Ig3D's weights were chosen on the test set.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

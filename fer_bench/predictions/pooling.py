@@ -1,7 +1,5 @@
 """Predictions that cells have saved, one below the other."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

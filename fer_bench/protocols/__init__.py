@@ -1,7 +1,5 @@
 """The questions the suite can put to a method, by id: `bu3dfe-s1-cv10@1`."""
 
-from __future__ import annotations
-
 from fer_bench.protocols import affectnet, bosphorus, bp4d, bu3dfe, bu4dfe, coma, facescape, fourdme, rafdb
 from fer_bench.protocols.base import Protocol
 

@@ -1,7 +1,5 @@
 """Protocols on AffectNet: photographs with an expression, valence and arousal, and official splits."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from fer_bench.expressions import EXPRESSIONS

@@ -5,8 +5,6 @@ subject is never on two sides of one unless the protocol says so. A protocol is 
 version. The ways to divide an index are in `fer_bench.protocols.divisions`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any

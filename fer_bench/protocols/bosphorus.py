@@ -1,7 +1,5 @@
 """Protocols on Bosphorus: the 65 of its 105 subjects that show all six expressions."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from fer_bench.errors import ProtocolError

@@ -1,7 +1,5 @@
 """Protocols on BP4D-Spontaneous: 41 subjects, eight tasks; and from BU-4DFE to BP4D."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from fer_bench.errors import ProtocolError

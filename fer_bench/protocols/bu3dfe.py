@@ -1,7 +1,5 @@
 """Protocols on BU-3DFE: 100 subjects, six expressions at four intensities and a neutral scan."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from fer_bench.expressions import BASIC_SIX

@@ -1,7 +1,5 @@
 """Protocols on BU-4DFE: 101 subjects, one sequence of each of six expressions."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from fer_bench.expressions import BASIC_SIX

@@ -1,7 +1,5 @@
 """Protocols on CoMA: 12 subjects, 12 sequences each, 20,466 registered meshes."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from fer_bench.errors import ProtocolError

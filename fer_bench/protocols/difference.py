@@ -1,7 +1,5 @@
 """The differences between two protocol snapshots, as sentences about `A` and `B`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import pandas as pd

@@ -4,8 +4,6 @@ Whatever has to be drawn is drawn by SHA-256 of a salt and a name: the same on e
 every library.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Protocols on FaceScape: 847 subjects, 20 expressions each, registered meshes."""
 
-from __future__ import annotations
-
 from fer_bench.protocols.base import Protocol
 from fer_bench.protocols.divisions import subject_split
 

@@ -1,7 +1,5 @@
 """Protocols on 4DME: micro-expressions, each of which may be of several kinds at once."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from fer_bench.expressions import FOURDME_EMOTIONS

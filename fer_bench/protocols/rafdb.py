@@ -1,7 +1,5 @@
 """Protocols on RAF-DB: photographs with one of seven basic expressions, and an official split."""
 
-from __future__ import annotations
-
 from fer_bench.expressions import EXPRESSIONS
 from fer_bench.protocols.base import Protocol
 from fer_bench.protocols.divisions import official_split

@@ -1,7 +1,5 @@
 """The base of representations: a frozen record of parameters that turns a sample into arrays."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -15,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.errors import InvalidSuite
-from fer_bench.representations.source import Load, Source
+from fer_bench.representations.sample_source import Load, Source
 
 Extract = Callable[[int, Any], tuple[NDArray[Any], tuple[float, ...]]]
 """(position of a sample in its source, the sample) -> ((rows, *shape), `measures`). Pickled into worker processes."""

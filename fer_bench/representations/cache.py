@@ -7,8 +7,6 @@ under another name by one process, others waiting, and renamed when whole: a fol
 complete. What a process that was killed had done is taken up by the next (`fer_bench.representations.partial`).
 """
 
-from __future__ import annotations
-
 import shutil
 import uuid
 from collections.abc import Callable, Sequence
@@ -28,7 +26,7 @@ from fer_bench.records import write_json
 from fer_bench.representations.base import Bound, Extract, Representation
 from fer_bench.representations.cache_entry import CacheEntry, entry_path
 from fer_bench.representations.partial import Partial
-from fer_bench.representations.source import Load, Source
+from fer_bench.representations.sample_source import Load, Source
 
 
 def prepare(

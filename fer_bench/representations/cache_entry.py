@@ -1,7 +1,5 @@
 """One entry of the cache: where it is, and reading it."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +15,7 @@ from fer_bench.processes import Progress
 from fer_bench.records import digest, read_json
 from fer_bench.representations.base import Representation
 from fer_bench.representations.partial import checksum
-from fer_bench.representations.source import Source
+from fer_bench.representations.sample_source import Source
 
 
 def default_cache() -> Path:

@@ -1,7 +1,5 @@
 """Square crops of photographs of faces."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Dynamic images of rendered sequences, the input of MiT and FACET-VLM on 4D scans."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self

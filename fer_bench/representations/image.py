@@ -1,7 +1,5 @@
 """Photographs as squares, the input of DDAMFN, CAGE and Ig3D's image branch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 

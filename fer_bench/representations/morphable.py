@@ -1,7 +1,5 @@
 """Parameters of a 3D morphable model, the input of Ig3D's morphable branch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +10,7 @@ from fer_bench.errors import InvalidSuite
 from fer_bench.io.morphable_parameters import VECTORS, parts_of
 from fer_bench.io.parameter_source import ParameterSource, find_parameters
 from fer_bench.representations.base import Bound, Extract, Representation
-from fer_bench.representations.source import Load, Source, file_state
+from fer_bench.representations.sample_source import Load, Source, file_state
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """A photograph and its morphable-model parameters, the input of Ig3D's intermediate fusion."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -15,7 +13,7 @@ from fer_bench.representations.base import Bound, Extract, Representation
 from fer_bench.representations.crops import Alignment
 from fer_bench.representations.image import Image
 from fer_bench.representations.morphable import Morphable
-from fer_bench.representations.source import Load, Source
+from fer_bench.representations.sample_source import Load, Source
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Point clouds of a fixed size, the input of DrFER."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,9 +9,9 @@ from numpy.typing import NDArray
 
 from fer_bench.errors import InvalidSuite
 from fer_bench.geometry.alignment import NOSE_TIP, UnusableScan, align
+from fer_bench.geometry.contact_sheet import dots
 from fer_bench.geometry.sampling import farthest_point_sample, resample, unit_sphere
 from fer_bench.geometry.scan import Scan
-from fer_bench.geometry.sheet import dots
 from fer_bench.representations.base import Representation
 
 _MOST_POINTS = 10_000_000

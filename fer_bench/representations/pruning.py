@@ -1,7 +1,5 @@
 """Pruning the cache."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

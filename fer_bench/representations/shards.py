@@ -5,8 +5,6 @@ to one mapped file. What the shards hold is then taken into the entry in the mak
 stopped there; whatever no shard could read is left to that extraction, which names it.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -23,7 +21,7 @@ from fer_bench.representations.base import Extract, Representation
 from fer_bench.representations.cache import row_counts, writable
 from fer_bench.representations.cache_entry import CacheEntry, entry_path
 from fer_bench.representations.partial import Partial
-from fer_bench.representations.source import Load, Source
+from fer_bench.representations.sample_source import Load, Source
 
 
 @dataclass(frozen=True)

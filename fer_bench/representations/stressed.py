@@ -1,7 +1,5 @@
 """A representation of perturbed scans."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,7 +11,7 @@ from fer_bench.geometry.alignment import UnusableScan
 from fer_bench.geometry.perturbations import Stress
 from fer_bench.records import digest
 from fer_bench.representations import base
-from fer_bench.representations.source import Load, Source
+from fer_bench.representations.sample_source import Load, Source
 
 
 # The base is not named alone: what names `Representation` so is offered to suites and to the command line.

@@ -1,7 +1,5 @@
 """Meshes of one topology, the input of face disentanglement."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, Self
@@ -11,14 +9,14 @@ from numpy.typing import NDArray
 
 from fer_bench.errors import BrokenScan, InvalidSuite
 from fer_bench.geometry.alignment import UnusableScan, align
+from fer_bench.geometry.contact_sheet import dots
 from fer_bench.geometry.mean_face import mean_face
 from fer_bench.geometry.nonrigid import register
 from fer_bench.geometry.render import render_views
 from fer_bench.geometry.scan import Scan
-from fer_bench.geometry.sheet import dots
 from fer_bench.geometry.simplification import Simplification, simplify
 from fer_bench.representations.base import Bound, Representation
-from fer_bench.representations.source import Load, Source
+from fer_bench.representations.sample_source import Load, Source
 
 # Doubtful beyond these. On the twins of BU-3DFE and Bosphorus the worst is 0.22 mm, and 78 % of the face.
 _RESIDUAL_MM, _MATCHED = 1.0, 0.75

@@ -1,7 +1,5 @@
 """Multi-view renders, the input of MiT and FACET-VLM."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ bootstrap here resamples whole clusters (subjects) with replacement and keeps ev
 seed nor the choice of training subjects.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fer_bench.stats.draws import cluster_codes, draws_of, times_drawn
 from fer_bench.stats.intervals import Difference, Interval, Resampled, Scale, difference
-from fer_bench.stats.sums import Statistic, metric_terms
+from fer_bench.stats.metric_sums import Statistic, metric_terms
 
 HEADLINE = {
     "classification": "accuracy",

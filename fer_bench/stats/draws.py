@@ -1,7 +1,5 @@
 """Drawing clusters with replacement, in memory that is bounded."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

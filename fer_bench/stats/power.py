@@ -13,8 +13,6 @@ degrees of freedom as in `fer_bench.stats.intervals` where people differ as norm
 suite differ in them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

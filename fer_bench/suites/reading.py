@@ -1,7 +1,5 @@
 """Reading a suite: the YAML file, the settings of `--set`, and everything that is checked before anything starts."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

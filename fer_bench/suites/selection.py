@@ -5,8 +5,6 @@ The honest rules choose without the test samples. Many published numbers are the
 `fer_bench.leaderboard.optimism`.
 """
 
-from __future__ import annotations
-
 from typing import Literal, get_args
 
 from fer_bench.records import Task

@@ -1,7 +1,5 @@
 """`--set key=value`: settings applied to a suite's content, and complaints of its validation as sentences."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

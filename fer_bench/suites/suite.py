@@ -1,7 +1,5 @@
 """Suites: a YAML file of differences, validated whole before anything starts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, Literal
 

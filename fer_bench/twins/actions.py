@@ -4,8 +4,6 @@ Emotions are sets of action units, from the sources named beside them; single ac
 what they are. Left and right are the subject's.
 """
 
-from __future__ import annotations
-
 import re
 from functools import cache
 

@@ -1,7 +1,5 @@
 """A twin of AffectNet: photographs of synthetic people with expression, valence and arousal."""
 
-from __future__ import annotations
-
 import io
 import json
 from dataclasses import dataclass

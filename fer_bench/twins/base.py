@@ -1,7 +1,5 @@
 """The base of twins: the checks, the folder that is renamed when it is complete, and the marker file."""
 
-from __future__ import annotations
-
 import gc
 import os
 import shutil

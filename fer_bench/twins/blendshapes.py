@@ -5,8 +5,6 @@ the lips are weighted by the lip they act on, pulls on the lids by the lid, so t
 subject's left, +x; every `_R` field is the mirror image of its `_L` field.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A twin of Bosphorus: synthetic people as grids of depth, with photographs and landmarks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A twin of BP4D-Spontaneous: synthetic 3D videos in the distribution's own files, as far as they are known."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path

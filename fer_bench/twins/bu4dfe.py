@@ -1,7 +1,5 @@
 """A twin of BU-4DFE: synthetic 3D videos in the distribution's own files, names and sex ratio."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

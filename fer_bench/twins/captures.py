@@ -1,7 +1,5 @@
 """4D captures: a person is filmed, and each frame is a scan of its own, with the faults that stereo cameras make."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

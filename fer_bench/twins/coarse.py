@@ -1,7 +1,5 @@
 """A face model with fewer vertices: a twin of many frames would fill a disk with the whole one."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

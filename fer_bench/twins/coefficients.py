@@ -5,8 +5,6 @@ expression weights of another model; a fixed projection turns the one into the o
 learned from such numbers can be learned here.
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

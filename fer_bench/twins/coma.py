@@ -1,7 +1,5 @@
 """A twin of CoMA: synthetic people performing its twelve sequences, all in one topology."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Morphable faces: the procedural one that the suite makes itself, and the ICT model from its file."""
 
-from __future__ import annotations
-
 import hashlib
 import zipfile
 from dataclasses import dataclass, field

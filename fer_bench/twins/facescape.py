@@ -1,7 +1,5 @@
 """A twin of FaceScape: synthetic people with its twenty expressions, all in one topology."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A twin of 4DME: videos or meshes of synthetic people whose faces give something away."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterator

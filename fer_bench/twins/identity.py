@@ -5,8 +5,6 @@ is about the adult standard deviation in millimetres. Low-frequency modes add wh
 function of position, so lids stay on eyeballs and lips stay closed.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Landmarks: the 68 of Multi-PIE on the procedural face, and BU-3DFE's 83 on any face."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Makes `fer_bench/geometry/mean_face.npz`, the face that scans are aligned and registered to: run this module."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

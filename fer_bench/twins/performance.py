@@ -1,7 +1,5 @@
 """Expressions in time: how a face goes from rest to an expression and back."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

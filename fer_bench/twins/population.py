@@ -1,7 +1,5 @@
 """The people of a twin: each is a function of the dataset, the seed and a name."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 

@@ -3,8 +3,6 @@
 A twin whose module defines `preview(model, seed) -> list[(title, image)]` has one.
 """
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 
@@ -12,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_bench.geometry.alignment import align
+from fer_bench.geometry.contact_sheet import CELL_PIXELS, sheet
 from fer_bench.geometry.render import render
 from fer_bench.geometry.scan import Scan
-from fer_bench.geometry.sheet import CELL_PIXELS, sheet
 from fer_bench.io.images import write_image
 from fer_bench.twins.face import FaceModel, procedural_face
 

@@ -1,7 +1,5 @@
 """How many samples of a twin each class has."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import TypeVar
 

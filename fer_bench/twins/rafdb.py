@@ -1,7 +1,5 @@
 """A twin of RAF-DB: photographs of synthetic people, in the distribution's proportions of expressions."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

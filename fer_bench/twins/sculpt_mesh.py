@@ -4,8 +4,6 @@ The vertices along a slit are doubled, so that upper and lower lids and lips are
 lips into a mouth cavity and the lids towards the eyeballs.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from itertools import pairwise
 

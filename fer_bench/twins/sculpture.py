@@ -8,8 +8,6 @@ Flat coordinates are p around the head and q down it, in millimetres. The base s
 which smooth hills and grooves are added along the surface normal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The script that runs papers, as a module."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 from types import ModuleType

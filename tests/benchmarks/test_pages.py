@@ -1,7 +1,5 @@
 """What is committed of results is what the packed ones give."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os

@@ -1,7 +1,5 @@
 """What `make paper-<paper>` would run, without running it."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Pages of methods, datasets and protocols, and the picture of a leaderboard."""
 
-from __future__ import annotations
-
 import inspect
 from itertools import pairwise
 from pathlib import Path

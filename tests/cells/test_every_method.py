@@ -18,7 +18,7 @@ import yaml
 from fer_bench import registry
 from fer_bench.cells import fit
 from fer_bench.cells.cell import Cell
-from fer_bench.data.fold import FoldDataModule
+from fer_bench.data.fold_batches import FoldDataModule
 from fer_bench.launch import worker
 from fer_bench.launch.local import pending
 from fer_bench.launch.planning import Plan, _open, make_plan

@@ -16,14 +16,14 @@ import torch
 from fer_bench import registry
 from fer_bench.cells import fit
 from fer_bench.cells.cell import Cell
-from fer_bench.data.fold import FoldDataModule
+from fer_bench.data.fold_batches import FoldDataModule
 from fer_bench.launch import worker
 from fer_bench.launch.local import pending
 from fer_bench.launch.planning import _open, make_plan
 from fer_bench.methods.base import Method
 from fer_bench.records import TrainingSet
 from fer_bench.representations.cache import prepare
-from fer_bench.representations.joined import JoinedEntry
+from fer_bench.representations.joined_entries import JoinedEntry
 from fer_bench.suites.reading import read_suite
 from tests.trap import set_trap
 

@@ -11,7 +11,7 @@ import pytest
 from fer_bench.cells.forecast import Forecast, Probe, key, probe_of, probed, remember, schedule
 from fer_bench.commands.plan import show_plan
 from fer_bench.launch import worker
-from fer_bench.stats.units import duration
+from fer_bench.stats.metric_units import duration
 
 if TYPE_CHECKING:
     from tests.faked_cells import Faker

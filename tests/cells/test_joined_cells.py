@@ -11,7 +11,7 @@ from fer_bench.data.layouts import find_root
 from fer_bench.launch.planning import Plan, _open, make_plan
 from fer_bench.representations.cache import prepare
 from fer_bench.representations.cache_entry import default_cache
-from fer_bench.representations.joined import JoinedEntry
+from fer_bench.representations.joined_entries import JoinedEntry
 from fer_bench.suites.reading import read_suite
 from fer_bench.twins import bp4d, bu4dfe
 

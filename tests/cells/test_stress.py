@@ -1,7 +1,5 @@
 """A suite put through the stress deck: what is predicted, kept, made again and tabulated."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Trackers that a suite names: told of every training, and without a say in it."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Parameters of the 3D face, regressed from photographs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

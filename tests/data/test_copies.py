@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from fer_bench.data.copies import one_copy
 
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable
@@ -10,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_bench.commands.doctor_page import page
+from fer_bench.commands.check import page
 from fer_bench.data.bp4d import BP4D
 from fer_bench.data.bu3dfe import BU3DFE
 from fer_bench.data.class_order import permuted_classes

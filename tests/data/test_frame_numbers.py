@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 
 from fer_bench.data.frame_numbers import gaps, spans

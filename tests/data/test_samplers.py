@@ -1,7 +1,5 @@
 """Which training samples an epoch has."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Rigid alignment and vertex normals."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The mean face, which is the procedural face's mean."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from fer_bench.geometry.alignment import CANONICAL

@@ -1,7 +1,5 @@
 """Non-rigid registration, against the true correspondence of twins."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

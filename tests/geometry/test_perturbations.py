@@ -1,7 +1,5 @@
 """The stress deck: units, what is removed, and what stays as it was."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Finding a face by its shape."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation

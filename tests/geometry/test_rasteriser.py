@@ -1,7 +1,5 @@
 """Every rasteriser against the compiled one."""
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 from types import ModuleType, SimpleNamespace

@@ -1,7 +1,5 @@
 """The renderer against shapes whose images are known."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Simplification: against its definition step by step, and what every result must be like."""
 
-from __future__ import annotations
-
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from fer_bench import registry
 from fer_bench.cells.cell import Cell, Part
-from fer_bench.cells.finished import open_finished
+from fer_bench.cells.finished_cell import open_finished
 from fer_bench.cells.fit import build
 from fer_bench.cli.main import app
 from fer_bench.errors import FerBenchError

@@ -1,7 +1,5 @@
 """Landmark files as BU-3DFE and BU-4DFE write them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

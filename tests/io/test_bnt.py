@@ -1,7 +1,5 @@
 """Range grids as Bosphorus writes them, and files that are not."""
 
-from __future__ import annotations
-
 import struct
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Image files, whole and damaged."""
 
-from __future__ import annotations
-
 import io
 import struct
 from pathlib import Path

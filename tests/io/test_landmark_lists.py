@@ -1,7 +1,5 @@
 """Landmark lists as Bosphorus writes them, and files that are not."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

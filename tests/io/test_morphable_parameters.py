@@ -1,7 +1,5 @@
 """Parameters of EMOCA and SMIRK in all the forms they come in; no part may ever stand in another's place."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Labels in `.npy` files: what numpy writes, what the format allows, and what must be refused."""
 
-from __future__ import annotations
-
 import io
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Which of the forms that parameters come in a dataset has, and what an image without any gets."""
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 

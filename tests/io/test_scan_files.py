@@ -1,7 +1,5 @@
 """Scans from their files alone, against what the datasets' readers make of the same files."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Spreadsheets as Excel and openpyxl write them, and files made to do harm."""
 
-from __future__ import annotations
-
 import datetime
 import time
 import zipfile

@@ -1,7 +1,5 @@
 """The VRML reader against files as the datasets write them, and against files that are not."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

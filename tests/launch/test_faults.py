@@ -1,7 +1,5 @@
 """What goes wrong in a sweep, done for real: nothing that is finished is lost, and nothing half-done counts."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

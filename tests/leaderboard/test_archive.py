@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_bench.cells.cell import cell_path
-from fer_bench.cells.fused import fused_table
-from fer_bench.cells.saved import PROVENANCE
+from fer_bench.cells.fused_cells import fused_table
+from fer_bench.cells.saved_predictions import PROVENANCE
 from fer_bench.errors import InvalidFile
 from fer_bench.leaderboard.archive import pack, unpack
 from fer_bench.leaderboard.pages import formats

@@ -1,7 +1,5 @@
 """Losses of valence and arousal."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """CAGE: sizes, both trainings, and the layouts that load."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

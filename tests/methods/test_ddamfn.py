@@ -1,7 +1,5 @@
 """DDAMFN: its loss, its recipe, and the public checkpoints."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The networks' sizes and layouts are those of the public code, and each loss is what its equation says."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """Ig3D's intermediate fusion."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Ig3D's classifier of morphable-model parameters."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """What a checkpoint is chosen by."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Every method, trained by one process and by several that share its batches, by what each can do, never by name."""
 
-from __future__ import annotations
-
 import copy
 import multiprocessing
 import sys

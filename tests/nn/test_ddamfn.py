@@ -1,7 +1,5 @@
 """DDAMFN's network."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """EMOCA's and SMIRK's encoders: sizes, layouts, and the order of their parameters."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The layer before a maximum, against the plain computation in float64."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """Photographs as networks see them."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

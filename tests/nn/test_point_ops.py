@@ -1,7 +1,5 @@
 """Point operations against brute force in float64, by every way they are computed."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import subprocess

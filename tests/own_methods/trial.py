@@ -1,7 +1,5 @@
 """A method of somebody's own, as tests of the launcher need it: quick, and broken in a way that can be chosen."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import resource

@@ -1,7 +1,5 @@
 """Claims of papers: what they ask for exists, and a file that is wrong is told."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from fer_bench.metrics.multilabel import MULTILABEL_METRICS
 from fer_bench.metrics.valence_arousal import VALENCE_AROUSAL_METRICS
 from fer_bench.papers.claims import read_claims
 from fer_bench.papers.published import papers, read_paper
-from fer_bench.stats.units import unit
+from fer_bench.stats.metric_units import unit
 from fer_bench.suites.reading import read_suite
 
 VIEWS = {"suite": "mit/figure4", "protocol": "bu3dfe-s2-cv10@1", "metric": "accuracy", "entry": "all-views"}

@@ -1,7 +1,5 @@
 """What papers printed: all of it is there, and each value of the paper's own has something that measures it."""
 
-from __future__ import annotations
-
 import csv
 import io
 from pathlib import Path

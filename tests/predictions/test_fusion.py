@@ -1,7 +1,5 @@
 """Late fusion, and the published fault."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

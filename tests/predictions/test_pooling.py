@@ -1,7 +1,5 @@
 """Predictions of many cells, and files that hold something else."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

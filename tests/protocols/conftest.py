@@ -1,7 +1,5 @@
 """Fabricated indices, of the sizes of the distributions or smaller; rows only, no file behind them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 

@@ -1,7 +1,5 @@
 """The ways to divide an index, each for itself."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pandas as pd

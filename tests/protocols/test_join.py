@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from fer_bench.protocols.base import join
 from fer_bench.records import INDEX_COLUMNS, make_index
 

@@ -1,7 +1,5 @@
 """Every protocol by its properties, and what all of them share."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What is kept of a snapshot, and how the difference of two is told."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

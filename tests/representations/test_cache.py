@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import contextlib
 import errno
 import multiprocessing
@@ -21,7 +19,7 @@ from fer_bench.representations.base import Bound, Representation
 from fer_bench.representations.cache import prepare
 from fer_bench.representations.cache_entry import CacheEntry, entry_path
 from fer_bench.representations.points import Points
-from fer_bench.representations.source import Source
+from fer_bench.representations.sample_source import Source
 from fer_bench.representations.views import Views
 
 VIEWS = Views(yaws=(0.0,), size=16, channels=("depth",))

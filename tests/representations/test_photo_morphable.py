@@ -1,7 +1,5 @@
 """Two inputs in one row."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

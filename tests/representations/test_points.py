@@ -1,7 +1,5 @@
 """Point clouds as a representation."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Clearing the cache."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

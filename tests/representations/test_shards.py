@@ -1,7 +1,5 @@
 """Extraction in shards ends with the bytes of one process's."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Representations of perturbed scans, and their entries in the cache."""
 
-from __future__ import annotations
-
 import pickle
 from dataclasses import replace
 from pathlib import Path

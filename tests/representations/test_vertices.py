@@ -1,7 +1,5 @@
 """Meshes of one topology as a representation."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from fer_bench.geometry.alignment import UnusableScan
 from fer_bench.geometry.mean_face import mean_face
 from fer_bench.geometry.scan import Scan
 from fer_bench.representations.cache import prepare
-from fer_bench.representations.source import Source
+from fer_bench.representations.sample_source import Source
 from fer_bench.representations.vertices import Vertices
 
 OWN, MEAN = frozenset({"mesh", "topology"}), frozenset({"mesh", "landmarks"})

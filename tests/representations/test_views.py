@@ -1,7 +1,5 @@
 """Multi-view renders as a representation, and what every representation shares."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import FrozenInstanceError, replace
 

@@ -1,7 +1,5 @@
 """A place to run suites on a Slurm that `tests/slurm/cluster` has started."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import time

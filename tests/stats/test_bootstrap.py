@@ -14,7 +14,7 @@ from fer_bench.stats.bootstrap import (
     scale_of,
 )
 from fer_bench.stats.intervals import Interval
-from fer_bench.stats.sums import metric_terms
+from fer_bench.stats.metric_sums import metric_terms
 
 
 def ratio(sums):

@@ -1,7 +1,5 @@
 """Expressions beyond the six, and expressions in time."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

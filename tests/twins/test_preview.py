@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -7,7 +5,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from fer_bench.geometry.sheet import sheet
+from fer_bench.geometry.contact_sheet import sheet
 from fer_bench.io.images import read_image
 from fer_bench.twins.bu3dfe import preview
 from fer_bench.twins.face import procedural_face

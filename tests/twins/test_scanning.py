@@ -1,7 +1,5 @@
 """Scans of faces, and faces with fewer vertices."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import gc
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The morphable faces: what each blendshape does, on the procedural face and on the ICT model where it is at hand."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

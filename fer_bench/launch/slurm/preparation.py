@@ -1,7 +1,5 @@
 """Extraction by tasks of Slurm, each a shard of a dataset's samples."""
 
-from __future__ import annotations
-
 import signal
 import time
 from collections.abc import Callable

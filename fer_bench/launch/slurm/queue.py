@@ -1,7 +1,5 @@
 """What Slurm says of tasks: of those that wait, run or ended lately, and, where it keeps accounts, of all."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

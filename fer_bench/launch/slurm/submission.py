@@ -4,8 +4,6 @@ A folder holds one file per submission, written before the call of Slurm, so tha
 submission without a job id is recognised by the comment that its job carries.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re

@@ -5,8 +5,6 @@ cells, which go on from the end of their last epoch, and requests to be requeued
 save part of an epoch's time and cost exactness: the order of samples and the random numbers belong to whole epochs.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

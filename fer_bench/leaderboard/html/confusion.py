@@ -1,7 +1,5 @@
 """Confusion matrices, and metrics of each class."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Training curves, as many and as fine as a page can bear."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

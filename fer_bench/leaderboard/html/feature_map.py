@@ -1,7 +1,5 @@
 """Features of test samples, in the plane."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

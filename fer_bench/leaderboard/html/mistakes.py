@@ -1,7 +1,5 @@
 """The samples that a method got most wrong, to be looked at."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence
@@ -23,7 +21,7 @@ from fer_bench.records import OUTPUT
 from fer_bench.representations.base import Representation
 from fer_bench.representations.cache_entry import CacheEntry
 from fer_bench.stats.bootstrap import HEADLINE
-from fer_bench.stats.units import MILLIMETRES, number
+from fer_bench.stats.metric_units import MILLIMETRES, number
 
 SHOWN = 8
 """So many samples a row."""

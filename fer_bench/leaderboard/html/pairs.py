@@ -1,7 +1,5 @@
 """Entries that differ, and groups that do not."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fer_bench.leaderboard.pages.columns import header, texts

@@ -32,7 +32,7 @@ from fer_bench.leaderboard.pages.markdown_page import ESTIMATORS, EXPLAINED, by_
 from fer_bench.leaderboard.row import Row
 from fer_bench.records import atomic_write
 from fer_bench.stats.bootstrap import HEADLINE, LOWER_IS_BETTER
-from fer_bench.stats.units import unit
+from fer_bench.stats.metric_units import unit
 from fer_bench.suites.suite import Suite
 
 if TYPE_CHECKING:  # importing perturbations takes a while

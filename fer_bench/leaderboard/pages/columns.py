@@ -1,11 +1,9 @@
 """The columns of a leaderboard: their headings, and a row's texts under them."""
 
-from __future__ import annotations
-
 from fer_bench.leaderboard.row import Row
 from fer_bench.records import Task
 from fer_bench.stats.bootstrap import HEADLINE
-from fer_bench.stats.units import number, signed, unit, with_interval
+from fer_bench.stats.metric_units import number, signed, unit, with_interval
 
 SHOWN = {
     "classification": {

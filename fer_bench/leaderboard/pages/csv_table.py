@@ -1,7 +1,5 @@
 """A leaderboard as a CSV file: one line a row, numbers as numbers."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from fer_bench.leaderboard.pages.columns import BESIDE, SHOWN, SOMETIMES

@@ -12,7 +12,7 @@ from fer_bench.errors import FerBenchError, InvalidFile
 from fer_bench.protocols import Protocol
 from fer_bench.records import atomic_write
 from fer_bench.stats.bootstrap import HEADLINE
-from fer_bench.stats.units import Unit, unit
+from fer_bench.stats.metric_units import Unit, unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

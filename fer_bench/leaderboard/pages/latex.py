@@ -1,7 +1,5 @@
 """A leaderboard for papers: a LaTeX document of booktabs tables, a page each."""
 
-from __future__ import annotations
-
 import io
 import re
 import unicodedata
@@ -16,7 +14,7 @@ from fer_bench.leaderboard.pages.markdown_page import ESTIMATORS, EXPLAINED, by_
 from fer_bench.leaderboard.row import Row
 from fer_bench.records import atomic_write
 from fer_bench.stats.bootstrap import HEADLINE
-from fer_bench.stats.units import unit
+from fer_bench.stats.metric_units import unit
 from fer_bench.suites.suite import Suite
 
 _PREAMBLE = r"""% Compiles as it is, with pdflatex. To take all tables into a paper, load docmute, booktabs and graphicx

@@ -1,7 +1,5 @@
 """A leaderboard as people and programs read it: a Markdown page, a table of the terminal, a CSV file."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 
@@ -19,8 +17,8 @@ from fer_bench.markdown import markdown_text
 from fer_bench.records import Task, atomic_write
 from fer_bench.stats.bootstrap import HEADLINE
 from fer_bench.stats.intervals import BRACKETS
+from fer_bench.stats.metric_units import plural, signed, unit
 from fer_bench.stats.power import Assumed, describe_power
-from fer_bench.stats.units import plural, signed, unit
 from fer_bench.suites.selection import EXPLAINED as SELECTIONS
 from fer_bench.suites.suite import Suite
 

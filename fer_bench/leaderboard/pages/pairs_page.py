@@ -1,7 +1,5 @@
 """Pairs of entries as people and programs read them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd
@@ -9,7 +7,7 @@ import pandas as pd
 from fer_bench import registry
 from fer_bench.leaderboard.pairwise import LEVEL, Pair
 from fer_bench.markdown import markdown_text
-from fer_bench.stats.units import number, signed, unit
+from fer_bench.stats.metric_units import number, signed, unit
 
 GROUPS = (
     "Group: entries that share a letter are not told apart, that is, their difference in the first column is not "

@@ -1,7 +1,5 @@
 """The critical-difference diagram of Demsar (2006, Figure 1)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from matplotlib.figure import Figure

@@ -1,7 +1,5 @@
 """The critical-difference diagrams of a leaderboard: their section of the page, and their files."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 from urllib.parse import quote

@@ -19,7 +19,7 @@ from fer_bench.plots import COLOURS, DPI
 from fer_bench.records import atomic_write
 from fer_bench.stats.bootstrap import HEADLINE
 from fer_bench.stats.intervals import BRACKETS, Interval
-from fer_bench.stats.units import signed, with_interval
+from fer_bench.stats.metric_units import signed, with_interval
 from fer_bench.suites.suite import Suite
 
 if TYPE_CHECKING:

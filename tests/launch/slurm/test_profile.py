@@ -1,7 +1,5 @@
 """What a profile may say, and how it is told that it may not."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """What Slurm prints, and what is made of it."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Handing tasks over, and remembering that it was done."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Runs that nobody ran, whose names and words attack the page, and a browser to look at it."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator

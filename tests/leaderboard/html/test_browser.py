@@ -1,7 +1,5 @@
 """The page in a browser, as people use it: with a mouse, with keys alone, on a phone, in the dark."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_bench.representations.cache_entry import CacheEntry
-from fer_bench.representations.joined import JoinedEntry, StackedRows
+from fer_bench.representations.joined_entries import JoinedEntry, StackedRows
 
 
 @given(sizes=st.lists(st.integers(0, 5), min_size=1, max_size=4).filter(any), data=st.data())

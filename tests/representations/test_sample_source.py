@@ -1,11 +1,9 @@
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
 import pytest
 
-from fer_bench.representations.source import Source
+from fer_bench.representations.sample_source import Source
 
 
 @pytest.mark.parametrize("name", ["a.obj", "A #1/images/0.jpg", "lists/training.csv", "Training.CSV"])

@@ -1,7 +1,5 @@
 """How the numbers of each task are written: shares in percent, distances in millimetres, the rest as it is."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from fer_bench.records import Task

@@ -1,7 +1,5 @@
 """A finished cell, opened for new inputs: its network and its representation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from fer_bench.errors import FerBenchError, InvalidFile, InvalidSuite
 from fer_bench.methods.base import Method
 from fer_bench.protocols import Protocol
 from fer_bench.representations.base import Bound, Representation
-from fer_bench.representations.source import Source
+from fer_bench.representations.sample_source import Source
 from fer_bench.suites.arguments import resolve_arguments
 
 _USUAL = "runs/SUITE/PROTOCOL/ENTRY/fold00/seed0"

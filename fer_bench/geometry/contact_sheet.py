@@ -1,7 +1,5 @@
 """Contact sheets: many small pictures with titles, to look at before trusting data."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

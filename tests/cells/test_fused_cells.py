@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from fer_bench.cells.cell import Cell
-from fer_bench.cells.fused import compare_fused, fused_cells, fused_table, score_fused
+from fer_bench.cells.fused_cells import compare_fused, fused_cells, fused_table, score_fused
 from fer_bench.errors import FerBenchError, InvalidSuite, UnknownName
 from fer_bench.launch.planning import _open
 from fer_bench.predictions.fusion import Fusion, choose_weight, first_of_each_batch, fuse

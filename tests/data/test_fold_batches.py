@@ -1,7 +1,5 @@
 """What batches tell of samples."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fer_bench.data.fold import FoldDataModule
+from fer_bench.data.fold_batches import FoldDataModule
 from fer_bench.expressions import EXPRESSIONS
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.records import Batch, make_index

@@ -1,7 +1,5 @@
 """From a fold to batches: the part of a datamodule that is the same for one dataset and for several joined."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
@@ -20,7 +18,7 @@ from fer_bench.expressions import EXPRESSIONS
 from fer_bench.protocols import Protocol
 from fer_bench.records import Batch, Fold, Sampling, TrainingSet
 from fer_bench.representations.cache_entry import CacheEntry
-from fer_bench.representations.joined import JoinedEntry
+from fer_bench.representations.joined_entries import JoinedEntry
 
 
 class FoldDataModule(L.LightningDataModule):

@@ -1,5 +1,5 @@
 from fer_bench.stats.intervals import Difference, Interval
-from fer_bench.stats.units import MILLIMETRES, PERCENT, PLAIN, counted, number, signed, unit, with_interval
+from fer_bench.stats.metric_units import MILLIMETRES, PERCENT, PLAIN, counted, number, signed, unit, with_interval
 
 
 def test_each_metric_has_its_unit() -> None:

@@ -1,7 +1,5 @@
 """Cells whose predictions are fused from those of other cells; see `fer_bench.predictions.fusion`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

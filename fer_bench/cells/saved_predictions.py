@@ -4,8 +4,6 @@ They need no data, and are asked about exactly the samples that the file holds. 
 paper prints they are like any others.
 """
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Metrics as functions of sums over samples, so that a bootstrap scores all of its resamples in one call."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Somebody's predictions in a suite, without the data that they were made of."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
