@@ -189,10 +189,10 @@ class Status:
         epoch, epochs: Epochs trained, of how many.
         monitor: The last value of the validation metric.
         fit_seconds: Training time so far, all attempts together.
-        seconds: Wall time of all stages that have ended, whatever came of them.
+        seconds: Wall time of all stages that have ended, in any state.
         epoch_seconds: Median time of an epoch of the last attempt, its validation too, without the first.
         message: One sentence on what went wrong.
-        divided: Batches are so many times smaller than asked for, since memory ran out with whole ones; gradients of
+        divided: Batches are this many times smaller than requested, since memory ran out with full ones; gradients of
             as many are added up before a step.
         time: When this was written, seconds since 1970.
     """

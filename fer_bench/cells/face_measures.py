@@ -72,7 +72,7 @@ def measure_faces(
 
 def neutral_of(data: FoldDataModule, subjects: Sequence[str]) -> dict[str, NDArray[np.float32]]:
     """Subject -> neutral face (V, 3) in millimetres, of those who have one: made from all meshes of theirs, also where
-    some of them train, as the public code does; of subjects whom nobody trained on these are the only ones there are.
+    some of them train, as the public code does; for test subjects these are the only ones.
     """
     samples = data.samples
     own = samples[samples["subject"].isin(set(subjects)) & samples["id"].isin(data.entry.rows)]
@@ -114,7 +114,7 @@ def probe(
     codes: NDArray[np.floating], answers: NDArray[np.object_], groups: NDArray[np.object_]
 ) -> NDArray[np.float64]:
     """Whether a logistic regression finds the answer in a code that it was not fitted on, 1 or 0, (N,): five folds,
-    none with a group of another. NaN where it cannot be asked: an answer that is in no other fold.
+    none with a group of another. NaN where it is undefined: an answer that is in no other fold.
 
     Args:
         codes: (N, L).

@@ -64,8 +64,8 @@ class Forecast:
 
     Attributes:
         seconds: Wall time of a cell; without those of which nothing is known.
-        measured: Those of `seconds` that finished cells tell, and not a probe.
-        memory, device_memory: Bytes, as a probe has told.
+        measured: Those of `seconds` that come from finished cells, and not from a probe.
+        memory, device_memory: Bytes, as measured by a probe.
     """
 
     seconds: dict[Key, float]

@@ -47,7 +47,7 @@ def fused_cells(entry: str, fusion: Fusion, cells: Sequence[Cell]) -> tuple[list
 
 
 def _questions(cells: Sequence[Cell]) -> str:
-    """What tells how the questions of cells differ; empty where they are asked the same. Of somebody's predictions
+    """How the protocol snapshots of cells differ; empty where they are equal. Of saved predictions
     nothing but the samples is known, and these are compared whenever scores are joined."""
     digests = dict.fromkeys(cell.protocol_digest for cell in cells if cell.method != SAVED)
     return f"fer-bench protocol diff {' '.join([*digests][:2])}" if len(digests) > 1 else ""
@@ -78,7 +78,7 @@ def score_fused(cell: Cell) -> Result:
     """Write `predictions.parquet` and `result.json` of a fused cell, from those of the cells that it fuses.
 
     Raises:
-        FerBenchError: one of these is not done, or they were not asked about the same samples.
+        FerBenchError: one of these is not done, or their samples differ.
     """
     protocol = registry.find_protocol(cell.protocol)
     members = [Cell.read(_member(cell, name)) for name in cell.arguments["of"]]
@@ -123,7 +123,7 @@ def fused_table(
         rule, broadcast, shuffled: See `Fusion`.
 
     Raises:
-        FerBenchError: the cells were not asked about the same samples, or a weight is to be chosen and one of them has
+        FerBenchError: the cells' samples differ, or a weight is to be chosen and one of them has
             no validation samples.
         InvalidFile: a file is missing or damaged.
     """

@@ -95,8 +95,7 @@ def _environment(cell: Cell, stage: str) -> dict[str, Any]:
 
 @cache
 def made_with() -> dict[str, Any]:
-    """`code` and `versions`. Asked once a process: what is imported stays as it was, whatever is installed or committed
-    since."""
+    """`code` and `versions`. Read once a process: what is imported stays as it was, even if files change."""
     return {
         "code": _checkout(Path(fer_bench.__file__).parent),
         "versions": {
@@ -144,7 +143,7 @@ def _version(package: str) -> str | None:
 
 
 def _hardware(accelerator: str) -> dict[str, Any]:
-    # To ask for their names takes some of their memory, which a cell on the CPU has no use for.
+    # To read their names takes some of their memory, which a cell on the CPU has no use for.
     count = 0 if accelerator == "cpu" else torch.cuda.device_count()
     gpus = [torch.cuda.get_device_name(number) for number in range(count)]
     return {

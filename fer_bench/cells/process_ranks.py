@@ -6,7 +6,7 @@ from collections.abc import Mapping, MutableMapping
 from fer_bench.errors import FerBenchError
 
 INTERACTIVE = ("bash", "interactive")
-"""Names of jobs that Lightning takes for somebody's terminal: it then asks Slurm nothing, and every process believes
+"""Names of jobs that Lightning takes for an interactive shell: it then ignores Slurm, and every process believes
 that it is the first and only one."""
 
 
@@ -18,7 +18,7 @@ def rank(environment: Mapping[str, str] = os.environ) -> int:
 
 
 def forget_tasks(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Make this process one that trains alone, or starts others itself, whatever job of Slurm's it runs in: Lightning
+    """Make this process one that trains alone, or starts others itself, inside any Slurm job: Lightning
     would take the job's tasks for those that train the cell."""
     for name in ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID"):
         environment.pop(name, None)

@@ -1,6 +1,6 @@
 """Cells with saved predictions: a file in a layout of `fer_bench.predictions.files`.
 
-They need no data, and are asked about exactly the samples that the file holds. Tabulated, fused and held against what a
+They need no data; their samples are exactly those of the file. Tabulated, fused and held against what a
 paper prints they are like any others.
 """
 
@@ -63,7 +63,7 @@ def score_saved(cell: Cell, protocol: Protocol) -> Result:
     truth = np.asarray(found.truth)
     for place, name in reversed(list(enumerate(["label"] if truth.ndim == 1 else ["valence", "arousal"]))):
         table.insert(0, name, truth if truth.ndim == 1 else truth[:, place])
-    # Nobody says who is who, nor which sample is which: each row is one.
+    # Neither subjects nor ids are given: each row is one.
     for name in ("subject", "id"):
         table.insert(0, name, pd.array(_ids(found), dtype="string"))
     with atomic_write(cell.folder / "predictions.parquet") as file:

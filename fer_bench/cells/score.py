@@ -156,7 +156,7 @@ def _one_each(ids: list[str], outputs: np.ndarray) -> tuple[list[str], np.ndarra
 
 
 def write_predictions(path: Path, data: FoldDataModule, ids: list[str], outputs: np.ndarray) -> None:
-    """Columns `id`, `subject` (the id where nobody knows it), the truth (`label`, or `valence` and `arousal`) and raw
+    """Columns `id`, `subject` (the id where it is unknown), the truth (`label`, or `valence` and `arousal`) and raw
     scores, one an output, sorted by id."""
     _write(path, _table(data, ids, outputs))
 

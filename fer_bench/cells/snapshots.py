@@ -78,11 +78,11 @@ def compare(first: str, second: str, runs: Path, data: list[Path]) -> tuple[bool
 
     Args:
         first, second: Each the folder of a cell, or one with cells of a single question below it; or the id of a
-            protocol, which asks of the data that are there now; or a digest that a cell below `runs` has.
+            protocol, on the data that exist now; or a digest that a cell below `runs` has.
         data: Where the datasets of protocols are looked for: for both, or one folder for each.
 
     Raises:
-        FerBenchError: nothing of that name is there, or it is not known what was asked.
+        FerBenchError: nothing of that name exists, or its snapshot is not known.
     """
     if len(data) > 2:
         raise FerBenchError("--data: give it once, for both, or twice, for the first and for the second.")

@@ -1,6 +1,6 @@
 """The stage `stress` of a cell: its test fold, perturbed, predicted by the network that was scored.
 
-It has a folder of its own in the cell's, `stress/`, with a status and a lock like a cell's, so that whatever becomes of
+It has a folder of its own in the cell's, `stress/`, with a status and a lock like a cell's, so that whatever happens to
 it leaves the cell done. A condition is `<condition>.parquet`, in the form of `predictions.parquet`, and then
 `<condition>.json`; what is there and still answers the same question is kept.
 """

@@ -26,7 +26,7 @@ class Outcome:
         condition: Its name.
         stress: See `Stress.record`.
         representation_digest: What the network saw, see `Stressed`.
-        protocol_digest: What was asked.
+        protocol_digest: Of the protocol's snapshot.
         n: Test samples that were predicted.
         broken: Test samples that were left out, because nothing could be extracted of them under this condition.
         metrics: As in `Result`.

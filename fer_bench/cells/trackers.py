@@ -1,6 +1,6 @@
 """Experiment trackers that a suite may name, in addition to each cell's TensorBoard and CSV logs.
 
-They are told what those logs hold, and nothing that they do can change a result: they are no part of a cell's identity,
+They receive the content of those logs, and cannot change a result: they are no part of a cell's identity,
 and one that fails is left aside with a warning while the training goes on.
 """
 

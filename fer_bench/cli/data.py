@@ -111,7 +111,7 @@ def prepare(
 @data_app.command()
 def prune(
     everything: Annotated[bool, typer.Option("--all", help="Delete all entries, also those still of use.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell, and delete nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would go, and delete nothing.")] = False,
 ) -> None:
     """Delete from the cache what was made from files that have changed or gone, and what stopped processes left."""
     from fer_bench.commands import prepare as preparing

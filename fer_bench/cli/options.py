@@ -29,14 +29,12 @@ Profile = Annotated[
     Path | None,
     typer.Option(
         "--profile",
-        help="With --launcher slurm: a YAML file of what its tasks ask for (partition, account, constraint, gpus, "
+        help="With --launcher slurm: a YAML file with its tasks' resources (partition, account, constraint, gpus, "
         "gres, time, warning, memory, cpus, pack, jobs, parallel, setup, options).",
     ),
 ]
 Runs = Annotated[Path, typer.Option("--runs", envvar="FER_BENCH_RUNS", help="Folder of all runs.")]
-Folds = Annotated[
-    str | None, typer.Option("--folds", help="Look at these folds alone, as in 0,1; then nothing is comparable.")
-]
+Folds = Annotated[str | None, typer.Option("--folds", help="Only these folds, as in 0,1; then nothing is comparable.")]
 RUNS = Path("runs")
 TABLES = RUNS / "leaderboards"
 """Tables of one's own; those that are committed are written by `make leaderboards` alone."""

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-protocol_app = typer.Typer(help="Compare what protocols ask.", no_args_is_help=True, rich_markup_mode=None)
+protocol_app = typer.Typer(help="Show and compare protocols.", no_args_is_help=True, rich_markup_mode=None)
 
 _WHAT = "A folder with cells, a protocol's id, or the digest of a question."
 
 
 @protocol_app.callback()
 def protocol() -> None:
-    """Compare what protocols ask."""
+    """Show and compare protocols."""
 
 
 @protocol_app.command()
@@ -29,7 +29,7 @@ def diff(
         ),
     ] = None,
 ) -> None:
-    """Tell in what two questions differ: classes, data, people, samples, labels, folds.
+    """Print how two protocol snapshots differ: classes, data, subjects, samples, labels, folds.
 
     Results are ranked together only if the digests of their questions are equal. Exit code 0: they are; 1: they are
     not; 2: one of them is missing or unknown.

@@ -35,7 +35,7 @@ def pack(
 ) -> None:
     """Put a suite's finished cells into one file: settings, results, predictions and logs, no checkpoints.
 
-    Whoever has it makes every table of them again, with `fer-bench unpack` and then `fer-bench leaderboard`.
+    Every table can be made from it again, with `fer-bench unpack` and then `fer-bench leaderboard`.
     """
     from fer_bench.commands import pack as packing
 
@@ -108,7 +108,7 @@ def fuse(
         typer.Option(
             "--published-broadcast",
             min=1,
-            help="Unsound: the fault of Ig3D's scripts in batches of so many, which gives each the last cell's scores "
+            help="Unsound: the fault of Ig3D's scripts in batches of this size, where each gets the last cell's scores "
             "of the first. 128 in the paper.",
         ),
     ] = None,

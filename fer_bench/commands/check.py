@@ -24,7 +24,7 @@ _ENDS = {0: "[green]ready[/]", 1: "[yellow]usable with warnings[/]", 2: "[red]no
 
 
 def check(name: str, root: Path | None, names_only: bool, workers: int, as_json: bool) -> int:
-    """Tell what a dataset's folder holds and what can be run on it; returns the exit code."""
+    """Print what a dataset's folder contains and what can be run on it; returns the exit code."""
     module, folder = registry.dataset_module(name), find_root(name, root)
     if workers > 1 and not names_only:
         fork_server(module)

@@ -80,7 +80,7 @@ def prepare(
         index = dataset.index(folder)
         cells = [cell for r, e in zip(wanted, entries, strict=True) for cell in _cells(r, e, index)]
         write_image(preview, sheet(cells, columns=3, pixels=420))
-        console.print(f"wrote {preview}: look at it before trusting what was extracted", highlight=False)
+        console.print(f"wrote {preview}: check it before trusting what was extracted", highlight=False)
 
 
 def _usual(offered: frozenset[str]) -> Iterator[Representation]:

@@ -66,7 +66,7 @@ def report_skipped(plan: Plan) -> None:
 
 def report_detached(suite_name: str) -> bool:
     """Print how to follow tasks that are not waited for."""
-    console.print(f"They run without this command; where they stand: fer-bench status {suite_name}", highlight=False)
+    console.print(f"They run without this command; their states: fer-bench status {suite_name}", highlight=False)
     return True
 
 

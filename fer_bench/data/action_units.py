@@ -37,7 +37,7 @@ class Tables:
 
 
 def find_tables(files: Iterable[str]) -> Tables:
-    """The tables among files: `AU_OCC/F001_T1.csv` or flat, and `AU06/F001_T1_AU06.csv` in whatever folder."""
+    """The tables among files: `AU_OCC/F001_T1.csv` or flat, and `AU06/F001_T1_AU06.csv` in any folder."""
     tables = Tables()
     for path in sorted(path for path in files if path[-4:].lower() == ".csv"):
         folder, _, name = path.rpartition("/")

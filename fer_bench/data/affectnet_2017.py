@@ -60,7 +60,7 @@ def examine_2017(tree: Tree, image_suffixes: Collection[str]) -> list[dict[str, 
     """Rows of the index from `training.csv` and `validation.csv`, wherever below the root they are.
 
     The files of a row are its photograph and, as `training.csv#1234`, the list and the byte at which its line starts:
-    box and landmarks are read from there, so that nobody reads a list of 400 MB again for one photograph.
+    box and landmarks are read from there, so that one photograph does not need a list of 400 MB.
 
     Raises:
         InvalidFile: a list's header lacks a column.

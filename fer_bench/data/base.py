@@ -81,7 +81,7 @@ class FaceDataModule(FoldDataModule, ABC):
         if not root.is_dir():
             raise cls.not_found(root, "there is no such folder")
         if not os.access(root, os.R_OK | os.X_OK):
-            raise cls.not_found(root, "the folder may not be read; look at its permissions")
+            raise cls.not_found(root, "the folder may not be read; check its permissions")
         tree = Tree(root)
         index = cls.examine(tree)
         if not len(index):

@@ -36,7 +36,7 @@ class Verdict:
         protocol: Its id.
         state: `not possible` says why in `why`.
         samples: How many take part; `expected` in a complete distribution.
-        why: What stands against it, or what else is needed.
+        why: The obstacle, or what else is needed.
     """
 
     protocol: str
@@ -87,7 +87,7 @@ def diagnose(
         dataset, root: What, and where.
         read: Also read every sample.
         workers: Processes that read.
-        progress: Told (samples read, samples in all).
+        progress: Called with (samples read, samples in all).
 
     Raises:
         DatasetNotFound: there is no such folder, or something else in it.

@@ -116,7 +116,7 @@ class FoldDataModule(L.LightningDataModule):
     def _known(self, ids: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         """The fields of a batch for samples, see `Batch`."""
         if others := [i for i in ids if i not in self._truth]:
-            raise RuntimeError(f"the label of {others[0]} was asked for, which neither trains nor validates.")
+            raise RuntimeError(f"the label of {others[0]} was requested, which neither trains nor validates.")
         known = self._beside.loc[list(ids)]
         number = {name: place for place, name in enumerate(EXPRESSIONS)}
         expression = [number.get(label, -1) for label in known["label"].fillna("")]

@@ -136,7 +136,7 @@ class _Choice:
 
     Attributes:
         table: The table.
-        place: What stands before `{subject}/{clip}`.
+        place: The path before `{subject}/{clip}`.
         folders: Each row's clip, for the rows that have one.
         doubtful: Clips that a row may mean, for the rows that may mean several.
     """

@@ -86,7 +86,7 @@ def compare_frames(tree: Tree, index: pd.DataFrame, folders: Mapping[str, list[s
 def are_textured(root: Path, clips: Sequence[tuple[str, ...]]) -> bool:
     """Whether most clips of meshes can be drawn in colours.
 
-    At least half of a clip's frames must have a photograph, as dynamic images ask for. A photograph beside a mesh that
+    At least half of a clip's frames must have a photograph, as dynamic images need. A photograph beside a mesh that
     has no texture coordinates is no texture; some meshes are read for that.
 
     Args:
@@ -98,7 +98,7 @@ def are_textured(root: Path, clips: Sequence[tuple[str, ...]]) -> bool:
         return False
     mapped = []
     for number in np.unique(np.linspace(0, len(coloured) - 1, _READ).astype(int)).tolist():
-        # The mesh that a photograph belongs to stands before it.
+        # The mesh that a photograph belongs to precedes it.
         first = next(place for place, name in enumerate(coloured[number]) if _is_image(name))
         with suppress(BrokenScan):
             mapped.append(read_obj(root / coloured[number][first - 1]).uv is not None)

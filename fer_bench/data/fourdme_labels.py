@@ -23,7 +23,7 @@ _WORDS = {
     "others": ("other", "others"),
 }
 _BETWEEN_WORDS = re.compile(r"(?:[^a-z]|(?<![a-z])and(?![a-z]))+")
-# A side is part of a unit only where nothing stands between: whose is the L of `4 L 12`? `4.0` is a spreadsheet's 4.
+# A side is part of a unit only directly beside it: whose is the L of `4 L 12`? `4.0` is a spreadsheet's 4.
 _UNIT = re.compile(
     r"(?:(?<![A-Z0-9.])(?:AU\s*)?|(?<=[0-9LR])AU\s*)([LR])?([0-9]{1,2})(?:\.0)?(?(1)|([LR]?))(?=AU|(?![A-Z0-9.]))"
     r"\s*(\(\s*k\s*\))?",
@@ -111,7 +111,7 @@ def read_tables(tree: Tree) -> list[Table]:
 
 
 def parse_action_units(written: str) -> tuple[ActionUnit, ...]:
-    """The action units of a cell, whatever separates them: `4+7(k)`, `AU4, L12`; what is not understood is left out."""
+    """The action units of a cell, with any separator: `4+7(k)`, `AU4, L12`; what is not understood is left out."""
     return tuple(
         ActionUnit(int(number), (before or after).upper(), bool(static))
         for before, number, after, static in _UNIT.findall(written)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 
 def spans(numbers: Iterable[int], digits: int = 0) -> str:
-    """Numbers, with runs joined: `3, 7-9`; padded to so many digits."""
+    """Numbers, with runs joined: `3, 7-9`; padded to `digits` digits."""
     runs: list[tuple[int, int]] = []
     for number in sorted(set(numbers)):
         if runs and number == runs[-1][1] + 1:

@@ -45,7 +45,7 @@ def load(name: str, reader: type, root: Path) -> Survey | None:
 
 def save(name: str, reader: type, tree: Tree, survey: Survey) -> None:
     """Store a survey, unless the tree is still settling, had parts that could not be read (which no time of a folder
-    would tell when they are mended), or the cache cannot be written."""
+    would show when they are mended), or the cache cannot be written."""
     if not tree.settled or max(tree.folders.values(), default=0) > time.time_ns() - _SETTLED_NS:
         return
     record = {

@@ -54,7 +54,7 @@ class Tree:
         files: Paths relative to it, with `/`, folders in sorted order, noise left out.
         folders: Folder -> its modification time (ns), read before its names: it changes when a name comes or goes.
         labels: Label file -> (bytes, modification time in ns), for those read through `read`.
-        findings: What the walk could not enter, and whatever the reader of the dataset adds.
+        findings: What the walk could not enter, and what the reader of the dataset adds.
     """
 
     def __init__(self, root: Path) -> None:
@@ -109,7 +109,7 @@ class Tree:
         yield from _names(root, prefix, self.folders, odd)
         self.settled &= not (odd.unreadable or odd.dangling)
         found = self.findings
-        found.add_if(odd.unreadable, "error", "folders that cannot be read; look at their permissions")
+        found.add_if(odd.unreadable, "error", "folders that cannot be read; check their permissions")
         found.add_if(odd.dangling, "warning", "links to nothing, left out; is a disk not there?")
         found.add_if(odd.loops, "warning", "links to folders that are walked elsewhere, left out")
         found.add_if(odd.undecodable, "warning", "names that are not UTF-8, left out; rename them")

@@ -12,7 +12,7 @@ from fer_bench.errors import ProtocolError
 
 
 class ShuffledSampler(Sampler[int]):
-    """Each sample once, in an order drawn anew each epoch, from the seed and the epoch alone; of it this process's part
+    """Each sample once, in an order drawn each epoch from the seed and the epoch alone; of it this process's part
     of each batch.
 
     A batch is that of all processes together. Sample i of it goes to process i % W, and the last one may be uneven; one
@@ -92,7 +92,7 @@ class PartSampler(Sampler[int]):
 
 
 def rarest(classes: NDArray[np.int64], seed: int) -> NDArray[np.intp]:
-    """Positions, ascending, of so many samples of each class as the rarest one has.
+    """Positions, ascending, of as many samples of each class as the rarest one has.
 
     Args:
         classes: (N,) class indices; a sample of -1 is left out.

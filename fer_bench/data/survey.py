@@ -8,7 +8,7 @@ import pandas as pd
 
 Kind = Literal["found", "assumed", "missing", "warning", "error"]
 """`found`: a fact. `assumed`: what no source settles, and was taken one way. `missing`: the distribution has it.
-`warning`: usable, but look at it. `error`: labels or release are not what they seem, and nothing should be run."""
+`warning`: usable, but check it. `error`: labels or release are not what they seem, and nothing should be run."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Motion:
     Attributes:
         rotation: (3, 3).
         translation: (3,) millimetres.
-        by_landmarks: Whether landmarks told it, or else the shape of the surface.
+        by_landmarks: Whether it comes from landmarks, or else from the shape of the surface.
     """
 
     rotation: NDArray[np.float64]

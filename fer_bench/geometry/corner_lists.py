@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 class MeshCorners(NamedTuple):
-    """A mesh that vertices are taken out of. Corner 3 t + k is corner k of triangle t; -1 stands for none."""
+    """A mesh that vertices are removed from. Corner 3 t + k is corner k of triangle t; -1 means none."""
 
     points: NDArray[np.float64]  # (V, 3)
     triangles: NDArray[np.int64]  # (F, 3), -1 where the triangle is gone
@@ -23,7 +23,7 @@ class MeshCorners(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def vertex_at(mesh, corner, steps):  # type: ignore[no-untyped-def]
-    """The vertex so many steps on from a corner, around its triangle."""
+    """The vertex a number of steps after a corner, around its triangle."""
     return mesh.triangles[corner // 3, (corner + steps) % 3]
 
 

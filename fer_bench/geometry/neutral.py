@@ -22,7 +22,7 @@ def neutral_faces(
     sequence's first frame than `STILL` of the farthest frame (the public code of the face disentanglement paper).
 
     Args:
-        ids: Of the meshes to look at. Frames of one sequence share what stands before the last slash, in their order.
+        ids: Of the meshes. Frames of one sequence share the part before the last slash, in their order.
         subject, label: By id, where they are known.
         read: Ids -> their vertices (n, V, 3).
     """

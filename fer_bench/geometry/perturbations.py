@@ -2,10 +2,10 @@
 
 A stress is applied to a scan before its representation, so that any 3D method can be put through it. The scan is
 brought into the canonical frame first and perturbed there, and it carries the frame's own landmarks from then on: the
-registration that was found before the head turned. Whatever aligns it again (`alignment.align`, which every
+registration that was found before the head turned. Code that aligns it again (`alignment.align`, which every
 representation calls) finds nothing to move. A turned head so stays turned, as in the rotation test of DrFER, which
 rotates the registered cloud; landmarks that turned along would turn it back. All members do so, and what is measured
-is the network and not whatever detects landmarks.
+is the network and not a landmark detector.
 
 What is drawn at random is drawn from the scan's own numbers, so that every method, run and machine sees the same
 perturbed scan; and the severities of a member share their draws, so that a curve shows the severity and not the luck.
@@ -81,12 +81,12 @@ class Stress(ABC):
 
 
 FRAME = {name: np.array(place, dtype=np.float32) for name, place in CANONICAL.items()}
-"""The landmarks of a stressed scan. They tell where the frame is, and nothing about the face."""
+"""The landmarks of a stressed scan. They define the frame, and carry no information about the face."""
 
 
 @dataclass(frozen=True)
 class Rotation(Stress):
-    """The head turned by so many degrees, seen from the front: surface that the camera does not see is gone.
+    """The head turned by a number of degrees, seen from the front: surface that the camera does not see is gone.
 
     The camera looks along -z, without perspective. A turn by an angle shows what a camera at that angle sees of the
     head at rest (`render.camera_axes`): positive yaw shows more of the subject's left, positive pitch more of its top.
@@ -122,7 +122,7 @@ class Noise(Stress):
     """Every vertex displaced along z by a Gaussian of a standard deviation in millimetres, each on its own.
 
     In depth and not along the normal, because that is how scanners err: along their line of sight, which is near z in
-    frontal scans. A surface that is seen from the front never folds over itself so, whatever the deviation.
+    frontal scans. A surface that is seen from the front never folds over itself, at any deviation.
     """
 
     name: ClassVar[str] = "noise"

@@ -1,4 +1,4 @@
-"""Whether a mesh can be a face in millimetres that looks at the camera: copies exist in other units and mirrored."""
+"""Whether a mesh can be a face in millimetres that faces the camera: copies exist in other units and mirrored."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ def implausible(scan: Scan) -> str | None:
     None.
 
     Landmarks decide what is up and which side is left, where there are any; without them only size and the direction of
-    the surface can be told.
+    the surface can be decided.
     """
     return _wrong_size(scan) or _wrong_landmarks(scan) or _wrong_surface(scan)
 
@@ -66,7 +66,7 @@ def _front(scan: Scan) -> tuple[bool, bool]:
     centre, rim = grid[2:-2, 2:-2], grid.copy()
     rim[1:-1, 1:-1] = np.nan
     if np.isnan(centre).all() or np.isnan(rim).all():
-        return True, True  # a ring, or a strip: nothing can be told
+        return True, True  # a ring, or a strip: undecided
     inner = last[
         np.isin(cell[last] % _CELLS, range(2, _CELLS - 2)) & np.isin(cell[last] // _CELLS, range(2, _CELLS - 2))
     ]

@@ -57,7 +57,7 @@ def find_pose(vertices: NDArray[np.floating], triangles: NDArray[np.int32]) -> P
 
     Args:
         vertices: (V, 3) finite, V > 0, millimetres.
-        triangles: (F, 3), F >= 0; their middles stand for a surface of few vertices.
+        triangles: (F, 3), F >= 0; their centres are used for a surface of few vertices.
     """
     points = vertices.astype(np.float64)
     if len(points) < _FEWEST_POINTS:
@@ -68,7 +68,7 @@ def find_pose(vertices: NDArray[np.floating], triangles: NDArray[np.int32]) -> P
     if best.distance > _PLAIN:
         others = _orientations(thinned) if best.distance > _DOUBTFUL else _HALF_TURNS
         poses = [Pose(rotation, np.zeros(3), 0.0) for rotation in others]
-        for kept, steps, count in _ROUNDS:  # the likelier ones are looked at more closely
+        for kept, steps, count in _ROUNDS:  # the likelier ones are refined
             poses = [_fit(tree, thinned, pose.rotation, steps, count) for pose in poses]
             poses = sorted(poses, key=attrgetter("distance"))[:kept]
         best = min(best, poses[0], key=attrgetter("distance"))
@@ -86,7 +86,7 @@ def _orientations(points: Floats) -> Iterator[Floats]:
 
 
 def _fit(tree: cKDTree, points: Floats, rotation: Floats, steps: int, count: int) -> Pose:
-    """The pose near `rotation`, of a scan given by its tree and the same points, told by so many of the face's."""
+    """The pose near `rotation`, of a scan given by its tree and the same points, from the first points of the face."""
     face, normals = (part[:count] for part in _face())
     # It is the mean face that moves, `scale * face @ turn.T + place`; about its middle, where turning moves it least.
     middle = face.mean(axis=0)

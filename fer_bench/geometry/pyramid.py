@@ -34,7 +34,7 @@ class Level(NamedTuple):
 
 def pyramid(vertices: NDArray[np.floating], triangles: NDArray[np.integer], factors: Sequence[int]) -> list[Level]:
     """Levels from fine to coarse, each with a `factor`-th of the vertices, rounded up and at least 4, or where the mesh
-    allows no more mergers with what is left.
+    allows no more mergers.
 
     Args:
         vertices: (V, 3).

@@ -1,4 +1,4 @@
-"""pytorch3d's rasteriser in place of our own, where it is installed and asked for.
+"""pytorch3d's rasteriser in place of our own, where it is installed and selected.
 
 It has no wheel for current Python and torch, so nothing requires it. `FER_BENCH_RASTERISER=pytorch3d` chooses it. The
 two agree but for pixels at silhouettes, so one cache entry should be made with one of them.

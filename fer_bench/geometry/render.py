@@ -64,7 +64,7 @@ def render_views(
 ) -> NDArray[np.uint8]:
     """Draw a scan from several sides: (A, C, size, size) uint8, 0 where nothing is seen.
 
-    The origin is at the image's centre and `field_mm` millimetres span its width, whatever the scan; +x points right
+    The origin is at the image's centre and `field_mm` millimetres span its width, for every scan; +x points right
     and +y up. Both faces of a triangle are drawn, because a scan is an open surface.
 
     Args:
@@ -83,7 +83,7 @@ def render_views(
             a tenth of that are left out.
 
     Raises:
-        UnusableScan: no triangles, an index or coordinate that is not valid, or no texture where one is asked for.
+        UnusableScan: no triangles, an index or coordinate that is not valid, or no texture where one is needed.
     """
     _check(scan, "texture" in channels)
     axes = np.stack([camera_axes(yaw, pitch) for yaw, pitch in angles])

@@ -14,7 +14,7 @@ def farthest_point_sample(points: NDArray[np.float32], count: int, start: int = 
     twice. With fewer points than `count`, the whole order is repeated from its beginning.
 
     Our own, because fpsample 1.0.2 cannot do this fast: its bucket variants read `start_idx` in an order of their own,
-    so that they begin at another point than the one asked for, and its plain variant takes twenty times as long.
+    so that they begin at another point than the given one, and its plain variant takes twenty times as long.
 
     Args:
         points: (N, 3), finite, N > 0.
@@ -88,7 +88,7 @@ def _sample(x, y, z, order, new, chosen):  # type: ignore[no-untyped-def]
         distance[new] = -1.0
         ax, ay, az = x[new], y[new], z[new]
         visited[0], count, done = 1, 1, 0
-        while done < count:  # breadth first, so that every node stands behind its parent
+        while done < count:  # breadth first, so that every node follows its parent
             node = visited[done]
             done += 1
             if node >= leaves:

@@ -20,7 +20,7 @@ from fer_bench.geometry.corner_lists import MeshCorners, attach, detach, vertex_
 from fer_bench.geometry.surface import border_edges
 from fer_bench.geometry.vector_kernels import cross, dot, edge_offset, triangle_normal
 
-# Against moving the border. The paper asks for "a large penalty factor" and names none. This one holds a border ten
+# Against moving the border. The paper has "a large penalty factor" and names none. This one holds a border ten
 # times as close as the surface; with 1000 a curved border keeps all its vertices, which the surface then lacks.
 _BORDER = 100.0
 # Of the squared distance to the vertex itself. Where the surface is flat every merger costs nothing, and without this
@@ -38,7 +38,7 @@ class Simplification:
     Attributes:
         kept: (K,) int64 rows of the original vertices, ascending.
         triangles: (F, 3) int32 rows of `kept`, oriented as in the original mesh.
-        origins: (F,) int64 rows of the original triangles that these are what is left of, corner for corner.
+        origins: (F,) int64 rows of the original triangles that these come from, corner for corner.
     """
 
     kept: NDArray[np.int64]

@@ -13,7 +13,7 @@ from torch import Tensor
 from fer_bench.geometry.rasteriser import SUBPIXEL, Fragments
 
 _HALF = SUBPIXEL // 2
-# Pairs of a triangle and a pixel that are looked at together: some hundred bytes each.
+# Pairs of a triangle and a pixel that are tested at once: some hundred bytes each.
 _PAIRS = 1 << 22
 _LAST = (1 << 32) - 1
 

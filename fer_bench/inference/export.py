@@ -99,7 +99,7 @@ def export(finished: Finished) -> Exported:
 def export_method(
     method: Method, representation: Representation, rows: Tensor, real: bool, metadata: dict[str, str]
 ) -> Exported:
-    """As `export`, of inputs (N, *shape), N at least 2, and with what the file is to tell."""
+    """As `export`, of inputs (N, *shape), N at least 2, and with the file's metadata."""
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise CannotExport(
             f"--format onnx needs {' and '.join(missing)}; install them with `pip install 'fer_bench[export]'`."

@@ -50,8 +50,8 @@ def find_inputs(
     Args:
         kind: See `Finished.kind`. Of single scans or photographs a folder is all that are in it; of
             sequences it is one.
-        sequence: Take a folder for a sequence whatever its frames are called.
-        pixels: Whether photographs are to be looked at, and not their parameters alone.
+        sequence: Take a folder as a sequence under any names of its frames.
+        pixels: Whether photographs are needed, and not their parameters alone.
     """
     own = _Own(cell, given)
     found: list[Input] = []

@@ -1,7 +1,7 @@
 """`fer-bench predict`: predictions of a finished cell for scans, sequences or photographs.
 
 They go through what the cell's test samples went through: the same reading, alignment, representation and windows, and
-the network in the precision it was scored in. No label is asked for.
+the network in the precision it was scored in. Labels are not needed.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Predictions:
 
 
 def read_parameters(path: Path, finished: Finished) -> ParameterSource:
-    """Somebody's table of morphable-model parameters, for a cell that sees them.
+    """A user's table of morphable-model parameters, for a cell that takes them.
 
     Raises:
         FerBenchError: the cell sees none.

@@ -1,7 +1,7 @@
 """Tables of facial action units (AUs) a frame, as BP4D distributes them: occurrence and intensity.
 
 Two families of occurrence tables are met: 100 columns headed `0,1,...,99`, in which the heading is the unit, and about
-35 columns headed by the units that are coded. The first column is the frame whatever it is called, and some copies call
+35 columns headed by the units that are coded. The first column is the frame under any name, and some copies call
 it `1`; the others are found by their number.
 """
 

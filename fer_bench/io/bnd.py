@@ -63,7 +63,7 @@ def write_bnd(path: Path | str, indices: NDArray[np.integer], points: NDArray[np
 def named_landmarks(points: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """The landmarks with anatomical names, as `alignment.CANONICAL` spells them: name -> (3,) float32.
 
-    No source says whose left the file's groups mean, so sides are told by position: the subject's left is +x, which
+    No source says whose left the file's groups mean, so sides follow from positions: the subject's left is +x, which
     holds for every scan that faces the camera.
 
     Args:

@@ -34,7 +34,7 @@ class BntGrid:
         points: (rows * columns, 5) float64: x, y, z in millimetres, +z to the camera, then u and v, which are the
             1-based pixel counted from the photograph's top left, divided by its width and height: v falls with the row.
         valid: (rows * columns,) bool, the points that were measured. The others have a background value for x, y and z,
-            but a u and v like any other, so that only z can tell them apart.
+            but a u and v like any other, so that only z differs.
     """
 
     rows: int

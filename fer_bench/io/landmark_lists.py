@@ -1,6 +1,6 @@
 """Bosphorus landmark lists, by label: `.lm3` on the scan, `.lm2` on its photograph.
 
-A landmark that a turned head or a hand hides is left out of the list, so that only the labels tell which is which.
+A landmark that a turned head or a hand hides is left out of the list, so that only the labels identify the others.
 """
 
 import re
@@ -84,7 +84,7 @@ def read_lm2(path: Path | str) -> dict[str, NDArray[np.float32]]:
     _check_length(path, lines, 2 * count + 2, f"{count} labels and {count} points, each after its heading")
     for place, heading in ((0, _LABELS_HEADING), (count + 1, _POINTS_HEADING)):
         if lines[place].rstrip(":").casefold() != heading.rstrip(":").casefold():
-            raise BrokenScan(path, f"{lines[place][:40]!r} stands where {heading!r} belongs", REMEDY)
+            raise BrokenScan(path, f"{lines[place][:40]!r} is where {heading!r} belongs", REMEDY)
     return _landmarks(path, lines[1 : count + 1], lines[count + 2 :], 2)
 
 

@@ -53,7 +53,7 @@ def read_json(path: Path | str, vector: str) -> NDArray[np.float32]:
     """Read an object of lists, one a part; a list may be the only row of another, and other keys are ignored.
 
     Returns:
-        (P,) float32, the parts in the vector's order whatever the file's.
+        (P,) float32, the parts in the vector's order, in any order of the file.
 
     Raises:
         BrokenScan: the file is missing or damaged, or a part is missing, of another length, or not finite.
@@ -120,7 +120,7 @@ def read_parts(stem: Path | str, vector: str) -> NDArray[np.float32]:
 
 
 def parts_separator(stem: Path | str, vector: str) -> str | None:
-    """What stands between an image's stem and the names of its parts' files; None where it has none of them."""
+    """The text between an image's stem and the names of its parts' files; None if it has no such file."""
     for separator in _SEPARATORS:
         if any(Path(f"{stem}{separator}{part}.npy").is_file() for part, _ in parts_of(vector)):
             return separator
@@ -130,7 +130,7 @@ def parts_separator(stem: Path | str, vector: str) -> str | None:
 def read_table(path: Path | str, vector: str) -> dict[str, NDArray[np.float32]]:
     """Read all samples from one `.csv` or `.parquet` table: a column `id`, and `exp_0`, `exp_1`, ... for each part.
 
-    Columns may stand in any order, and those of other names are ignored.
+    Columns may be in any order, and those of other names are ignored.
 
     Returns:
         Sample id -> (P,) float32, the parts in the vector's order.

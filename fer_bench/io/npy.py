@@ -1,7 +1,7 @@
 """Labels that are kept one `.npy` file each, as AffectNet's 2021 release does for a million of them.
 
 The format is read here rather than by `numpy.load`, which is ten times slower on a file of one number, and which can be
-made to allocate whatever a header claims. What a header may say is in `numpy.lib.format`. Pickles are never loaded.
+made to allocate what a header claims. What a header may say is in `numpy.lib.format`. Pickles are never loaded.
 """
 
 import errno

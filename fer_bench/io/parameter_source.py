@@ -85,7 +85,7 @@ def find_parameters(
 
     Args:
         root: The dataset's root.
-        images: Files relative to the root; of many, a thousand spread evenly are looked at.
+        images: Files relative to the root; of many, a thousand spread evenly are checked.
         vector: A key of `VECTORS`.
         missing: See `ParameterSource`.
 

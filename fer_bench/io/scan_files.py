@@ -1,4 +1,4 @@
-"""A scan from its file, whoever made it, with what lies beside it."""
+"""A scan from a file of any supported format, with the texture and the landmarks beside it."""
 
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
@@ -33,10 +33,10 @@ _MAX_MATERIAL = 1 << 20  # bytes
 def read_scan(path: Path) -> Scan:
     """A scan in millimetres, as the datasets' readers give theirs.
 
-    The unit is told by the height. The texture is the image of the scan's own name beside it, whatever the file calls
-    it; else the one that an `.obj`'s material library, or a `.wrl`, names, in the same folder. A mesh without texture
-    coordinates has none. Landmarks are those of the scan's own name beside it, `.bnd` (the 83 of the BU datasets) or
-    `.lm3` (Bosphorus).
+    The unit is inferred from the height. The texture is the image of the scan's own name beside it, even
+    where the file names another; else the one that an `.obj`'s material library, or a `.wrl`, names, in the same
+    folder. A mesh without texture coordinates has none. Landmarks are those of the scan's own name beside it, `.bnd`
+    (the 83 of the BU datasets) or `.lm3` (Bosphorus).
 
     Raises:
         BrokenScan: a file is missing or damaged, of another format, or has no surface.
@@ -44,7 +44,7 @@ def read_scan(path: Path) -> Scan:
     scan, named = _mesh(path)
     if not len(scan.triangles):
         raise BrokenScan(path, "has no faces, so it is no mesh", "Give a mesh; a cloud of points has no surface.")
-    with np.errstate(over="ignore"):  # what overflows is reported by whoever aligns it
+    with np.errstate(over="ignore"):  # overflow is reported by the alignment
         unit = np.float32(millimetres_a_unit(scan.vertices))
         landmarks = {name: point * unit for name, point in _landmarks(path).items()}
         scan = replace(scan, vertices=scan.vertices * unit, landmarks=landmarks)
@@ -58,8 +58,8 @@ def read_scan(path: Path) -> Scan:
 
 
 def millimetres_a_unit(vertices: NDArray[np.float32]) -> float:
-    """1, 10 or 1000, told by the height of a head whose file is in millimetres, centimetres or metres; 1 where its
-    height, of vertices (V, 3) with y up, fits none."""
+    """1, 10 or 1000, inferred from the height of a head in millimetres, centimetres or metres; 1 where its height, of
+    vertices (V, 3) with y up, fits none."""
     if len(vertices):
         low, high = np.percentile(vertices[:, 1].astype(np.float64), [1, 99])
         for least, most, scale in _UNITS:
@@ -127,7 +127,7 @@ def _material(path: Path, library: str | None) -> str | None:
         return None
     maps = (line.strip().partition(" ") for line in lines)
     name = next((rest.strip() for key, _, rest in maps if key.lower() == "map_kd"), "")
-    return (name.split()[-1] if name.startswith("-") else name) or None  # options stand before the name
+    return (name.split()[-1] if name.startswith("-") else name) or None  # options precede the name
 
 
 def _in_folder(path: Path, named: str | None) -> Path | None:

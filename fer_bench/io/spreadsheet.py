@@ -19,7 +19,7 @@ MAX_ROWS, MAX_COLUMNS = 20_000, 500
 _MAX_CELLS = MAX_ROWS * MAX_COLUMNS  # with the empty ones, which are read only to be dropped
 MAX_FILE, MAX_UNPACKED = 16 * 2**20, 32 * 2**20  # bytes
 _LAST_ROW = 2**20  # of the format
-_REMEDY = "Copy the file again from the dataset's distribution, or save it anew as .xlsx."
+_REMEDY = "Copy the file again from the dataset's distribution, or save it again as .xlsx."
 
 
 def read_sheet(path: Path | str) -> list[list[Value]]:
@@ -115,7 +115,7 @@ def write_sheet(path: Path | str, rows: Iterable[Sequence[Value]]) -> None:
     with atomic_write(Path(path)) as file, zipfile.ZipFile(file, "w") as archive:
         for name, text in {**_PARTS, "xl/worksheets/sheet1.xml": sheet}.items():
             member = zipfile.ZipInfo(name)  # dated 1980, and not compressed, because zlib's releases pack differently
-            member.create_system = 3  # would tell which system wrote it
+            member.create_system = 3  # would depend on the system that wrote it
             archive.writestr(member, _XML + text)
 
 

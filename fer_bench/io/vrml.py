@@ -47,7 +47,7 @@ class VrmlMesh:
 
 
 def read_vrml(path: Path | str) -> VrmlMesh:
-    """Read the first `IndexedFaceSet` of a VRML file; whatever follows it (BU-3DFE's six viewpoints) is ignored.
+    """Read the first `IndexedFaceSet` of a VRML file; the rest (BU-3DFE's six viewpoints) is ignored.
 
     BU-4DFE may lack `coordIndex`, in which case `texCoordIndex` indexes the vertices as well; without `texCoordIndex`,
     `coordIndex` indexes the texture coordinates, as VRML says.

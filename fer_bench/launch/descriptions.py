@@ -41,7 +41,7 @@ class Description(NamedTuple):
 
 @lru_cache(256)
 def blueprint(method: str, arguments: str, target: Target) -> Method:
-    """A method without memory for its weights (on PyTorch's meta device), for many to look at: never change it.
+    """A method without memory for its weights (on PyTorch's meta device), shared by many: never change it.
 
     Args:
         arguments: Of its constructor, as JSON.

@@ -146,7 +146,7 @@ def _check_data(cell: Cell, protocol: Protocol) -> None:
     digest = protocol.digest(index, " and ".join(dict.fromkeys(origins)), left_out(entries))
     if digest != cell.protocol_digest:
         raise FerBenchError(
-            f"{cell.id}: {protocol.id} asks another question of these data now (its digest is {digest}, and was "
+            f"{cell.id}: {protocol.id} has another snapshot of these data now (its digest is {digest}, and was "
             f"{cell.protocol_digest})."
         )
 

@@ -87,7 +87,7 @@ class Trial:
 
 
 def trials(cells: Iterable[Cell], inputs: dict[tuple[str, str], Inputs], members: Iterable[str]) -> list[Trial]:
-    """What is left to do of the cells that are done."""
+    """The stress conditions of finished cells that are not done yet."""
     wanted = [stress for member in members for stress in conditions(member)]
     found = []
     for cell in cells:

@@ -1,7 +1,7 @@
 """Finished cells of a suite in one file, from which its tables can be made again without training anything.
 
 A zip file of the cells' settings, states, results, predictions and logs, below the paths that they have below the
-folder of runs; no checkpoints, and nothing that tells where on a machine the data were. The same cells give the same
+folder of runs; no checkpoints, and no path of the data on a machine. The same cells give the same
 bytes.
 """
 
@@ -22,23 +22,23 @@ from fer_bench.records import atomic_write, json_bytes, refuse_unwritable
 from fer_bench.suites.suite import Suite
 
 _RECORDS = ("status.json", "result.json", "manifest.json")
-# Those of validation samples, too: fusions choose their weights by them.
+# Validation predictions are included because fusions choose their weights by them.
 _SCORES = ("predictions.parquet", "validation.parquet", "honest.parquet", "items.parquet")
 _FOLDERS = ("csv/**/metrics.csv", "stress/*.parquet")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9@._+=-]*"
-# Only what `pack` writes: a checkpoint from elsewhere is never loaded.
+# Only files that `pack` writes are accepted, so that a foreign checkpoint is never loaded.
 _FILES = "|".join(re.escape(name) for name in ("cell.json", *_RECORDS, *_SCORES))
 _FILE = rf"{_FILES}|csv/({_NAME}/){{0,2}}metrics\.csv|stress/(?!(cell|asked|status)\.){_NAME}\.(parquet|json)"
 _CELL = re.compile(rf"(?P<cell>({_NAME}/){{3,6}}fold\d\d+/seed\d+)/(?P<file>{_FILE})", re.ASCII)
-_QUESTION = re.compile(rf"({_NAME}/){{2,5}}question-[0-9a-f]{{12}}\.parquet")
-_LARGEST = 2**30  # bytes of all that a file may unpack to
+_SNAPSHOT = re.compile(rf"({_NAME}/){{2,5}}question-[0-9a-f]{{12}}\.parquet")
+_MAX_BYTES = 2**30  # unpacked
 _REMEDY = "Make it again with `fer-bench pack`."
 
 
 def pack(name: str, suite: Suite, runs: Path, path: Path) -> int:
     """Write the finished cells of a suite; returns their number. Nothing is written if there are none.
 
-    Cells of somebody else's predictions are left out, and what is fused from them: these are not ours to hand on.
+    Cells of saved predictions are left out, and fusions of them: they may not be redistributed.
 
     Args:
         name: Of the suite, and its folder below `runs`.
@@ -51,7 +51,7 @@ def pack(name: str, suite: Suite, runs: Path, path: Path) -> int:
         return 0
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for member, content in _contents(cells.values()):
-            # Not the time of the file, which says nothing: equal cells are to give equal bytes.
+            # A constant time stamp, so that equal cells give equal bytes.
             info = zipfile.ZipInfo(member.relative_to(runs).as_posix(), (1980, 1, 1, 0, 0, 0))
             info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             archive.writestr(info, content)
@@ -62,8 +62,8 @@ def unpack(path: Path, runs: Path) -> int:
     """Write packed cells below `runs`; returns the number of new cells. Existing cells are kept.
 
     Raises:
-        InvalidFile: it is no such file, or damaged; nothing of it is written then.
-        OSError: nothing can be written there.
+        InvalidFile: the file is damaged or was not written by `pack`; nothing is written.
+        OSError: the folder is not writable.
     """
     cells: dict[Path, dict[str, bytes]] = {}
     refuse_unwritable(runs)
@@ -75,28 +75,28 @@ def unpack(path: Path, runs: Path) -> int:
                 file.write(content)
     new = {folder: files for folder, files in cells.items() if not folder.exists()}
     for folder, files in new.items():
-        begun = folder.with_name(f".{folder.name}.unpacking")
-        shutil.rmtree(begun, ignore_errors=True)
+        partial = folder.with_name(f".{folder.name}.unpacking")
+        shutil.rmtree(partial, ignore_errors=True)
         try:
             for place, content in files.items():
-                with atomic_write(begun / place) as file:
+                with atomic_write(partial / place) as file:
                     file.write(content)
-            begun.replace(folder)
+            partial.replace(folder)
         finally:
-            shutil.rmtree(begun, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
     return len(new)
 
 
 def _read(path: Path) -> dict[str, bytes]:
-    """Member -> content, all of it checked; raises `InvalidFile`."""
+    """Member -> content, validated; raises `InvalidFile`."""
     try:
-        # Opened here and not by name: on a device file, zipfile would search for the end until memory is full.
+        # Opened here because zipfile, given the name of a device file, would read until memory is full.
         with open_regular(path) as source, zipfile.ZipFile(source) as archive:
             members = archive.infolist()
             for name in archive.namelist():
-                if not _CELL.fullmatch(name) and not _QUESTION.fullmatch(name):
+                if not _CELL.fullmatch(name) and not _SNAPSHOT.fullmatch(name):
                     raise InvalidFile(path, f"holds {name!r}, which is no part of a cell", _REMEDY)
-            if sum(member.file_size for member in members) > _LARGEST:
+            if sum(member.file_size for member in members) > _MAX_BYTES:
                 raise InvalidFile(path, "unpacks to more than 1 GiB", _REMEDY)
             if (damaged := archive.testzip()) is not None:
                 raise InvalidFile(path, f"is damaged at {damaged}", _REMEDY)
@@ -113,9 +113,9 @@ def _contents(cells: Collection[Cell]) -> Iterator[tuple[Path, bytes]]:
         if path.exists():
             yield path, path.read_bytes()
     for cell in cells:
-        # The folders of data and cache are private, and no part of the result's identity.
-        nowhere = replace(cell, parts=tuple(replace(part, root="", cache="") for part in cell.parts))
-        yield cell.folder / "cell.json", json_bytes(nowhere.content)
+        # The folders of data and cache are private, and not part of the result's identity.
+        anonymous = replace(cell, parts=tuple(replace(part, root="", cache="") for part in cell.parts))
+        yield cell.folder / "cell.json", json_bytes(anonymous.content)
         kept = [cell.folder / name for name in (*_RECORDS, *_SCORES)]
         found = [path for pattern in _FOLDERS for path in sorted(cell.folder.glob(pattern))]
         outcomes = [path.with_suffix(".json") for path in found if path.parent.name == FOLDER]

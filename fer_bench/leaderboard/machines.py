@@ -9,13 +9,13 @@ from fer_bench.leaderboard.row import Row
 from fer_bench.records import read_json
 
 DETAILED = 2000
-"""Above this number of cells, manifests are not read: they would take most of the time."""
+"""Maximum number of cells whose manifests are read; reading more would dominate the run time."""
 
 
 def trained_on(rows: Sequence[Row]) -> str:
-    """`Intel(R) Xeon(R) Processor, 2 cores`: the kinds of machines that trained cells of these rows.
+    """The kinds of machines that trained these rows, with the GPUs used: `Intel(R) Xeon(R) Processor, 2 cores`.
 
-    With its GPUs, where they were used; empty where nothing is known, and of more than `DETAILED` cells.
+    Empty if unknown, or for more than `DETAILED` cells.
     """
     folders = [cell.folder for row in rows for cell, _ in row.finished]
     found = map(_machine, folders) if len(folders) <= DETAILED else ()
@@ -28,4 +28,4 @@ def _machine(folder: Path) -> str:
         gpus = [f"{hardware['gpus'].count(gpu)} x {gpu}" for gpu in dict.fromkeys(hardware["gpus"])]
         return ", ".join([str(hardware["cpu"]), f"{int(hardware['cores'])} cores", *gpus])
     except (InvalidFile, LookupError, TypeError, ValueError, AttributeError):
-        return ""  # not trained here, or of another version, or damaged; no result depends on it
+        return ""  # a missing, damaged or older manifest; no result depends on it

@@ -1,11 +1,11 @@
 """Mean ranks of the entries of a protocol, and the critical difference between them (J. Demsar, "Statistical
 comparisons of classifiers over multiple data sets", JMLR 7, 2006, 1-30, section 3.2.2).
 
-Demsar's blocks are data sets. A suite has two or three, some of them of the same people; and folds of one are no
-blocks, for they share most of their training samples. So the blocks here are the test subjects of one protocol: every
-subject is tested by every entry, and people are independent, given what was trained, as in the intervals. What is
-ranked is the mean of a person's samples, which there is of an accuracy and of a distance, and neither of a macro F1 nor
-of a correlation. Unlike in the headline, everybody weighs the same, and by order alone.
+Demsar's blocks are data sets. A suite has only two or three, some of the same people, and folds are not independent
+blocks because they share most of their training samples. The blocks here are therefore the test subjects of one
+protocol: every entry is tested on every subject, and subjects are independent given the trained networks, as in the
+intervals. Entries are ranked by the mean over a subject's samples. Such a mean exists for an accuracy and a distance,
+but not for a macro F1 or a correlation. Unlike in the headline metric, all subjects have the same weight.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from fer_bench.stats.bootstrap import HEADLINE, LOWER_IS_BETTER
 from fer_bench.stats.metric_units import plural
 
 ENTRIES, SUBJECTS = 3, 10
-"""The fewest that are ranked: two are a pair, and chi squared needs about ten blocks (Demsar, section 3.2.2)."""
+"""The minimum for a ranking: two entries are a pair, and chi squared needs about ten blocks (Demsar, section 3.2.2)."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Ranking:
     """Mean ranks over subjects, 1 the best, in ascending order.
 
     Attributes:
-        entries, ranks: One each.
-        subjects: N, the blocks.
-        statistic, p: Of Friedman's test, corrected for ties.
+        entries, ranks: The entries and their mean ranks.
+        subjects: N, the number of blocks.
+        statistic, p: Friedman's test, corrected for ties.
         critical: Nemenyi's critical difference at 5 %, corrected for ties likewise.
-        blocks: What the blocks are; samples where nobody knows whose they are.
+        blocks: The kind of block; samples if the subjects are unknown.
     """
 
     protocol: str
@@ -48,18 +48,18 @@ class Ranking:
 
     @property
     def bars(self) -> list[tuple[int, int]]:
-        """First and last of the longest runs of entries that are not told apart; all where Friedman's test says that
-        nothing is."""
+        """First and last entry of each longest run without significant differences; all entries if Friedman's test is
+        not significant."""
         last = len(self.ranks) - 1
         if self.p >= 0.05:
             return [(0, last)]
         near = [[j for j in range(i, last + 1) if self.ranks[j] - self.ranks[i] <= self.critical] for i in range(last)]
-        ends = [each[-1] for each in near]
+        ends = [run[-1] for run in near]
         return [(i, end) for i, end in enumerate(ends) if end > i and (i == 0 or end > ends[i - 1])]
 
 
 def ranking(family: Sequence[Row]) -> Ranking | str:
-    """Of rows that are compared (`pairwise.families`), or why there is none."""
+    """The ranking of rows that are compared (`pairwise.families`), or why there is none."""
     if len(family) < ENTRIES:
         return f"{len(family)} entries are compared, and ranks need {ENTRIES}"
     protocol = registry.find_protocol(family[0].protocol)
@@ -76,17 +76,17 @@ def ranking(family: Sequence[Row]) -> Ranking | str:
         return "every subject says the same of all entries"
     found = rank_test(protocol.id, [row.entry for row in family], values)
     pooled = family[0].pooled
-    unknown = pooled is not None and pooled["subject"].equals(pooled["id"])  # subjects are unknown
-    return replace(found, blocks=f"test {plural(protocol.unit)}") if unknown else found
+    subjects_unknown = pooled is not None and pooled["subject"].equals(pooled["id"])
+    return replace(found, blocks=f"test {plural(protocol.unit)}") if subjects_unknown else found
 
 
 def rank_test(protocol: str, entries: Sequence[str], values: NDArray[np.float64]) -> Ranking:
-    """Friedman's test and Nemenyi's critical difference, both corrected for ties, of `(N, k)` values, the lower the
-    better; not all of a row may be the same in every row."""
+    """Friedman's test and Nemenyi's critical difference, both corrected for ties, on `(N, k)` values; lower is better.
+    At least one row must contain different values."""
     from scipy.special import chdtrc
 
     n, k = values.shape
-    values = values.round(12)  # rounding is no difference
+    values = values.round(12)  # rounding errors are ties
     below = (values[:, None, :] < values[:, :, None]).sum(axis=2)
     alike = (values[:, None, :] == values[:, :, None]).sum(axis=2)
     ranks = below + (alike + 1) / 2  # ties share the mean of their ranks
@@ -107,12 +107,12 @@ def rank_test(protocol: str, entries: Sequence[str], values: NDArray[np.float64]
 
 
 def critical_difference(entries: int, blocks: int, ties: float = 0.0, level: float = 0.05) -> float:
-    """Nemenyi's: q sqrt(k (k + 1) (1 - T) / (6 N)), q the quantile of the studentized range of k and infinitely many
-    degrees of freedom over the root of 2.
+    """Nemenyi's critical difference q sqrt(k (k + 1) (1 - T) / (6 N)), where q is the quantile of the studentized range
+    for k groups and infinitely many degrees of freedom, divided by sqrt(2).
 
     Args:
-        ties: T, the share by which ties make the variance of ranks smaller, as in Friedman's test. Most photographs are
-            recognised by all good methods: without it such methods would never be told apart.
+        ties: T, the share by which ties reduce the variance of ranks, as in Friedman's test. Good methods recognise
+            most photographs alike; without this correction they would never differ significantly.
     """
     q = range_quantile(1 - level, entries) / 2**0.5
     return float(q * (entries * (entries + 1) * (1 - ties) / (6 * blocks)) ** 0.5)
@@ -124,7 +124,7 @@ def range_quantile(probability: float, count: int) -> float:
 
         P(range < q) = count * integral of phi(z) (Phi(z) - Phi(z - q))^(count - 1) dz.
 
-    scipy.stats has it, too, but takes half a second to import, and a leaderboard should not.
+    scipy.stats provides it too, but takes half a second to import.
     """
     from scipy.special import ndtr
 
@@ -141,7 +141,7 @@ def range_quantile(probability: float, count: int) -> float:
 
 
 def subject_means(row: Row) -> NDArray[np.float64]:
-    """The headline over each subject's own samples and all seeds, `(K,)`; NaN of who has no value."""
+    """The headline metric of each subject over its samples and all seeds, `(K,)`; NaN without a value."""
     assert row.draws is not None and row.draws.sums is not None
     protocol = registry.find_protocol(row.protocol)
     sums = row.draws.sums

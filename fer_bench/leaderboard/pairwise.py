@@ -1,7 +1,7 @@
 """Pairwise comparison of the entries of a protocol: their differences, and groups that do not differ.
 
-Two questions, two tests. The paired bootstrap over subjects asks whether the difference would be there with other test
-people, given what was trained. The corrected resampled t-test asks whether it would be there with other training
+Two questions, two tests. The paired bootstrap over subjects tests whether the difference would exist with other test
+people, given what was trained. The corrected resampled t-test tests whether it would exist with other training
 people, too; training sets of folds overlap, so that folds are not independent, which its variance allows for (C.
 Nadeau, Y. Bengio, "Inference for the generalization error", Machine Learning 52, 2003, 239-281). Groups are of the
 first, for every protocol has it.
@@ -23,7 +23,7 @@ from fer_bench.stats.intervals import Difference
 from fer_bench.stats.power import resolved
 
 LEVEL = 0.05
-"""Of all the differences of a protocol together."""
+"""Family-wise significance level of all differences of a protocol."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Pair:
 
     Attributes:
         metric: The task's headline.
-        first, second: Entries; the first stands higher on the board.
+        first, second: Entries; the first ranks higher on the board.
         difference: The first minus the second, with a paired interval that knows nothing of other pairs.
         p, p_holm: Of the bootstrap over subjects, two-sided, alone and by Holm's method over the family; None with a
             single subject.
@@ -65,22 +65,22 @@ class Pair:
 
 
 def families(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows that are compared, in their order: complete and sound, of one protocol, digest, data and set of
-    samples; two or more."""
+    """Groups of two or more rows that are compared, in their order: complete and sound, with equal protocol, digest,
+    data and samples."""
     found: dict[tuple[str, str, str, int | None], list[Row]] = {}
     for row in rows:
         if row.draws is not None and not row.unsound:
             found.setdefault((row.protocol, row.protocol_digest, row.provenance, row.samples), []).append(row)
-    return [own for own in found.values() if len(own) > 1]
+    return [members for members in found.values() if len(members) > 1]
 
 
 def pairs(rows: Sequence[Row]) -> list[Pair]:
     """Every pair of every family of rows, in the order of the rows."""
     found: list[Pair] = []
     for family in families(rows):
-        own = [_pair(first, second) for first, second in combinations(family, 2)]
-        adjusted = zip(own, holm([pair.p for pair in own]), holm([pair.fold_p for pair in own]), strict=True)
-        found += [replace(pair, family=len(own), p_holm=p, fold_p_holm=fold_p) for pair, p, fold_p in adjusted]
+        raw = [_pair(first, second) for first, second in combinations(family, 2)]
+        adjusted = zip(raw, holm([pair.p for pair in raw]), holm([pair.fold_p for pair in raw]), strict=True)
+        found += [replace(pair, family=len(raw), p_holm=p, fold_p_holm=fold_p) for pair, p, fold_p in adjusted]
     return found
 
 
@@ -89,10 +89,10 @@ def groups(rows: Sequence[Row], found: Sequence[Pair]) -> dict[tuple[str, str], 
     letters: dict[tuple[str, str], str] = {}
     apart = {(pair.protocol, pair.protocol_digest, pair.first, pair.second) for pair in found if pair.significant}
     for family in families(rows):
-        names, asked = [row.entry for row in family], (family[0].protocol, family[0].protocol_digest)
-        different = {(i, j) for i, j in combinations(range(len(names)), 2) if (*asked, names[i], names[j]) in apart}
-        each = letter_display(len(names), different)
-        letters |= {(asked[0], name): own for name, own in zip(names, each, strict=True)}
+        names, key = [row.entry for row in family], (family[0].protocol, family[0].protocol_digest)
+        different = {(i, j) for i, j in combinations(range(len(names)), 2) if (*key, names[i], names[j]) in apart}
+        display = letter_display(len(names), different)
+        letters |= {(key[0], name): text for name, text in zip(names, display, strict=True)}
     return letters
 
 
@@ -100,8 +100,7 @@ def _pair(first: Row, second: Row) -> Pair:
     assert first.draws is not None and second.draws is not None
     protocol = registry.find_protocol(first.protocol)
     apart = first.draws.minus(second.draws)
-    mine, theirs = first.by_fold, second.by_fold
-    folds = sorted(mine.keys() & theirs.keys())
+    folds = sorted(first.by_fold.keys() & second.by_fold.keys())
     return Pair(
         first.protocol,
         first.protocol_digest,
@@ -111,15 +110,15 @@ def _pair(first: Row, second: Row) -> Pair:
         second.entry,
         Difference(apart.value, apart.interval()),
         apart.p(),
-        resampled_t([mine[fold] - theirs[fold] for fold in folds], test_to_train(protocol)),
+        resampled_t([first.by_fold[fold] - second.by_fold[fold] for fold in folds], test_to_train(protocol)),
         len(folds),
         resolved(apart.degrees, apart.error) if apart.n_clusters > 1 and apart.error > 0 else None,
     )
 
 
 def test_to_train(protocol: Protocol) -> float | None:
-    """Test samples for each training sample. Of the k groups of a division, equal but for a subject, one tests, one
-    validates and k - 2 train. None of a protocol that does not divide all its samples."""
+    """Ratio of test to training samples. A repeat has k groups, of equal size up to one subject: one for testing, one
+    for validation and k - 2 for training. None for a protocol that does not divide all its samples."""
     groups = protocol.num_folds // protocol.repeats
     return 1 / (groups - 2) if groups > 2 else None
 
@@ -130,12 +129,12 @@ def resampled_t(differences: ArrayLike, ratio: float | None) -> float | None:
     t = mean / sqrt((1 / J + ratio) s^2), with J - 1 degrees of freedom and s^2 of ddof 1.
 
     Args:
-        differences: Of two methods, one a fold, over all repeats, `(J,)`.
-        ratio: Test samples for each training sample.
+        differences: Differences of two methods, one per fold of all repeats, `(J,)`.
+        ratio: Ratio of test to training samples.
 
     Returns:
-        p; where all differences are the same, 1 if they are 0 and otherwise that of the sign test; None without two
-        folds or a ratio.
+        p, or None with fewer than two folds or without a ratio. If all differences are equal, p is 1 if they are 0, and
+        otherwise that of the sign test.
     """
     values = np.asarray(differences, dtype=np.float64)
     if len(values) < 2 or ratio is None:
@@ -149,9 +148,9 @@ def resampled_t(differences: ArrayLike, ratio: float | None) -> float | None:
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """Adjusted p of a family: reject where they are below the level (S. Holm, "A simple sequentially rejective multiple
+    """Adjusted p of a family, to be compared with the level (S. Holm, "A simple sequentially rejective multiple
     test procedure", Scand. J. Statist. 6, 1979, 65-70). The i-th smallest of m is multiplied by m + 1 - i, and is no
-    smaller than those before it. None where any is None: the family is then not what it is said to be."""
+    smaller than those before it. All are None if any is None, because the family is then incomplete."""
     if any(p is None for p in ps):
         return [None] * len(ps)
     values = np.array(ps, dtype=np.float64)
@@ -165,10 +164,10 @@ def letter_display(count: int, apart: Collection[tuple[int, int]]) -> list[str]:
     """Letters of `count` entries: two share one if and only if they are not `apart`.
 
     The compact letter display of H.-P. Piepho ("An algorithm for a letter-based representation of all-pairwise
-    comparisons", J. Comput. Graph. Statist. 13, 2004, 456-466). It asks nothing of the pairs: a and b may be together,
-    and b and c, while a and c are apart. A letter is a largest set of entries no two of which are apart; here one is
-    grown from each pair that no letter joins yet, which takes no more than a moment, where splitting the set of all
-    entries at each pair that is apart can double the letters every time. What only repeats other letters goes.
+    comparisons", J. Comput. Graph. Statist. 13, 2004, 456-466). The relation need not be transitive: a and b may share a
+    letter, and b and c, while a and c are apart. A letter is a maximal set of entries no two of which are apart. One is
+    grown from each pair that no letter joins yet, which is fast; splitting the set of all entries at each pair that is
+    apart could double the number of letters every time. Redundant letters are removed.
 
     Args:
         apart: Pairs (i, j) with i < j.

@@ -1,4 +1,4 @@
-"""Class by class: recall, precision, F1 and the confusion matrix of every complete row of a leaderboard."""
+"""Recall, precision and F1 per class, and the confusion matrix, of every complete row of a leaderboard."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,12 +14,12 @@ from fer_bench.metrics.classification import PerClass, per_class
 
 
 class Classes(NamedTuple):
-    """One row's answers, summed over folds and seeds.
+    """The per-class results of a row, summed over folds and seeds.
 
     Attributes:
-        names: The classes, C.
-        each: Recall, precision, F1 and support, `(C,)` each; where labels hold together, those of presence.
-        confusion: `(C, C)`, row = true class, column = predicted class; None where labels hold together.
+        names: The C classes.
+        each: Recall, precision, F1 and support, `(C,)` each; those of presence for multilabel tasks.
+        confusion: `(C, C)`, row = true class, column = predicted class; None for multilabel tasks.
     """
 
     names: tuple[str, ...]
@@ -28,11 +28,11 @@ class Classes(NamedTuple):
 
 
 def classes_of(row: Row) -> Classes | None:
-    """None of a row that is not complete, or of a task without classes."""
+    """The per-class results; None for an incomplete row or a task without classes."""
     protocol = registry.find_protocol(row.protocol)
     if row.draws is None or row.draws.sums is None or protocol.task not in ("classification", "multilabel"):
         return None
-    # The sums that the bootstrap draws from are confusion matrices, a subject each.
+    # The sums that the bootstrap draws from are one confusion matrix per subject.
     total, c = row.draws.sums.sum(axis=0).astype(np.int64), len(protocol.classes)
     if protocol.task == "classification":
         counts = total.reshape(c, c)
@@ -42,7 +42,7 @@ def classes_of(row: Row) -> Classes | None:
 
 
 def classes_frame(rows: Sequence[Row]) -> pd.DataFrame:
-    """One line a row and class, numbers as fractions, for the CSV file; `predicted_<class>` are counts."""
+    """One line per row and class, with numbers as fractions, for the CSV file; `predicted_<class>` are counts."""
     records: list[dict[str, object]] = []
     for row in rows:
         if (found := classes_of(row)) is None:
@@ -68,7 +68,7 @@ def classes_frame(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def classes_section(rows: Sequence[Row]) -> str:
-    """A folded part of a Markdown page, of the rows of one protocol; empty where none has classes."""
+    """A collapsed section of a Markdown page for the rows of one protocol; empty if none has classes."""
     found = {markdown_text(row.entry): own for row in rows if (own := classes_of(row)) is not None}
     if not found:
         return ""

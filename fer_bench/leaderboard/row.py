@@ -21,13 +21,13 @@ class Row:
     """One method entry on one protocol.
 
     Attributes:
-        cells, states: How many cells the suite asks for, and how many are in each state.
+        cells, states: How many cells the suite has, and how many are in each state.
         metrics, interval, fold_sd, n: Empty or None unless every cell is done. The interval and the standard deviation
             over folds and seeds are those of the task's headline metric; `item_*` are metrics of the items of samples
             that have several.
         difference: From the suite's reference on the same samples, with its interval; None where there is none.
         reason: Why it was skipped, or the message of the first failure.
-        epochs: Fewest and most epochs trained; `recipe_epochs` is what the method's own recipe asks for.
+        epochs: Fewest and most epochs trained; `recipe_epochs` are those of the method's own recipe.
         weights: What it started from; empty for random weights.
         unsound: Why its numbers may not be compared with others.
         selection: Which epoch is scored, see `fer_bench.suites.selection`; empty where nothing is done.
@@ -75,7 +75,7 @@ class Row:
 
     @property
     def comparison_key(self) -> tuple[str, str, str]:
-        """Only rows of one question may be ranked, compared or averaged with one another."""
+        """Protocol, digest and data; only rows with equal keys may be ranked, compared or averaged."""
         return self.protocol, self.protocol_digest, self.provenance
 
     @property
@@ -85,7 +85,7 @@ class Row:
 
     @cached_property
     def by_fold(self) -> dict[int, float]:
-        """Fold -> headline, the mean over seeds: seeds are no other data."""
+        """Fold -> headline metric, averaged over seeds, which are trained on the same data."""
         headline = HEADLINE[self.task]
         found: dict[int, list[float]] = {}
         for cell, result in self.finished:

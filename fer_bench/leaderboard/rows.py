@@ -1,7 +1,7 @@
 """The leaderboard of a suite: a pure function of its result files.
 
-A value is computed from the predictions of all its folds pooled, so that every subject counts once, and stands with a
-95 % interval from a bootstrap over subjects. It is given only when every fold and seed that the suite asks for is done:
+A value is computed from the predictions of all its folds pooled, so that every subject counts once, and has a
+95 % interval from a bootstrap over subjects. It is given only when every fold and seed of the suite is done:
 a mean over the folds that happened to finish is another, easier question.
 """
 
@@ -82,7 +82,7 @@ def uncollected() -> Iterator[None]:
 
 def _counted(pooled: pd.DataFrame, others: Sequence[Row]) -> tuple[int, int]:
     """`samples` and `n` of predictions: those of another row that has the same samples in the same order, which is soon
-    seen, or else a hash of samples, subjects and seeds in whatever order."""
+    compared, or else a hash of samples, subjects and seeds in any order."""
     names = ["id", "subject", "seed"]
     for row in others:
         known = row.pooled

@@ -1,6 +1,6 @@
 """Accuracy against severity: a pure function of the result files of cells and of their stage `stress`.
 
-A severity's value is computed from the predictions of all folds, seeds and conditions pooled, and stands with the
+A severity's value is computed from the predictions of all folds, seeds and conditions pooled, and has the
 interval of a bootstrap over subjects. It is given only when every condition of every cell is there.
 """
 

@@ -37,9 +37,9 @@ def concordance(predicted: Tensor, truth: Tensor, formula: Concordance = "lin") 
 
 
 def shaken(predicted: Tensor, truth: Tensor, formula: Concordance = "lin") -> Tensor:
-    """Squared error, concordance and correlation in a mixture that every batch draws anew, a scalar (Ig3D eq. 1, after
-    Toisoul et al., Nature Machine Intelligence 3, 2021): the squared error summed over valence and arousal, the others
-    averaged, as in the public code; 0 of fewer than two rows, which have no correlation."""
+    """Squared error, concordance and correlation mixed with random weights for every batch, a scalar (Ig3D eq. 1,
+    after Toisoul et al., Nature Machine Intelligence 3, 2021): the squared error summed over valence and arousal, the
+    others averaged, as in the public code; 0 of fewer than two rows, which have no correlation."""
     if len(predicted) < 2:
         return 0 * predicted.sum()
     weights = torch.rand(3, device=predicted.device)
@@ -68,7 +68,7 @@ def rated(batch: Batch, predicted: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def masked(vectors: Tensor, share: float) -> Tensor:
-    """Vectors (B, P) of which so large a share is set to 0, drawn anew for each."""
+    """Vectors (B, P) with a random share of the numbers set to 0, independently for each vector."""
     P = vectors.shape[1]
     return vectors * (draw(len(vectors), lambda rows: torch.rand(rows, P, device=vectors.device)) >= share)
 

@@ -283,7 +283,7 @@ class FaceDisentanglement(Method):
         return loss
 
     def _loss_of_neutral(self, x: Tensor, identity: Tensor, expression: Tensor, ids: list[str]) -> Tensor:
-        """Squared error of identities, and of expressions where asked, of the faces whose neutral face is known."""
+        """Squared error of identities, with `expression_truth` of expressions too, of faces with a neutral face."""
         known, neutral = faces_of_subjects(self.training_faces, self.neutral_faces, ids, self.mean_face)
         if not known:
             return average(0 * identity.sum(), 0)

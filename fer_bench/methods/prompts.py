@@ -1,4 +1,4 @@
-"""The sentences that stand for classes; see `prompts.yaml`."""
+"""The prompts of the classes; see `prompts.yaml`."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -65,7 +65,7 @@ def classification_scores(outputs: ArrayLike, truth: ArrayLike, classes: Sequenc
 
 
 def accuracy_among_tested(outputs: ArrayLike, truth: ArrayLike, classes: Sequence[str], tested: Sequence[str]) -> float:
-    """Accuracy of the class with the greatest score among the tested ones; the scores of the others are not looked at.
+    """Accuracy of the class with the greatest score among the tested ones; the scores of the others are ignored.
 
     Never below the accuracy over all classes: what wins among all wins among fewer. The arguments are those of `score`.
 

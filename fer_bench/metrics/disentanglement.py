@@ -165,7 +165,7 @@ def mean_terms(
 
 
 def of_values(metric: str) -> tuple[int, Callable[[NDArray[np.float64]], np.floating]]:
-    """The column of `MEASURES` that a metric looks at, and what it computes of the values there; raises KeyError."""
+    """The column of `MEASURES` that a metric uses, and what it computes of the values there; raises KeyError."""
     name, _, statistic = metric.rpartition("_")
     if name not in MEASURES:
         raise KeyError(metric)

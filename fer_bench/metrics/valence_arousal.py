@@ -80,7 +80,7 @@ def valence_arousal_metrics(predicted: ArrayLike, truth: ArrayLike) -> dict[str,
 def ccc_mean(predicted: ArrayLike, truth: ArrayLike) -> float:
     """Mean of the concordance of valence and that of arousal, on `(N, 2)` arrays.
 
-    Unlike the pooled one it is 0 for whoever answers the mean valence and the mean arousal whatever the face shows;
+    Unlike the pooled one it is 0 for a constant answer of the mean valence and the mean arousal;
     such an answer can have a pooled CCC of 0.5 and more, the more the two means lie apart.
     """
     return (_on_columns(ccc, slice(0, 1), predicted, truth) + _on_columns(ccc, slice(1, 2), predicted, truth)) / 2

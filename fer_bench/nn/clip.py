@@ -103,7 +103,7 @@ class ClipImageTower(nn.Module):
 def cosines(embeddings: Tensor, texts: Tensor) -> Tensor:
     """Cosines (n, m) of embeddings (n, d) with texts (m, d) of unit length.
 
-    In single precision whatever the training's: at CLIP's scale of 100, neighbours in bfloat16 are up to half a logit
+    Always in single precision: at CLIP's scale of 100, neighbours in bfloat16 are up to half a logit
     apart, and classes would tie.
     """
     with torch.autocast(embeddings.device.type, enabled=False):
@@ -119,7 +119,7 @@ def embed_texts(
         texts: At most about 75 words each.
         state: Weights under open_clip's keys. Without any the tower is random, though the same every time, and its
             texts differ in little but the noise of their tokens: what all of them have in common is taken off, so that
-            they are anchors which say nothing and can be told apart.
+            they are distinct anchors without meaning.
         path: Where the weights come from, for errors.
 
     Raises:

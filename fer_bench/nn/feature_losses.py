@@ -1,4 +1,4 @@
-"""What DrFER asks of the features of a batch: the triplet loss, and the two divergences that it tried instead."""
+"""DrFER's losses on the features of a batch: the triplet loss, and the two divergences of its ablation."""
 
 import torch
 from torch import Tensor

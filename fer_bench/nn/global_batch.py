@@ -41,7 +41,7 @@ def start(count: int, device: torch.device | str = "cpu") -> None:
     Args:
         device: One that the processes can exchange tensors from: with NCCL its own GPU.
     """
-    global _share  # noqa: PLW0603 - layers deep in a network ask for it, and a process trains one batch at a time
+    global _share  # noqa: PLW0603 - layers deep in a network read it, and a process trains one batch at a time
     if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size() == 1:
         return
     whole = torch.tensor(count, device=device)

@@ -13,7 +13,7 @@ from fer_bench.nn import global_batch
 
 
 def exchange(network: nn.Module) -> None:
-    """Let every layer of a network that draws at random or looks at a whole batch do so for all processes; it keeps
+    """Make every layer that draws at random or uses statistics of the batch work on the global batch; the network keeps
     its parameters, buffers and name."""
     for layer in network.modules():
         if type(layer) in _LAYERS:

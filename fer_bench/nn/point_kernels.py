@@ -20,7 +20,7 @@ from fer_bench.geometry.sampling import farthest_point_sample
 
 Result = TypeVar("Result")
 
-_RUN = 64  # points looked at together; most runs hold none that matters
+_RUN = 64  # points compared at once; most runs contain no candidate
 _MOST = np.iinfo(np.int64).max
 
 
@@ -30,7 +30,7 @@ def spread(work: Callable[[int, int], Result], total: int) -> list[Result]:
     ends = [total * share // shares for share in range(shares + 1)]
     if shares == 1:
         return [work(0, total)]
-    # Made anew each time, which takes a fraction of a millisecond: a forked process would inherit one without threads.
+    # Created at each call, which takes a fraction of a millisecond: a forked process would inherit one without threads.
     with ThreadPoolExecutor(shares) as pool:
         return list(pool.map(work, ends[:-1], ends[1:]))
 
@@ -85,7 +85,7 @@ def _within(axes, centres, limit, found, first, last):  # type: ignore[no-untype
                 some += bits[p] <= bits_of_limit
             if some:
                 for p in range(len(x)):
-                    if square[p] <= limit and hits < k:  # no NaN gets through, whatever its bits
+                    if square[p] <= limit and hits < k:  # no NaN of any bit pattern gets through
                         found[b, s, hits] = start + p
                         hits += 1
                 if hits == k:

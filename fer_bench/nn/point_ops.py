@@ -15,7 +15,7 @@ from torch import Tensor
 from fer_bench.nn import point_kernels
 
 PAIRS = 2**25
-"""Distances that are held at once on a GPU, which bounds the memory: 256 MB, a few times over."""
+"""Distances in GPU memory at once: 256 MB, a few times over."""
 
 
 @torch.no_grad()
@@ -33,7 +33,7 @@ def farthest_point_sample(xyz: Tensor, count: int) -> Tensor:
         Indices (B, count), int64.
 
     Raises:
-        ValueError: more points are asked for than there are.
+        ValueError: more points are requested than exist.
     """
     _check(xyz)
     N = xyz.shape[1]
@@ -90,7 +90,7 @@ def ball_query(radius: float, k: int, xyz: Tensor, centres: Tensor) -> Tensor:
     # ties by rules of its own in float32, which is why `farthest_point_sample` does not use it either.
     _check(xyz, centres)
     if k < 1:
-        raise ValueError(f"a ball of {k} points is asked for; ask for 1 or more")
+        raise ValueError(f"a ball of {k} points is requested; give 1 or more")
     if torch.compiler.is_exporting():
         from fer_bench.nn import point_export
 
@@ -137,7 +137,7 @@ def nearest(points: Tensor, among: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
         (B, S, k), int64.
 
     Raises:
-        ValueError: more neighbours are asked for than there are points.
+        ValueError: more neighbours are requested than there are points.
     """
     _check(points, among)
     N = among.shape[1]

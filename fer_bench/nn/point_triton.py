@@ -1,4 +1,4 @@
-"""Farthest-point sampling as one Triton kernel; imported only where a GPU asks for it."""
+"""Farthest-point sampling as one Triton kernel; imported only for tensors on a GPU."""
 
 import torch
 import triton
@@ -6,7 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 MOST_POINTS = 2**16
-"""A cloud is held in the registers of one multiprocessor; beyond 2^13 points they spill over, slowly but rightly."""
+"""A cloud is kept in the registers of one multiprocessor; beyond 2^13 points they spill over, slowly but rightly."""
 
 
 def farthest(xyz: Tensor, count: int) -> Tensor:
@@ -17,7 +17,7 @@ def farthest(xyz: Tensor, count: int) -> Tensor:
     block = triton.next_power_of_2(N)
     warps = min(32, max(4, block // 256))
     with torch.cuda.device_of(xyz):  # Triton launches on the current device
-        # A product and a sum rounded once, as a GPU does unless told, would choose otherwise than a CPU.
+        # A product and a sum rounded once, a GPU's default, would select other points than a CPU.
         _farthest[(B,)](axes, chosen, N, count, BLOCK=block, num_warps=warps, enable_fp_fusion=False)
     return chosen
 

@@ -141,7 +141,7 @@ SIZES: dict[Size, Widths] = {
         (Scale(0.2, 32, (64, 64, 128)), Scale(0.4, 64, (128, 128, 256)), Scale(0.8, 128, (128, 128, 256))),
         (256, 512, 1024),
     ),
-    # Ours, nobody's paper: for CPUs and the quickstart, about a hundredth of the work of ssg.
+    # Of no paper: for CPUs and the quickstart, about a hundredth of the work of ssg.
     "nano": Widths(
         128,
         (Scale(0.25, 16, (16, 16, 32)),),

@@ -96,7 +96,7 @@ def load_deit(network: nn.Module, state: Any, path: Path, head: bool = True) -> 
 
 
 def _is_grid(positions: Tensor, own: Tensor) -> bool:
-    """Whether positions are of one class token and another square grid; anything else is told by its shape."""
+    """Whether positions are of one class token and another square grid; anything else is a mismatch of shapes."""
     patches = positions.shape[1] - 1
     other = positions.shape[1] != own.shape[1] and positions.shape[2] == own.shape[2]
     return other and patches > 0 and math.isqrt(patches) ** 2 == patches

@@ -116,7 +116,7 @@ def _hub_answers() -> bool:
 
 
 def holds(path: Path, name: str) -> bool:
-    """Whether a file that `torch.save` wrote names something so, told without reading its tensors."""
+    """Whether a file that `torch.save` wrote has a key of this name, without reading its tensors."""
     try:
         with zipfile.ZipFile(path) as archive:
             pickles = [member for member in archive.namelist() if member.endswith("/data.pkl")]

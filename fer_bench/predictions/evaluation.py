@@ -128,7 +128,7 @@ def evaluate(
 
 
 def _subjects(truth: pd.DataFrame | None) -> NDArray[Any] | None:
-    """The subject of each sample; the sample itself where nobody knows any subject; None where there is but one, or
+    """The subject of each sample; the sample itself where no subject is known; None where there is but one, or
     only some are known."""
     if truth is None or "subject" not in truth:
         return None
@@ -194,7 +194,7 @@ def _order(file: PredictionFile, ids: NDArray[Any] | None, n: int, source: str) 
 
 
 def _check_truth(file: PredictionFile, own: NDArray[Any], true: NDArray[Any], source: str) -> None:
-    if true.ndim == 1:  # several labels at once are a set, in whatever order they are written
+    if true.ndim == 1:  # several labels at once are a set, written in any order
         differs = np.array([set(names(str(a))) != set(names(str(b))) for a, b in zip(own, true, strict=True)])
     else:
         differs = (np.abs(own - true) > _SAME_TRUTH).any(axis=1)

@@ -5,8 +5,8 @@
 - valence_arousal: `valence`, `arousal`, and optionally `id`, `valence_true` and `arousal_true`.
 - valence_arousal as Ig3D's authors publish it: `val_pred`, `aro_pred`, and optionally `id`, `val_true` and `aro_true`.
 
-A file is hostile until parsed: no pickle is ever read, and whatever does not fit is an `InvalidPredictions` that names
-the place. Rows are counted from 1, below the header.
+A file is hostile until parsed: no pickle is ever read, and invalid content is an `InvalidPredictions` that names the
+place. Rows are counted from 1, below the header.
 """
 
 import difflib

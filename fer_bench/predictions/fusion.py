@@ -1,7 +1,7 @@
 """Late fusion: the saved scores of two or more models, joined by sample (Ig3D section 4.4). It needs no training.
 
 Raw scores are joined element by element, without softmax and without clipping, as in Ig3D's public code. Where a weight
-is asked for and none is given, it is the one that is best on the samples that chose the checkpoints, never on the
+is requested and none is given, it is the one that is best on the samples that chose the checkpoints, never on the
 tested ones; Ig3D's weights were chosen on the test set.
 """
 
@@ -27,7 +27,7 @@ class Fusion(pydantic.BaseModel):
     Attributes:
         of: Their names.
         rule: `mean`, `max`, `min`; of two, `weighted:W`, W of the first, or `weighted`, W chosen on validation samples.
-        broadcast: The fault of Ig3D's public scripts, which is unsound: in batches of so many test samples, listed
+        broadcast: The fault of Ig3D's public scripts, which is unsound: in batches of this many test samples, listed
             class by class, each gets what the last entry says of the first.
         shuffled: With `broadcast`, the samples are shuffled, and not listed class by class.
     """
@@ -105,7 +105,7 @@ def first_of_each_batch(scores: Scores, batch_size: int) -> Scores:
 
     Args:
         scores: (N, C), in the order in which the samples were read. In a listing by folders of classes, a batch mostly
-            holds one class, and its first sample tells which.
+            holds one class, which its first sample reveals.
     """
     first = np.arange(len(scores)) // batch_size * batch_size
     spread: Scores = scores[first]

@@ -23,10 +23,10 @@ def arrays(protocol: Protocol, table: pd.DataFrame) -> tuple[NDArray[np.float64]
 
 
 def read_tables(protocol: Protocol, paths: list[Path], lengths: list[int]) -> pd.DataFrame:
-    """Tables of predictions of so many rows, one below the other, which can be scored; raises `InvalidFile`.
+    """Tables of predictions with these numbers of rows, concatenated, which can be scored; raises `InvalidFile`.
 
-    Arrow alone reads many small files in a tenth of the time that pandas takes one by one. Whatever it does not like is
-    left to pandas, which tells which file it is.
+    Arrow alone reads many small files in a tenth of the time that pandas takes one by one. A file that it rejects is
+    left to pandas, whose error names the file.
     """
     try:
         read = [_read(path) for path in paths]

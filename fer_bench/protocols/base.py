@@ -35,7 +35,7 @@ class Protocol:
         uncertain: What no source settles, in words.
         subject_independent: No subject is on two sides of a fold. Where the datasets do not say who is who, or a paper
             divides frames, it is False and `source` says so.
-        repeats: How often all samples are divided anew; fold k belongs to repeat `k // (num_folds // repeats)`.
+        repeats: How often all samples are divided; fold k belongs to repeat `k // (num_folds // repeats)`.
         tested: The classes that test samples have, where they are fewer than `classes`.
         auxiliary: Index -> boolean mask of samples outside the classes that serve training; those of a fold's training
             subjects become `Fold.auxiliary`. A training subject may have none.
@@ -84,7 +84,7 @@ class Protocol:
         """The rows that take part, sorted by id.
 
         Raises:
-            ProtocolError: nothing takes part, or a class has no sample, so that no fold could be scored as asked.
+            ProtocolError: nothing takes part, or a class has no sample, so that no fold could be scored.
         """
         if self.task == "valence_arousal":
             known = index["valence"].notna() & index["arousal"].notna()
@@ -119,7 +119,7 @@ class Protocol:
         """All folds, in order. `broken` ids keep their subject's place and are then left out.
 
         Raises:
-            ProtocolError: the index cannot be divided as asked, or a fold would have an empty part or train without one
+            ProtocolError: the index cannot be divided, or a fold would have an empty part or train without one
                 of the classes.
         """
         selected = self.select(index)

@@ -1,6 +1,6 @@
 """Ways to divide an index into folds.
 
-Whatever has to be drawn is drawn by SHA-256 of a salt and a name: the same on every machine and in every version of
+All random draws are made by SHA-256 of a salt and a name: the same on every machine and in every version of
 every library.
 """
 
@@ -33,7 +33,7 @@ def subject_folds(index: pd.DataFrame, num_folds: int, salt: str) -> list[Fold]:
 
     Subjects are put in hash order and dealt out in turn, so that group sizes differ by at most one. Group k is the test
     set of fold k and the validation set of fold k - 1: every subject is tested once and validates once. Papers train on
-    the k - 1 other groups; one of those is held out here, because a checkpoint must be chosen on subjects that are
+    the k - 1 other groups; one of those validates here, because a checkpoint must be chosen on subjects that are
     neither trained on nor reported.
 
     Raises:

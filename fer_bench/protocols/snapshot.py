@@ -29,7 +29,7 @@ class ProtocolSnapshot:
         protocol: The id of the protocol.
         classes: Its classes, in order.
         provenance: Of the data: as distributed, or which twin.
-        samples: The samples that take part in a fold, sorted by id, as text: `id`, `subject` (empty where nobody knows
+        samples: The samples that take part in a fold, sorted by id, as text: `id`, `subject` (empty where unknown
             it), `truth` (JSON: a label, a pair of numbers, or null) and `parts`, a letter a fold, see `PARTS`.
     """
 

@@ -45,7 +45,7 @@ class Representation(ABC):
         takes: the modalities it can be extracted from, one of which a dataset must offer.
         many: whether a sample may have several rows; see `rows`.
         same_vertices: whether a row holds the same vertices of every sample, so that none may be missing.
-        measures: names of the numbers that tell how well a sample was extracted; columns of the entry's index.
+        measures: names of the numbers that say how well a sample was extracted; columns of the entry's index.
     """
 
     name: ClassVar[str]
@@ -89,7 +89,7 @@ class Representation(ABC):
         """The representation with every open choice made, given the modalities of a dataset (`"texture"`, ...).
 
         Raises:
-            InvalidSuite: a modality is asked for that the dataset does not offer.
+            InvalidSuite: a modality is requested that the dataset does not offer.
         """
         if not modalities.intersection(self.takes):
             wanted, offered = " or a ".join(self.takes), ", ".join(sorted(modalities)) or "nothing"

@@ -46,7 +46,7 @@ def prepare(
         load: Reads one sample; raises `BrokenScan` for one that cannot be used.
         workers: Processes that extract.
         skip_broken: Leave unusable samples out and name them in the manifest, instead of stopping at the first.
-        progress: Told how far extraction is; never called when all entries are there.
+        progress: Called with the progress of the extraction; never called when all entries exist.
         notify: Called with in a sentence what a user should know: that an entry was damaged, or that work is taken up.
 
     Raises:

@@ -44,7 +44,7 @@ def crop(photo: Photo, size: int, alignment: Alignment = "given") -> NDArray[np.
 
     Raises:
         BrokenScan: the photograph cannot be read.
-        UnusablePhoto: the landmarks or the box that `alignment` asks for are not known.
+        UnusablePhoto: the landmarks or the box that `alignment` needs are not known.
     """
     image = Image.fromarray(photo.pixels())
     if alignment == "given" and photo.aligned:

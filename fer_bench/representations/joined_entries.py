@@ -63,7 +63,7 @@ class StackedRows:
         return int(self.ends[-1])
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """A copy of some rows, (len(rows), *shape), in the order asked for."""
+        """A copy of some rows, (len(rows), *shape), in the given order."""
         owner = np.searchsorted(self.ends, rows, side="right")
         found = np.empty((len(rows), *self.arrays[0].shape[1:]), dtype=self.arrays[0].dtype)
         for number in np.unique(owner):

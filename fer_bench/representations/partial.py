@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fer_bench.errors import FerBenchError
 
-_DONE = np.uint64(1 << 32)  # added to a checksum, so that 0 stands for a sample that is not there
+_DONE = np.uint64(1 << 32)  # added to a checksum, so that 0 means an absent sample
 
 
 def checksum(rows: NDArray[Any], measures: NDArray[np.float64]) -> np.uint64:
@@ -54,7 +54,7 @@ class Partial:
             entry: The final folder, whose lock the caller holds.
             counts: (S,) rows of each sample.
             shape, dtype: Of one row.
-            measures: Numbers that are told of a sample.
+            measures: Numbers measured on a sample.
 
         Raises:
             FerBenchError: the disk is too small, or cannot be written.

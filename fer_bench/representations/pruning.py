@@ -33,7 +33,7 @@ def remnants(cache: Path, current: Callable[[str, Path], str | None], everything
     Args:
         cache: The cache's folder.
         current: (dataset, root) -> the digest of its source as it is now, None if it is not there any more.
-        everything: All entries, whatever they were made from.
+        everything: All entries, made from any input.
     """
     found = []
     for folder in sorted(path for path in cache.glob("*/*/*") if path.is_dir()):

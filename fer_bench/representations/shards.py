@@ -2,7 +2,7 @@
 
 A shard is written to a folder of its own beside the entry, `.<entry>.shard3of8.partial`, for no two machines may write
 to one mapped file. What the shards hold is then taken into the entry in the making, as if its own extraction had been
-stopped there; whatever no shard could read is left to that extraction, which names it.
+stopped there; samples that no shard could read are left to that extraction, which names them.
 """
 
 import shutil

@@ -91,7 +91,7 @@ class Vertices(Representation):
         return ", and ".join(found) or None
 
     def picture(self, row: NDArray[Any]) -> NDArray[np.uint8]:
-        """From the front and from the subject's left; as dots where a row does not tell its triangles."""
+        """From the front and from the subject's left; as dots where the triangles are not known."""
         if self.topology != "mean_face":
             middle = (row.max(axis=0) + row.min(axis=0)) / 2
             return dots((row - middle) / np.abs(row - middle).max())
@@ -145,7 +145,7 @@ class _Register:
 
 
 def _first(source: Source, load: Load) -> Scan:
-    """The first mesh that can be read; what is wrong with those before it is told when they are extracted."""
+    """The first mesh that can be read; errors of those before it are reported when they are extracted."""
     for files in source.files:
         try:
             scan: Scan = load(source.root, files)

@@ -117,7 +117,7 @@ class Views(Representation):
         return super().digest
 
     def picture(self, row: NDArray[Any]) -> NDArray[np.uint8]:
-        """The views side by side; three planes are taken for red, green and blue, others stand below each other."""
+        """The views side by side; three planes are taken for red, green and blue, others are stacked."""
         if row.shape[1] == 3:
             return np.hstack([np.ascontiguousarray(view.transpose(1, 2, 0)) for view in row])
         return np.repeat(np.hstack([np.vstack(list(view)) for view in row])[:, :, None], 3, axis=2)

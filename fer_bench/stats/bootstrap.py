@@ -51,7 +51,7 @@ def clustered_bootstrap(
         scale: On which the interval is symmetric.
         resamples: How many times the clusters are drawn, at least 2.
         confidence: Nominal coverage, in (0, 1).
-        seed: Of the draws; the same seed gives the same interval, in whatever order the clusters come.
+        seed: Of the draws; the same seed gives the same interval, in any order of the clusters.
 
     Raises:
         ValueError: An argument does not fit, or the statistic is not finite on a resample.

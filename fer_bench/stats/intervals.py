@@ -55,7 +55,7 @@ class Resampled:
 
     `without` is the statistic of all samples but those of one cluster, `(K,)`, and `sums` the terms of each cluster,
     `(K, D)`, both in the clusters' sorted order; `sums` is None of what is no function of sums. `trials` is how many
-    clusters of one size tell as much as these, (sum of n)^2 / sum of n^2 (L. Kish, *Survey Sampling*, 1965).
+    clusters of equal size carry as much information, (sum of n)^2 / sum of n^2 (L. Kish, *Survey Sampling*, 1965).
     """
 
     value: float
@@ -90,7 +90,7 @@ class Resampled:
         """Student's t interval on the statistic's scale.
 
         Shares of people vary no more than if each person were all right or all wrong, so that the interval of a mean is
-        no wider than that of Clopper and Pearson for so many such people (`trials`). Where a share or score is 0 or 1,
+        no wider than that of Clopper and Pearson for `trials` such people. Where a share or score is 0 or 1,
         which shows no variation and does not mean that there is none, it is that one: after K people without fault, a
         mean share below (alpha / 2)^(1 / K) is refuted.
 
@@ -146,7 +146,7 @@ def difference(mine: Resampled, theirs: Resampled, confidence: float = 0.95) -> 
 
 
 def _degrees(values: NDArray[np.float64]) -> float:
-    """Degrees of freedom of what K values tell of their variance.
+    """Degrees of freedom of the variance estimated from K values.
 
     The variance of K values of this kurtosis varies, for its size, as much as a chi-squared variable of
     2 / (2 / (K - 1) + excess / K) degrees does (L. H. Shoemaker, "Fixing the F test for equal variances", The American

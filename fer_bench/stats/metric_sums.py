@@ -62,7 +62,7 @@ def _moments(
     metric: str, predicted: NDArray[np.float64], truth: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], Statistic]:
     """The formulas are those of `fer_bench.metrics.valence_arousal`, from 1, p, t, p^2, t^2, p t and |p - t|, summed
-    over the columns that the metric looks at."""
+    over the columns that the metric uses."""
     VALENCE_AROUSAL_METRICS[metric](predicted, truth)  # refuses what is not (N, 2), finite and of one shape
     if metric == "ccc_mean":
         parts = [_moments(f"ccc_{column}", predicted, truth) for column in ("valence", "arousal")]

@@ -59,8 +59,8 @@ def signed(difference: Difference | None, unit: Unit = PERCENT) -> str:
 
 
 def counted(n: int | None, subjects: int | None, named: bool) -> str:
-    """`240 of 30 subjects`, or a dash; where the data do not say who is who, every sample stands for somebody else, and
-    nobody was counted."""
+    """`240 of 30 subjects`, or a dash; without known subjects every sample counts as another subject, and
+    no subject is counted."""
     if n is None or subjects is None:
         return "-"
     whose = f"{subjects:,} subject{'s' * (subjects != 1)}" if named or subjects != n else "people not named"

@@ -49,7 +49,7 @@ def standard_error(subjects: int, samples: int, assumed: Assumed | None = None) 
 
 
 def resolved(degrees: float, error: float, assumed: Assumed | None = None) -> float:
-    """The difference, in the unit of its standard error, that is resolved with so many degrees of freedom."""
+    """The difference, in the unit of its standard error, that is resolved with `degrees` degrees of freedom."""
     from scipy.special import stdtrit
 
     a = assumed or Assumed()
@@ -61,7 +61,7 @@ def smallest_difference(subjects: int, samples: int, assumed: Assumed | None = N
     it would have to be more than 1.
 
     Raises:
-        ValueError: there are not so many samples as subjects, or no subject.
+        ValueError: there are fewer samples than subjects, or no subject.
     """
     if not 1 <= subjects <= samples:
         raise ValueError(f"{samples} samples of {subjects} subjects: each needs one")
@@ -76,7 +76,7 @@ def describe_power(subjects: int, samples: int, unit: str, task: str, by_name: b
 
     Args:
         unit: What a sample is, several of them.
-        by_name: Whether the data say who is who; otherwise every sample stands for somebody else.
+        by_name: Whether subjects are known; otherwise every sample counts as another subject.
     """
     who = f"{subjects:,} subject{'s' if subjects > 1 else ''}" if by_name else "people whom the data do not name"
     tested = f"tested on {samples:,} {unit} of {who}"

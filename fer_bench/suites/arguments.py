@@ -33,7 +33,7 @@ def resolve_arguments(entry: str, options: dict[str, Any], where: str) -> tuple[
 
 
 def total_epochs(arguments: dict[str, Any]) -> int:
-    """Length of the training that a method's arguments ask for, all its stages together."""
+    """Epochs of a method with these arguments, all stages together."""
     epochs = arguments["epochs"]
     return sum(epochs) if isinstance(epochs, (list, tuple)) else int(epochs)
 

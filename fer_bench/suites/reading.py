@@ -69,7 +69,7 @@ def _resolve(suite: Suite, where: str, arguments: bool) -> Suite:
         raise InvalidSuite(f"{where}: needs `methods:`.")
     for entry in suite.entries:
         if suite.entries.count(entry) > 1:
-            raise InvalidSuite(f"{where}: {entry} stands for two things; give one of them another name.")
+            raise InvalidSuite(f"{where}: {entry} names two things; give one of them another name.")
         if not _ENTRY_NAME.fullmatch(entry):
             raise InvalidSuite(
                 f"{where}: {entry!r} names a folder: use small letters, digits, '-', '_', '+' and '.' only."

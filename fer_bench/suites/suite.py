@@ -45,10 +45,10 @@ class Suite(pydantic.BaseModel):
         fusions: Entry name -> which of these it fuses, and how.
         reference: The entry that tables compare the others with.
         folds: Numbers of the folds to run; by default all of them, of as many divisions as `repeats` says.
-        repeats: Of protocols that divide their samples anew several times, how many of the divisions to run.
+        repeats: Of protocols that divide their samples several times, how many of the divisions to run.
         seeds: Training seeds.
         trainer: Differences from the trainer's defaults.
-        loggers: Trackers that are told of every training besides its TensorBoard and CSV logs.
+        loggers: Trackers that receive every training besides its TensorBoard and CSV logs.
         selection: Which epoch is scored, see `fer_bench.suites.selection`; by default that of the task.
     """
 

@@ -83,7 +83,7 @@ TWO_SIDED = ("mouth_down", "mouth_middle", "mouth_side", "mouth_up")
 _ALIASES = {"sadness": "sad", "angry": "anger"}
 _INDEX = {name: number for number, name in enumerate(EXPRESSION_NAMES)}
 _ALL_UNITS = ACTION_UNITS | MORE_UNITS
-# Action units that one blendshape tells.
+# Action units that one blendshape shows.
 _CODED = tuple(sorted({*ACTION_UNITS, 18, 27, 28, 34}))
 # FACS letters A to E: from which activation on.
 _INTENSITIES = np.array([0.12, 0.25, 0.45, 0.68, 0.88])

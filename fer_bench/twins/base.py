@@ -79,9 +79,9 @@ class TwinWriter:
         dataset: Its id.
         title: Its name, for errors.
         fill: Writes all that a twin holds. The bytes depend on the twin's subjects, seed, model and layout alone.
-        default_subjects: How many where nobody says.
+        default_subjects: How many by default.
         max_subjects: As many as the distribution has names for.
-        layouts: What `NewTwin.layout` can be; the first where nobody says.
+        layouts: What `NewTwin.layout` can be; the first is the default.
         identity: Face model, seed and subjects -> each subject's face without expression, (V, 3) millimetres, where its
             vertices are those of the meshes; None where they are not.
     """
@@ -114,7 +114,7 @@ class TwinWriter:
             face_model: None for the procedural face.
             layout: One of `layouts`; None for the first.
             workers: Processes; the bytes do not depend on them.
-            progress: Told (items done, items in all).
+            progress: Called with (items done, items in all).
 
         Raises:
             FerBenchError: there are too many subjects or none, the layout does not exist, or the folder is not empty or

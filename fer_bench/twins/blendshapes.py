@@ -66,7 +66,7 @@ class Muscles:
         return (np.exp(-0.5 * away**2) * taper * self.skin)[:, None] * np.array(by)
 
     def lids(self, upper: float, lower: float) -> Floats:
-        """Raise the lids' rims by so many mm; they keep to the eyeball."""
+        """Raise the lids' rims by `mm` millimetres; they keep to the eyeball."""
         dy = upper * self.upper_lid + lower * self.lower_lid
         return self._on_eye(dy)
 
@@ -99,7 +99,7 @@ class Muscles:
         return self.lower[:, None] * drop * step(self.y, 10.0, -50.0)[:, None]
 
     def jaw_shift(self, by: tuple[float, float, float]) -> Floats:
-        """Shift the jaw by so many mm."""
+        """Shift the jaw, in mm."""
         return (self.lower * step(self.y, 0.0, -55.0))[:, None] * np.array(by)
 
     def press(self, centre: float, width: float, thin: float, back: float) -> Floats:

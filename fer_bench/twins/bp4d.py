@@ -27,7 +27,7 @@ _HEAD_DEGREES = 4.0
 _PLACE = {"sequences": "Sequences/", "fera": "BP4D-training/", "wrl": ""}
 _OCCURRENCE = {"sequences": "AUCoding/AU_OCC", "fera": "AUCoding", "wrl": "AUCoding/AU_OCC"}
 _INTENSITY = {"sequences": "AUCoding/AU_INT", "fera": "AU Intensity Codes3.0", "wrl": "AUCoding/AU_INT"}
-# A coder says that a unit is there from intensity B on; those that no blendshape of ours tells are never there.
+# Coders mark a unit from intensity B on; those that no blendshape shows are never marked.
 _PRESENT = 2
 _NOT_CODED = 9
 _UNITS = (1, 2, 4, 5, 6, 7, *range(9, 21), 22, 23, 24, *range(27, 40))

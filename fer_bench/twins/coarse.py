@@ -17,7 +17,7 @@ _DETAIL_MM = 14.0  # around eyes, brows, nose and mouth, vertices stay twice as 
 
 @lru_cache(maxsize=2)
 def coarse(model: FaceModel, vertices: int = 1200) -> FaceModel:
-    """About so many of a model's vertices, the 68 landmarks among them, each where it is; denser where faces move.
+    """About `count` of a model's vertices, the 68 landmarks among them, each where it is; denser where faces move.
 
     Each vertex that goes is merged into the one that is nearest along the surface, so that lips and lids stay apart.
 

@@ -29,7 +29,7 @@ SEQUENCES = (
 )
 # Sources do not say which format the distribution has.
 _FORMATS: dict[str, Format] = {"eyebrow": "ascii", "lips_up": "binary_big_endian"}
-_GAP = (12, 13)  # frames that somebody's sequence lacks
+_GAP = (12, 13)  # frames that one sequence lacks
 _METRES = 0.001
 
 

@@ -147,7 +147,7 @@ class Style:
         units = {name: _own_version(recipe, expressivity, rng) for name, recipe in RECIPES.items()}
         resting = RESTING * np.abs(rng.standard_normal(len(EXPRESSION_NAMES)))
         resting = both_sides(np.where(rng.random(len(EXPRESSION_NAMES)) < 0.3, resting, 0.0))
-        # Nobody rests with an open jaw or closed eyes.
+        # No face rests with an open jaw or closed eyes.
         for name, limit in (("jawOpen", 0.02), ("eyeBlink_L", 0.1), ("eyeBlink_R", 0.1), ("mouthClose", 0.0)):
             resting[_INDEX[name]] = min(resting[_INDEX[name]], limit)
         asymmetry = 1.0 + ASYMMETRY * rng.standard_normal(len(EXPRESSION_NAMES))
@@ -194,7 +194,7 @@ def perform(
     rng: np.random.Generator,
     shapes: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """One performance of whatever action units or blendshapes.
+    """One performance of given action units or blendshapes.
 
     Args:
         style: The person.

@@ -23,7 +23,7 @@ class Timing:
         apex: It has arrived.
         release: It begins to relax.
         offset: It is back at rest; beyond 1, the sequence ends before.
-        strength: What the strength asked for is multiplied by.
+        strength: Factor of the requested strength.
         residue: Share of the expression that stays afterwards.
     """
 

@@ -21,7 +21,7 @@ from fer_bench.twins.population import Person, Population
 from fer_bench.twins.quotas import apportion
 
 ALIGNED_PIXELS = 100
-# On one photograph in so many SMIRK's detector finds no face: of 3,068 test photographs, Ig3D scores about 2,919.
+# Share of photographs where SMIRK's detector finds no face: of 3,068 test photographs, Ig3D scores about 2,919.
 _UNDETECTED = 20
 
 # A person of the twin is photographed so often; code -> photographs in the distribution.
@@ -115,7 +115,7 @@ class _View(NamedTuple):
 
 
 def make_photographs(people: Population, shot: Shot) -> _View:
-    """A photograph, aligned and as it was taken, and what else is to be told of it."""
+    """A photograph, aligned and as it was taken, with its annotations."""
     of_person = people.rng(shot.person, "attributes")
     gender, race, age = (
         int(of_person.choice(len(shares), p=shares))

@@ -91,7 +91,7 @@ class Pose:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Pose:
-        """A person who looks at the scanner, a few degrees off, with the head at the usual place."""
+        """A person facing the scanner, a few degrees off, with the head at the usual place."""
         angles = np.radians(_POSE_DEGREES) * rng.standard_normal(3)
         return cls(_rotation(angles), np.array(_SHIFT_MM) + np.array(_SHIFT_SPREAD_MM) * rng.standard_normal(3))
 
@@ -123,7 +123,7 @@ def scan_face(
 ) -> ScannedMesh:
     """Scan a face.
 
-    The crop and the order of the vertices are drawn anew for each scan, so that neither the number of a vertex nor how
+    The crop and the order of the vertices are drawn for each scan, so that neither the number of a vertex nor how
     many there are says anything about the face.
 
     Args:

@@ -127,7 +127,7 @@ def test_what_cannot_be_repeated_is_told_in_a_sentence(bench: Bench, done: Cell,
         repeat(tmp_path)
     whole = (done.folder / "cell.json").read_bytes()
     for key, value, sentence in (
-        ("protocol_digest", "0123456789ab", "asks another question of these data now (its digest is"),
+        ("protocol_digest", "0123456789ab", "has another snapshot of these data now (its digest is"),
         ("method", "late_fusion", "has no network, for it is made of other predictions"),
         ("parts", [{"dataset": "bu3dfe", "root": "/nowhere", "cache": "/nowhere"}], "its data are gone; there is no"),
     ):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fer_bench.launch.local import Observer
 
 POLL_INTERVAL_S = 5.0
-"""Seconds between two queries to Slurm, whose administrators ask for no more."""
+"""Seconds between two queries to Slurm, whose administrators allow no more."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def places(suite: Path) -> tuple[dict[str, Place], str]:
     if not record.folder.is_dir():
         return {}, ""
     if not queue.available():
-        return record.places(None), "Slurm cannot be asked on this machine: tasks are as they were seen last."
+        return record.places(None), "Slurm cannot be queried on this machine: tasks are as they were last seen."
     try:
         with record.locked():
             return record.places(queue.ask), ""

@@ -152,7 +152,7 @@ def run(*command: str) -> str:
     except subprocess.TimeoutExpired:
         raise FerBenchError(f"Slurm does not answer ({command[0]} took more than {_SECONDS} s).") from None
     except OSError as error:
-        raise FerBenchError(f"Slurm cannot be asked ({command[0]}: {error.strerror}).") from None
+        raise FerBenchError(f"Slurm cannot be queried ({command[0]}: {error.strerror}).") from None
     if done.returncode:
         raise FerBenchError(f"Slurm does not answer ({' '.join(done.stderr.split()) or command[0]}).")
     return done.stdout

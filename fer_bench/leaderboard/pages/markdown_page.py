@@ -1,11 +1,10 @@
-"""A leaderboard as people and programs read it: a Markdown page, a table of the terminal, a CSV file."""
+"""A leaderboard as a Markdown page and CSV files."""
 
 import io
 from pathlib import Path
 
 from fer_bench import registry
 from fer_bench.leaderboard.machines import trained_on
-from fer_bench.leaderboard.optimism import epochs_told
 from fer_bench.leaderboard.pages.columns import beside, header, texts
 from fer_bench.leaderboard.pages.csv_table import to_frame
 from fer_bench.leaderboard.pages.pairs_page import GROUPS, pairs_frame, pairs_section
@@ -88,11 +87,11 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
             page.write(f"Trained on {markdown_text(machines)}. ")
         if "twin" in data:
             page.write("**Synthetic faces: these numbers compare methods with one another, not with published ones.**")
-        own = [letters.get((row.protocol, row.entry), "") for row in members]
-        heads = header(members, suite.reference, any(own))
+        group_of = [letters.get((row.protocol, row.entry), "") for row in members]
+        heads = header(members, suite.reference, any(group_of))
         sides = ["---", *["---:"] * (len(heads) - 2), "---"]
         page.write(f"\n\n| {' | '.join(map(markdown_text, heads))} |\n|{'|'.join(sides)}|\n")
-        for row, group in zip(members, own, strict=True):
+        for row, group in zip(members, group_of, strict=True):
             page.write(f"| {' | '.join(markdown_text(text) for text in texts(row, heads, group))} |\n")
         if second := beside(members):
             heads, *lines = second
@@ -103,37 +102,37 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
             page.write(f"\n- {markdown_text(note)}")
         inputs = (markdown_text(f"{row.entry} {row.representation or '-'}") for row in members)
         page.write(f"\n\nInput: {'; '.join(inputs)}\n")
-        here = [pair for pair in compared if (pair.protocol, pair.protocol_digest, pair.provenance) == question]
-        parts = pairs_section(here), ranks_section(name, members), classes_section(members)
+        shown = [pair for pair in compared if (pair.protocol, pair.protocol_digest, pair.provenance) == question]
+        parts = pairs_section(shown), ranks_section(name, members), classes_section(members)
         page.writelines(f"\n{part}" for part in parts if part)
     return page.getvalue()
 
 
 def by_question(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
     """(protocol, its digest, data) -> rows: results are ranked together only if they answer the same question on the
-    same data. Rows without any result stand below the first such family of their protocol."""
+    same data. Rows without any result follow the first such family of their protocol."""
     protocols = list(dict.fromkeys(row.protocol for row in rows))
     families: dict[tuple[str, str, str], list[Row]] = {}
     for row in sorted(rows, key=lambda row: (protocols.index(row.protocol), not row.protocol_digest)):
         key = row.comparison_key
         if not row.protocol_digest:
-            key = next((known for known in families if known[0] == row.protocol), key)
+            key = next((other for other in families if other[0] == row.protocol), key)
         families.setdefault(key, []).append(row)
     return families
 
 
 def _tested(rows: list[Row]) -> str:
-    """What complete rows of one question were tested on, and the difference that it resolves."""
+    """The test set of complete rows, and the smallest difference that it resolves."""
     row = next((row for row in rows if row.pooled is not None and row.interval is not None), None)
     if row is None or row.pooled is None or row.interval is None:
         return ""
     protocol = registry.find_protocol(row.protocol)
-    known = not row.pooled["subject"].equals(row.pooled["id"])
-    return describe_power(row.interval.n_clusters, row.n or 0, plural(protocol.unit), row.task, known)
+    named = not row.pooled["subject"].equals(row.pooled["id"])
+    return describe_power(row.interval.n_clusters, row.n or 0, plural(protocol.unit), row.task, named)
 
 
 def _selections(rows: list[Row]) -> list[str]:
-    """How the scored epochs were chosen, a sentence or two."""
+    """Sentences on how the scored epochs were chosen."""
     used = [rule for rule in SELECTIONS if any(rule in row.selection.split(" and ") for row in rows)]
     message = [f"Selection, which epoch is scored: {'; '.join(SELECTIONS[rule] for rule in used)}."] if used else []
     if "best_on_test" in used:
@@ -145,7 +144,7 @@ def _selections(rows: list[Row]) -> list[str]:
 
 
 def notes(row: Row) -> list[str]:
-    """Notes on a row."""
+    """Remarks on a row: fusion weights, divided batches, optimism, unsoundness and the reason for a missing value."""
     found = []
     weights = [result.weight for _, result in row.finished if result.weight is not None]
     if weights:
@@ -158,9 +157,10 @@ def notes(row: Row) -> list[str]:
         )
     if (gap := row.optimism) is not None:
         task_unit = unit(row.task, HEADLINE[row.task])
+        epochs = ", ".join(f"{result.selected_epoch} for {result.honest_epoch}" for _, result in row.finished)
         found.append(
             f"{row.entry}: to choose the epochs on the test samples buys {signed(gap, task_unit)} "
-            f"{task_unit.difference}; epochs chosen with and without them: {epochs_told(row)}."
+            f"{task_unit.difference}; epochs chosen with and without them: {epochs}."
         )
     if row.unsound:
         found.append(f"{row.entry} is unsound: {row.unsound}.")
@@ -170,14 +170,14 @@ def notes(row: Row) -> list[str]:
 
 
 def write(name: str, suite: Suite, rows: list[Row], out: Path) -> list[Path]:
-    """Write `<out>/<name>.csv` and `.md`, and where there is anything to say in them, `<name>-pairs.csv` of every two
-    entries, `<name>-classes.csv`, and a protocol's `<name>-<protocol>-ranks.png`; returns the files."""
+    """Write `<out>/<name>.csv` and `.md` and, unless empty, `<name>-pairs.csv`, `<name>-classes.csv` and the
+    `<name>-<protocol>-ranks.png` of each protocol; returns the files."""
     tables = {"": to_frame(rows), "-pairs": pairs_frame(pairs(rows)), "-classes": classes_frame(rows)}
     written = []
     for part, table in tables.items():
         path = out / f"{name}{part}.csv"
         if part and not len(table):
-            path.unlink(missing_ok=True)  # of a run that had more, it would be of nothing that the page shows
+            path.unlink(missing_ok=True)  # from an earlier run with more results
             continue
         with atomic_write(path) as file:
             file.write(table.to_csv(index=False, float_format="%.6f").encode())

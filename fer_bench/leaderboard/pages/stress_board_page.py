@@ -175,7 +175,7 @@ def draw(member: str, title: str, curves: Sequence[Curve], path: Path) -> None:
 
 
 def _by_severity(ax: Axes, member: str, curve: Curve, number: int) -> None:
-    # Entries stand side by side, so that their intervals do.
+    # Entries are side by side, so that their intervals are.
     levels = [level for level in curve.severities if level.metrics]
     x = np.array([level.severity for level in levels]) + 0.06 * number
     value = 100 * np.array([next(iter(level.metrics.values())) for level in levels])

@@ -172,7 +172,7 @@ def test_where_slurm_cannot_be_asked_status_tells_what_was_seen(
     monkeypatch.setattr(queue, "available", lambda: False)
     shown = bench.status().splitlines()
     assert shown[0] == "mine: 4 queued"
-    assert shown[-1] == "Slurm cannot be asked on this machine: tasks are as they were seen last."
+    assert shown[-1] == "Slurm cannot be queried on this machine: tasks are as they were last seen."
     capsys.readouterr()
     bench.run()
     assert f"Where they are known to be over, delete {bench.runs / 'mine' / 'slurm'}." in capsys.readouterr().out
