@@ -1,4 +1,4 @@
-"""The page of a method: its docstring laid out, its recipe, its size and cost, and where it runs."""
+"""The page of a method: its docstring, recipe, size and cost, and the suites that run it."""
 
 import csv
 import inspect

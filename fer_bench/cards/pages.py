@@ -1,4 +1,4 @@
-"""Pages about methods, datasets and protocols, made of their docstrings, signatures and records: `fer-bench cards`.
+"""Pages about methods, datasets and protocols, generated from docstrings, signatures and records: `fer-bench cards`.
 
 Pages are never edited by hand. The same code generates the same bytes.
 """
@@ -38,12 +38,12 @@ def made(out: Path) -> Iterator[tuple[str, str]]:
     from fer_bench.cards.dataset_card import dataset_card, protocols_page
     from fer_bench.cards.method_card import method_card
 
-    own = [name for name in registry.methods() if registry.ships(name)]
-    cards = {f"methods/{name}.md": method_card(name) for name in own}
+    methods = [name for name in registry.methods() if registry.ships(name)]
+    cards = {f"methods/{name}.md": method_card(name) for name in methods}
     cards |= {f"datasets/{name}.md": dataset_card(name) for name in registry.datasets()}
     cards["protocols.md"] = protocols_page()
     yield from ((name, f"{MADE}\n\n{content}") for name, content in cards.items())
-    yield "index.md", f"{MADE}\n\n{_index(out, own)}"
+    yield "index.md", f"{MADE}\n\n{_index(out, methods)}"
 
 
 def _index(out: Path, methods: list[str]) -> str:

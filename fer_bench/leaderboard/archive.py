@@ -1,8 +1,7 @@
-"""Finished cells of a suite in one file, from which its tables can be made again without training anything.
+"""Packing the finished cells of a suite into one zip file, from which its tables can be generated without training.
 
-A zip file of the cells' settings, states, results, predictions and logs, below the paths that they have below the
-folder of runs; no checkpoints, and no path of the data on a machine. The same cells give the same
-bytes.
+The file contains the cells' settings, states, results, predictions and logs, with paths relative to the runs folder. It
+contains no checkpoints and no paths of the data. The same cells give the same bytes.
 """
 
 import re
@@ -38,10 +37,10 @@ _REMEDY = "Make it again with `fer-bench pack`."
 def pack(name: str, suite: Suite, runs: Path, path: Path) -> int:
     """Write the finished cells of a suite; returns their number. Nothing is written if there are none.
 
-    Cells of saved predictions are left out, and fusions of them: they may not be redistributed.
+    Cells of imported predictions, and fusions of them, are excluded, because they may not be redistributed.
 
     Args:
-        name: Of the suite, and its folder below `runs`.
+        name: The suite's name, and its folder below `runs`.
         path: The zip file.
     """
     folders = [runs / name / cell_path(*identity) for identity in sorted(suite.identities())]

@@ -1,10 +1,9 @@
 """Pairwise comparison of the entries of a protocol: their differences, and groups that do not differ.
 
-Two questions, two tests. The paired bootstrap over subjects tests whether the difference would exist with other test
-people, given what was trained. The corrected resampled t-test tests whether it would exist with other training
-people, too; training sets of folds overlap, so that folds are not independent, which its variance allows for (C.
-Nadeau, Y. Bengio, "Inference for the generalization error", Machine Learning 52, 2003, 239-281). Groups are of the
-first, for every protocol has it.
+Two tests are used. The paired bootstrap over subjects tests whether the difference generalises to other test subjects,
+given the trained networks. The corrected resampled t-test tests whether it also generalises to other training subjects;
+its variance allows for the overlap of the training sets of folds (C. Nadeau, Y. Bengio, "Inference for the
+generalization error", Machine Learning 52, 2003, 239-281). Groups use the first test, which exists for every protocol.
 """
 
 import string
@@ -32,15 +31,15 @@ class Pair:
 
     Attributes:
         metric: The task's headline.
-        first, second: Entries; the first ranks higher on the board.
-        difference: The first minus the second, with a paired interval that knows nothing of other pairs.
-        p, p_holm: Of the bootstrap over subjects, two-sided, alone and by Holm's method over the family; None with a
-            single subject.
-        family: How many pairs of that protocol are compared.
-        fold_p, fold_p_holm: Of the corrected resampled t-test, the same; None with fewer than two folds.
-        folds: How many folds that is of.
-        resolved: The difference that would have been found with 80 % power at 5 %, were these two the only pair; None
-            where the spread cannot be seen: with a single subject, or where they differ alike in all.
+        first, second: Entries; the first ranks higher.
+        difference: The first minus the second, with a paired interval that is not corrected for other pairs.
+        p, p_holm: Two-sided p of the bootstrap over subjects, uncorrected and by Holm's method over the family; None
+            with a single subject.
+        family: Number of compared pairs of the protocol.
+        fold_p, fold_p_holm: The same of the corrected resampled t-test; None with fewer than two folds.
+        folds: Number of folds of the t-test.
+        resolved: The difference that is found with 80 % power at 5 % for a single pair; None if the spread cannot be
+            estimated: with a single subject, or with equal differences of all subjects.
     """
 
     protocol: str
@@ -99,7 +98,7 @@ def groups(rows: Sequence[Row], found: Sequence[Pair]) -> dict[tuple[str, str], 
 def _pair(first: Row, second: Row) -> Pair:
     assert first.draws is not None and second.draws is not None
     protocol = registry.find_protocol(first.protocol)
-    apart = first.draws.minus(second.draws)
+    draws = first.draws.minus(second.draws)
     folds = sorted(first.by_fold.keys() & second.by_fold.keys())
     return Pair(
         first.protocol,
@@ -108,11 +107,11 @@ def _pair(first: Row, second: Row) -> Pair:
         HEADLINE[first.task],
         first.entry,
         second.entry,
-        Difference(apart.value, apart.interval()),
-        apart.p(),
+        Difference(draws.value, draws.interval()),
+        draws.p(),
         resampled_t([first.by_fold[fold] - second.by_fold[fold] for fold in folds], test_to_train(protocol)),
         len(folds),
-        resolved(apart.degrees, apart.error) if apart.n_clusters > 1 and apart.error > 0 else None,
+        resolved(draws.degrees, draws.error) if draws.n_clusters > 1 and draws.error > 0 else None,
     )
 
 
@@ -164,10 +163,10 @@ def letter_display(count: int, apart: Collection[tuple[int, int]]) -> list[str]:
     """Letters of `count` entries: two share one if and only if they are not `apart`.
 
     The compact letter display of H.-P. Piepho ("An algorithm for a letter-based representation of all-pairwise
-    comparisons", J. Comput. Graph. Statist. 13, 2004, 456-466). The relation need not be transitive: a and b may share a
-    letter, and b and c, while a and c are apart. A letter is a maximal set of entries no two of which are apart. One is
-    grown from each pair that no letter joins yet, which is fast; splitting the set of all entries at each pair that is
-    apart could double the number of letters every time. Redundant letters are removed.
+    comparisons", J. Comput. Graph. Statist. 13, 2004, 456-466). The relation need not be transitive: a and b may
+    share a letter, and b and c, while a and c are apart. A letter is a maximal set of entries no two of which are
+    apart. One is grown from each pair that no letter joins yet, which is fast; splitting the set of all entries at each
+    pair that is apart could double the number of letters every time. Redundant letters are removed.
 
     Args:
         apart: Pairs (i, j) with i < j.

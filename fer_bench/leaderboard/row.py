@@ -21,22 +21,22 @@ class Row:
     """One method entry on one protocol.
 
     Attributes:
-        cells, states: How many cells the suite has, and how many are in each state.
+        cells, states: Number of cells of the suite, and of those in each state.
         metrics, interval, fold_sd, n: Empty or None unless every cell is done. The interval and the standard deviation
-            over folds and seeds are those of the task's headline metric; `item_*` are metrics of the items of samples
-            that have several.
-        difference: From the suite's reference on the same samples, with its interval; None where there is none.
+            over folds and seeds are those of the task's headline metric. `item_*` are metrics of single items, for
+            samples of several items.
+        difference: From the suite's reference on the same samples, with its interval; None without a reference.
         reason: Why it was skipped, or the message of the first failure.
-        epochs: Fewest and most epochs trained; `recipe_epochs` are those of the method's own recipe.
-        weights: What it started from; empty for random weights.
+        epochs: Minimum and maximum number of epochs trained; `recipe_epochs` is that of the method's recipe.
+        weights: Initial weights; empty for random weights.
         unsound: Why its numbers may not be compared with others.
-        selection: Which epoch is scored, see `fer_bench.suites.selection`; empty where nothing is done.
-        optimism: What it buys to choose the epochs on the test samples, see `fer_bench.leaderboard.optimism`.
-        finished: The cells that are done, with their results.
+        selection: Which epoch is scored, see `fer_bench.suites.selection`; empty if no cell is done.
+        optimism: Gain from choosing the epochs on the test samples, see `fer_bench.leaderboard.optimism`.
+        finished: The finished cells with their results.
         pooled: Predictions of all folds and seeds.
-        scored: Its raw outputs and truth, as `score` takes them; class indices where there is one class a sample.
-        draws: The headline metric on every draw of subjects: that of rows with the same samples is of the same draws.
-        samples: A number that two rows share if and only if they are of the same samples, subjects and seeds.
+        scored: Raw outputs and truth, as `score` takes them; class indices for classification.
+        draws: The headline metric on every draw of subjects; rows with the same samples share the draws.
+        samples: A number shared by exactly the rows with the same samples, subjects and seeds.
     """
 
     protocol: str

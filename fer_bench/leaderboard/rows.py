@@ -1,8 +1,8 @@
 """The leaderboard of a suite: a pure function of its result files.
 
-A value is computed from the predictions of all its folds pooled, so that every subject counts once, and has a
-95 % interval from a bootstrap over subjects. It is given only when every fold and seed of the suite is done:
-a mean over the folds that happened to finish is another, easier question.
+A value is computed from the pooled predictions of all its folds, so that every subject counts once, with a 95 %
+interval from a bootstrap over subjects. It is given only when every fold and seed of the suite is done, because a mean
+over some of the folds would not be comparable.
 """
 
 import gc
@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +30,8 @@ from fer_bench.suites.suite import Suite
 
 
 def collect(name: str, suite: Suite, runs: Path, skipped: dict[tuple[str, str], str] | None = None) -> list[Row]:
-    """Rows of a suite from what is below `runs`: those that answer one question together, best first, and those without
-    a value last."""
+    """Rows of a suite from the results below `runs`: grouped by comparison key, best first, rows without a value
+    last."""
     rows: list[Row] = []
     below = runs / name
     derived = {**dict.fromkeys(suite.predictions, SAVED), **dict.fromkeys(suite.fusions, LATE_FUSION)}
@@ -49,18 +48,18 @@ def collect(name: str, suite: Suite, runs: Path, skipped: dict[tuple[str, str], 
         references = {row.protocol: row for row in rows if row.entry == suite.reference}
         rows = [_compared(row, references[row.protocol]) for row in rows]
     order = {protocol: position for position, protocol in enumerate(suite.protocols)}
-    questions = {row.comparison_key: position for position, row in reversed([*enumerate(rows)]) if row.protocol_digest}
+    groups = {row.comparison_key: position for position, row in reversed([*enumerate(rows)]) if row.protocol_digest}
 
     def rank(row: Row) -> tuple[int, int, float, str]:
         better = 1 if row.task in LOWER_IS_BETTER else -1
         value = np.inf if row.headline is None else better * row.headline
-        return order[row.protocol], questions.get(row.comparison_key, len(rows)), value, row.entry
+        return order[row.protocol], groups.get(row.comparison_key, len(rows)), value, row.entry
 
     return sorted(rows, key=rank)
 
 
 def _compared(row: Row, reference: Row) -> Row:
-    """The row with its difference from the reference, where both have answered the same question."""
+    """The row with its difference from the reference, if both have the same protocol digest and samples."""
     if row.draws is None or reference.draws is None or row.entry == reference.entry:
         return row
     if (row.protocol_digest, row.samples) != (reference.protocol_digest, reference.samples):
@@ -70,7 +69,7 @@ def _compared(row: Row, reference: Row) -> Row:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Work without the cyclic garbage collector: thousands of nested results contain no cycles."""
+    """Disable the cyclic garbage collector, which is slow with thousands of nested results and finds no cycles."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -81,14 +80,13 @@ def uncollected() -> Iterator[None]:
 
 
 def _counted(pooled: pd.DataFrame, others: Sequence[Row]) -> tuple[int, int]:
-    """`samples` and `n` of predictions: those of another row that has the same samples in the same order, which is soon
-    compared, or else a hash of samples, subjects and seeds in any order."""
+    """`samples` and `n` of predictions: those of another row with equal samples in the same order, which is fast to
+    compare, or else from a hash of samples, subjects and seeds in any order."""
     names = ["id", "subject", "seed"]
     for row in others:
-        known = row.pooled
-        if known is None or row.samples is None or row.n is None:
+        if row.pooled is None or row.samples is None or row.n is None:
             continue
-        if all(pooled[name].equals(known[name]) for name in names):
+        if all(pooled[name].equals(row.pooled[name]) for name in names):
             return row.samples, row.n
     return int(pd.util.hash_pandas_object(pooled[names], index=False).sum()), int(pooled["id"].nunique())
 
@@ -101,9 +99,9 @@ def _row(others: Sequence[Row], protocol_id: str, entry: str, method: str, folde
         try:
             cell = Cell.read(folder)
         except InvalidFile as error:
-            there = (folder / "cell.json").exists()
-            states["missing" if there or not skipped else "skipped"] += 1
-            reason = reason or (str(error) if there else "")
+            exists = (folder / "cell.json").exists()
+            states["missing" if exists or not skipped else "skipped"] += 1
+            reason = reason or (str(error) if exists else "")
             continue
         status = cell.status()
         state = "missing" if status.state == "planned" else status.state
@@ -117,7 +115,7 @@ def _row(others: Sequence[Row], protocol_id: str, entry: str, method: str, folde
         return Row(protocol_id, entry, method, len(folders), states, reason)
     cell, results = done[0][0], [result for _, result in done]
     if reason == skipped and len(done) == len(folders):
-        reason = ""  # it ran when it could
+        reason = ""  # it ran before it was skipped
     row = Row(
         protocol_id,
         entry,
@@ -138,10 +136,10 @@ def _row(others: Sequence[Row], protocol_id: str, entry: str, method: str, folde
         selection=" and ".join(dict.fromkeys(cell.selection for cell, _ in done)),
         finished=tuple(done),
     )
-    questions = {(r.protocol_digest, r.representation_digest) for r in results}
+    digests = {(r.protocol_digest, r.representation_digest) for r in results}
     mixed = ""
-    if len(questions) > 1:
-        mixed = f"its folds were run on {len(questions)} different states of the data; run with --overwrite"
+    if len(digests) > 1:
+        mixed = f"its folds were run on {len(digests)} different states of the data; run with --overwrite"
     elif len({cell.selection for cell, _ in done}) > 1:
         mixed = f"the epochs of its folds were chosen by different rules ({row.selection}); run with --overwrite"
     if len(done) < len(folders) or mixed:
@@ -177,11 +175,10 @@ def _row(others: Sequence[Row], protocol_id: str, entry: str, method: str, folde
 
 
 def _item_metrics(protocol: Protocol, done: list[tuple[Cell, Result]]) -> dict[str, float]:
-    """Metrics of the items, where samples have several, as `item_<name>`."""
-    files = (cell.folder / "items.parquet" for cell, _ in done)
-    there = [*takewhile(Path.exists, files)]
-    if len(there) < len(done):
+    """Metrics of single items, for samples of several items, as `item_<name>`."""
+    files = [cell.folder / "items.parquet" for cell, _ in done]
+    if not all(file.exists() for file in files):
         return {}
-    outputs, truth = arrays(protocol, pd.concat([read_table(file) for file in there], ignore_index=True))
+    outputs, truth = arrays(protocol, pd.concat([read_table(file) for file in files], ignore_index=True))
     found = score(protocol.task, outputs, truth, protocol.classes, protocol.tested)
     return {f"item_{name}": value for name, value in found.items()}

@@ -1,7 +1,7 @@
 """Accuracy against severity: a pure function of the result files of cells and of their stage `stress`.
 
-A severity's value is computed from the predictions of all folds, seeds and conditions pooled, and has the
-interval of a bootstrap over subjects. It is given only when every condition of every cell is there.
+The value of a severity is computed from the pooled predictions of all folds, seeds and conditions, with the interval of
+a bootstrap over subjects. It is given only when every condition of every cell is done.
 """
 
 from collections.abc import Sequence
@@ -26,16 +26,16 @@ class Level:
     """One entry at one severity, or under a single one of its conditions.
 
     Attributes:
-        severity: 0 is the scan as it is.
-        value: Physical, in the member's unit; None at severity 0.
-        conditions: Those that are pooled; none at severity 0.
-        single: Whether it is one condition of a severity that has several.
-        missing: Runs (a cell under a condition) that are not there; with any, what follows is empty.
+        severity: 0 is the unperturbed scan.
+        value: Physical value in the member's unit; None at severity 0.
+        conditions: The pooled conditions; none at severity 0.
+        single: Whether it is one condition of a severity with several.
+        missing: Number of missing runs (a cell under a condition); if any, the attributes below are empty.
         metrics, interval: The interval is that of the headline metric.
-        drop: From severity 0 on the same samples.
-        against: From the suite's reference under the same conditions, on the same samples.
+        drop: Difference from severity 0 on the same samples.
+        against: Difference from the suite's reference under the same conditions, on the same samples.
         n: Samples, each counted once.
-        broken: Samples that were left out, counted once per run.
+        broken: Samples left out, counted once per run.
         pooled: Predictions, with the columns `seed` and `condition`.
     """
 
@@ -55,12 +55,12 @@ class Level:
 
 @dataclass(frozen=True)
 class Curve:
-    """One method entry on one protocol through one member of the deck.
+    """One method entry on one protocol under one member of the stress deck.
 
     Attributes:
         row: Its row of the leaderboard.
         levels: Severity 0, then each severity, followed by its single conditions where it has several.
-        refused: Why it cannot be put through the deck, or empty.
+        refused: Why the deck cannot be applied to it, or empty.
     """
 
     row: Row
@@ -69,7 +69,7 @@ class Curve:
 
     @property
     def severities(self) -> list[Level]:
-        """Severity 0 to 5."""
+        """The levels of severity 0 to 5."""
         return [level for level in self.levels if not level.single]
 
     @property
@@ -85,7 +85,7 @@ class Curve:
 
     @property
     def broken(self) -> int:
-        """Samples that were left out, counted once per run."""
+        """Samples left out, counted once per run."""
         return sum(level.broken for level in self.severities)
 
 
@@ -94,10 +94,10 @@ def curves(member: str, rows: Sequence[Row], reference: str | None) -> list[Curv
     levels = {(row.protocol, row.entry): _levels(member, row) for row in rows}
     requested = {row.protocol: row.protocol_digest for row in rows if row.entry == reference}
     for row in rows:
-        theirs = levels.get((row.protocol, reference or ""))
-        if theirs is not None and row.entry != reference and requested.get(row.protocol) == row.protocol_digest:
+        baseline = levels.get((row.protocol, reference or ""))
+        if baseline is not None and row.entry != reference and requested.get(row.protocol) == row.protocol_digest:
             key = row.protocol, row.entry
-            levels[key] = [_against(row, *both) for both in zip(levels[key], theirs, strict=True)]
+            levels[key] = [_against(row, *both) for both in zip(levels[key], baseline, strict=True)]
     return [
         Curve(row, tuple(levels[row.protocol, row.entry]), refusal(row.finished[0][0]) if row.finished else "")
         for row in rows
@@ -117,21 +117,21 @@ def _levels(member: str, row: Row) -> list[Level]:
 def _level(row: Row, level: Level, clean: pd.DataFrame | None) -> Level:
     """The level, filled from the files of the row's cells."""
     runs = [(cell, stress, outcome(cell, stress)) for cell, _ in row.finished for stress in level.conditions]
-    there = [(cell, stress, found) for cell, stress, found in runs if found is not None]
-    missing = row.cells * len(level.conditions) - len(there)
-    level = replace(level, missing=missing, broken=sum(found.broken for _, _, found in there))
+    done = [(cell, stress, found) for cell, stress, found in runs if found is not None]
+    missing = row.cells * len(level.conditions) - len(done)
+    level = replace(level, missing=missing, broken=sum(found.broken for _, _, found in done))
     if missing or clean is None:
         return level
     protocol = registry.find_protocol(row.protocol)
     tables = [
         read_table(predictions_path(cell, stress)).assign(seed=cell.seed, condition=stress.label)
-        for cell, stress, _ in there
+        for cell, stress, _ in done
     ]
     pooled = pd.concat(tables, ignore_index=True)
     outputs, truth = arrays(protocol, pooled)
     subjects = pooled["subject"].to_numpy(dtype=object)
     headline = HEADLINE[protocol.task]
-    # Every condition of a sample is compared with the same one prediction of the sample as it is.
+    # Every condition of a sample is compared with the prediction of its unperturbed scan.
     at_rest = pooled[["seed", "id"]].merge(clean, on=["seed", "id"], how="left", validate="many_to_one")
     rest, _ = arrays(protocol, at_rest)
     return replace(
@@ -144,16 +144,16 @@ def _level(row: Row, level: Level, clean: pd.DataFrame | None) -> Level:
     )
 
 
-def _against(row: Row, mine: Level, theirs: Level) -> Level:
-    """The level with its difference from the reference's, where both have answered the same question."""
-    if mine.pooled is None or theirs.pooled is None:
-        return mine
-    tables = [level.pooled.sort_values(_KEY, ignore_index=True) for level in (mine, theirs) if level.pooled is not None]
+def _against(row: Row, level: Level, reference: Level) -> Level:
+    """The level with its difference from the reference's, if both have the same samples and conditions."""
+    if level.pooled is None or reference.pooled is None:
+        return level
+    tables = [table.sort_values(_KEY, ignore_index=True) for table in (level.pooled, reference.pooled)]
     if not tables[0][[*_KEY, "label"]].equals(tables[1][[*_KEY, "label"]]):
-        return mine
+        return level
     protocol = registry.find_protocol(row.protocol)
     (outputs, truth), (other, _) = (arrays(protocol, table) for table in tables)
     subjects = tables[0]["subject"].to_numpy(dtype=object)
     headline = HEADLINE[protocol.task]
     found = metric_difference(protocol.task, headline, outputs, other, truth, protocol.classes, subjects)
-    return replace(mine, against=found)
+    return replace(level, against=found)

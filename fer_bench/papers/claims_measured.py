@@ -1,9 +1,9 @@
-"""Tests a paper's claims: a pure function of the claims and of the results below the runs folder.
+"""Tests of a paper's claims: a pure function of the claims and of the results below the runs folder.
 
 Differences are paired by sample, with the 95 % interval of a bootstrap over subjects. A claim of several comparisons
-holds where each does (an intersection-union test, whose level is that of one comparison; R. L. Berger, Technometrics
-24, 1982, 295-300). It fails where one contradicts it, at 1 - 0.05 / m of m comparisons (Bonferroni): of many, one is
-soon on the wrong side by chance.
+holds if each of them holds (an intersection-union test, whose level is that of one comparison; R. L. Berger,
+Technometrics 24, 1982, 295-300). It fails if one of m comparisons contradicts it at confidence 1 - 0.05 / m
+(Bonferroni), because one of many is likely to be on the wrong side by chance.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,8 +27,8 @@ from fer_bench.stats.intervals import Difference
 from fer_bench.stats.metric_units import Unit, unit
 
 Answer = Literal["holds", "fails", "unresolved", "not measured"]
-"""`holds`: the interval lies on the claimed side of 0. `fails`: on the other. `unresolved`: it holds 0, or one of those
-compared guesses."""
+"""`holds`: the interval lies on the claimed side of 0. `fails`: on the other. `unresolved`: it contains 0, or one of
+the entries guesses."""
 
 _GUESSED = {"classification": "balanced_accuracy", "valence_arousal": "ccc_mean"}
 
@@ -37,17 +37,17 @@ _KEY = ["turn", "seed", "id"]
 
 @dataclass(frozen=True)
 class Compared:
-    """One comparison of a claim, answered.
+    """The result of one comparison of a claim.
 
     Attributes:
-        comparison: What was asked.
+        comparison: The comparison, as claimed.
         question: In words: `mit-base above mit-small on bu3dfe-s1-cv10@1`.
-        answer: `holds` and `fails` by the 95 % interval.
+        answer: `holds` or `fails` by the 95 % interval.
         reason: Why it has no answer, or no interval.
-        difference: Of the entry from what it is held against, in the unit of `metric`.
-        contradicts: It lies on the other side even where the claim's other comparisons are allowed for.
-        n, subjects, data: Samples, subjects, and of which data.
-        departures: In what the cells are not the paper's configuration; by entry, where not all depart in it.
+        difference: The entry minus what it is compared with, in the unit of `metric`.
+        contradicts: Whether it fails after correction for the claim's other comparisons.
+        n, subjects, data: Numbers of samples and subjects, and the data.
+        departures: Differences from the paper's configuration; prefixed by the entry if not all entries have them.
     """
 
     comparison: Comparison
@@ -63,12 +63,12 @@ class Compared:
 
     @property
     def unit(self) -> Unit:
-        """In which the metric is written."""
+        """The unit in which the metric is written."""
         return _unit(self.comparison)
 
     @property
     def size_agrees(self) -> bool | None:
-        """Whether the printed size lies in the interval; None where none is printed or there is no interval."""
+        """Whether the printed size lies in the interval; None without a printed size or an interval."""
         size = self.comparison.size
         if size is None or self.difference is None or self.difference.interval.low is None:
             return None
@@ -79,14 +79,14 @@ class Compared:
 
 @dataclass(frozen=True)
 class Answered:
-    """A claim with the answers of its comparisons."""
+    """A claim with the results of its comparisons."""
 
     claim: Claim
     compared: tuple[Compared, ...]
 
     @property
     def answer(self) -> Answer:
-        """All hold; or one contradicts it; or, of the rest, one is not measured; else unresolved."""
+        """`fails` if one contradicts the claim; else `not measured` if one is not; else `holds` if all hold."""
         answers = {each.answer for each in self.compared}
         if any(each.contradicts for each in self.compared):
             return "fails"
@@ -96,26 +96,26 @@ class Answered:
 
 
 def answer(claims: Sequence[Claim], reader: Reader) -> list[Answered]:
-    """Every claim, tested with the results below a runs folder.
+    """Test every claim with the results below a runs folder.
 
     Raises:
         UnknownName: a comparison names an entry, or a protocol of a suite, that does not exist.
     """
     found = []
     for claim in claims:
-        requested = [question for comparison in claim.comparisons for question in _questions(comparison)]
-        compared = (_compare(*question, len(requested), reader, claim.id) for question in requested)
+        splits = [split for comparison in claim.comparisons for split in _split(comparison)]
+        compared = (_compare(*split, len(splits), reader, claim.id) for split in splits)
         found.append(Answered(claim, tuple(compared)))
     return found
 
 
-def _questions(comparison: Comparison) -> Iterator[tuple[Comparison, tuple[str, ...], tuple[Stress, ...]]]:
-    """(comparison, entries that it is held against, conditions), one for each that has an answer of its own."""
+def _split(comparison: Comparison) -> Iterator[tuple[Comparison, tuple[str, ...], tuple[Stress, ...]]]:
+    """(comparison, entries that it is compared with, conditions) for each part that is tested separately."""
     requested = comparison.stress
     groups: list[tuple[Stress, ...]] = [()]
     if requested is not None:
-        together = _conditions(requested, requested.axis)
-        groups = [(condition,) for condition in together] if requested.each else [together]
+        conditions = _conditions(requested, requested.axis)
+        groups = [(condition,) for condition in conditions] if requested.each else [conditions]
     for group in groups:
         if comparison.mean or not comparison.over:
             yield comparison, tuple(comparison.over), group
@@ -124,7 +124,7 @@ def _questions(comparison: Comparison) -> Iterator[tuple[Comparison, tuple[str, 
 
 
 def _conditions(requested: Stressed, axis: str) -> tuple[Stress, ...]:
-    """Those of the severities; of rotations those about an axis, where one is named."""
+    """The conditions of the severities; with an axis, only rotations about it."""
     severities = DECK[requested.member].severities
     chosen = [severities[number - 1] for number in requested.severities or range(1, len(severities) + 1)]
     found = tuple(condition for _, conditions in chosen for condition in conditions)
@@ -135,22 +135,22 @@ def _compare(
     comparison: Comparison,
     others: tuple[str, ...],
     conditions: tuple[Stress, ...],
-    questions: int,
+    comparisons: int,
     reader: Reader,
     claim: str,
 ) -> Compared:
-    """The answer of one of so many questions of a claim."""
+    """Test one of the `comparisons` comparisons of a claim."""
     if comparison.protocol not in reader.suite(comparison.suite).protocols:
         known = reader.suite(comparison.suite).protocols
         raise UnknownName(f"protocol of {comparison.suite}", comparison.protocol, known, f"claim {claim}")
     names = (comparison.entry, *others)
     entries = [reader.evidence(comparison.suite, comparison.protocol, name) for name in names]
-    question = _question(comparison, others, conditions)
-    apart = _departures(entries)
+    question = _describe(comparison, others, conditions)
+    departures = _departures(entries)
     data = " and ".join(dict.fromkeys(cell.provenance for each in entries for cell in each.cells))
 
     def unanswered(reason: str) -> Compared:
-        return Compared(comparison, question, "not measured", reason, data=data, departures=apart)
+        return Compared(comparison, question, "not measured", reason, data=data, departures=departures)
 
     for each in entries:
         if not each.complete:
@@ -174,21 +174,21 @@ def _compare(
     found = _difference(comparison, entries[0], own, rest, 0.95)
     side = _side(comparison, found)
     contradicts = side == "fails" and (
-        questions == 1
-        or _side(comparison, _difference(comparison, entries[0], own, rest, 1 - 0.05 / questions)) == "fails"
+        comparisons == 1
+        or _side(comparison, _difference(comparison, entries[0], own, rest, 1 - 0.05 / comparisons)) == "fails"
     )
     reason = "a single subject was tested, so that there is no interval" if found.interval.low is None else ""
     if guessing := [each.row.entry for each in entries if _guesses(each)]:
-        # A comparison with a network that has learned nothing says nothing about two methods.
+        # A network that has learned nothing does not allow a comparison of methods.
         side, contradicts = "unresolved", False
         reason = f"{' and '.join(guessing)} cannot be told from guessing"
     n, subjects = int(own["id"].nunique()), int(own["subject"].nunique())
-    return Compared(comparison, question, side, reason, found, contradicts, n, subjects, data, apart)
+    return Compared(comparison, question, side, reason, found, contradicts, n, subjects, data, departures)
 
 
 def _guesses(own: Evidence) -> bool:
-    """Whether the 95 % interval of the mean recall over classes reaches down to chance, or that of both concordances to
-    0, which is all that an answer has that does not depend on the sample."""
+    """Whether the 95 % interval of the mean recall over classes includes chance, or that of the mean concordance 0:
+    the scores of a prediction that does not depend on the sample."""
     protocol, metric = own.protocol, _GUESSED.get(own.protocol.task)
     if metric is None or own.row.pooled is None:
         return False
@@ -200,22 +200,22 @@ def _guesses(own: Evidence) -> bool:
 
 
 def _departures(entries: Sequence[Evidence]) -> tuple[str, ...]:
-    """In what they are not the paper's configuration; where not all were trained so, of whom it is said, for it may be
-    that which makes the difference."""
+    """Differences from the paper's configuration. One that not all entries share names its entry, because it may
+    explain the difference between them."""
     of_all = set.intersection(*(set(each.departures) for each in entries))
     remarks = []
     for each in entries:
         for text in each.departures:
-            alike = text in of_all or text.startswith("synthetic data")  # of which the column of the data tells
-            remarks.append(text if alike else f"{each.row.entry}: {text}")
+            shared = text in of_all or text.startswith("synthetic data")  # the Data column shows it
+            remarks.append(text if shared else f"{each.row.entry}: {text}")
     return tuple(dict.fromkeys(remarks))
 
 
 def _table(own: Evidence, conditions: tuple[Stress, ...], by_turn: bool) -> pd.DataFrame | None:
-    """Predictions with the column `turn`, in the order of `_KEY`; None where a condition of a cell is missing.
+    """Predictions with the column `turn`, in the order of `_KEY`; None if a condition of a cell is missing.
 
     Args:
-        by_turn: A turn is told by its angle alone, so that those about two axes are pairs.
+        by_turn: Identify a rotation by its angle only, so that rotations about two axes are paired.
     """
     assert own.row.pooled is not None
     if not conditions:
@@ -233,16 +233,16 @@ def _table(own: Evidence, conditions: tuple[Stress, ...], by_turn: bool) -> pd.D
 def _difference(
     comparison: Comparison, own: Evidence, table: pd.DataFrame, rest: Sequence[pd.DataFrame], confidence: float
 ) -> Difference:
-    """Of a metric, in its raw unit, from that of the others on the same samples, or from the number."""
+    """Difference of a metric, in its raw unit, from that of the others on the same samples, or from the number."""
     protocol, metric = own.protocol, comparison.metric
-    # The mean accuracy of k entries is the accuracy of their predictions together, each beside a copy of its own.
-    mine = pd.concat([table] * max(1, len(rest)), ignore_index=True)
-    outputs, truth = arrays(protocol, mine)
-    subjects = mine["subject"].to_numpy(dtype=object)
+    # The mean accuracy of k entries is the accuracy of their pooled predictions, paired with k copies of this entry's.
+    copies = pd.concat([table] * max(1, len(rest)), ignore_index=True)
+    outputs, truth = arrays(protocol, copies)
+    subjects = copies["subject"].to_numpy(dtype=object)
     requested = protocol.task, metric, outputs
     if comparison.value is None:
-        theirs = pd.concat(rest, ignore_index=True)
-        other = theirs[[f"{OUTPUT}{name}" for name in protocol.outputs]].to_numpy(dtype=np.float64)
+        pooled = pd.concat(rest, ignore_index=True)
+        other = pooled[[f"{OUTPUT}{name}" for name in protocol.outputs]].to_numpy(dtype=np.float64)
         return metric_difference(*requested, other, truth, protocol.classes, subjects, confidence=confidence)
     number = comparison.value / _unit(comparison).factor
     found = metric_interval(*requested, truth, protocol.classes, subjects, confidence=confidence)
@@ -258,7 +258,7 @@ def _side(comparison: Comparison, found: Difference) -> Answer:
     return "holds" if (high < 0) == comparison.lower else "fails"
 
 
-def _question(comparison: Comparison, others: tuple[str, ...], conditions: tuple[Stress, ...]) -> str:
+def _describe(comparison: Comparison, others: tuple[str, ...], conditions: tuple[Stress, ...]) -> str:
     requested, where = comparison.stress, ""
     if requested is not None:
         what = conditions[0].label if len(conditions) == 1 else f"{requested.axis} {requested.member}".strip()

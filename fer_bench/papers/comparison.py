@@ -1,4 +1,4 @@
-"""Published and measured values: a pure function of published rows and of the results below the runs folder."""
+"""Comparison of published and measured values: a pure function of published rows and of results on disk."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ HEADLINES = {
     "valence_arousal": "ccc",
     "disentanglement": "neutral_mean",
 }
-"""What is shown of an entry of which the paper prints nothing: what the papers print of such a task, and so the
-two-sided F1, not the F1 of presence that our own tables rank by."""
+"""Task -> the metric shown for an entry without printed values: the one that papers print. For multilabel tasks this is
+the two-sided F1, not the F1 of presence that our own tables rank by."""
 
 _ANSWERS = ("absent", "present")
 _OF_ONE = {"accuracy": "accuracy", "f1_two_sided": "f1_macro"}
@@ -37,11 +37,11 @@ class Line:
     """A row of a paper's table, with the measured value.
 
     Attributes:
-        published: None for an entry of the suite of which nothing is printed.
-        protocol, entry, measure: What measures it; empty where nothing of ours does.
+        published: None for an entry of the suite without a printed value.
+        protocol, entry, measure: How it is measured; empty if no suite measures it.
         metric: In words, with its unit.
-        measured: None where nothing of ours does.
-        reason: Of the verdict.
+        measured: None if no suite measures it.
+        reason: The reason for the verdict.
         faults: Marks of the paper's known faults that concern the published value.
     """
 
@@ -65,17 +65,17 @@ class Line:
 
     @property
     def scale(self) -> float:
-        """Of `metric`: 100 where it is in percent."""
+        """100 if `metric` is in percent, else 1."""
         return self.published.scale if self.published else 100.0 if self.metric.endswith("(%)") else 1.0
 
     @property
     def points(self) -> int:
-        """100 where a difference is told in percentage points, 1 where in the metric's own unit."""
+        """100 if a difference is in percentage points, 1 if in the metric's own unit."""
         return 100 if registry.find_protocol(self.protocol).task in ("classification", "multilabel") else 1
 
 
 def compare(paper: Paper, section: Section, evidence: dict[tuple[str, str], Evidence]) -> list[Line]:
-    """Every published row of a section, in order, and then the entries of its suites of which it prints nothing.
+    """Every published row of a section, in order, then the entries of its suites without printed values.
 
     Raises:
         UnknownName: a published row names an entry that no suite of the section has.
@@ -86,7 +86,7 @@ def compare(paper: Paper, section: Section, evidence: dict[tuple[str, str], Evid
         if published.entry:
             for entry in (published.entry, *published.minus):
                 if (published.protocol, entry) not in evidence:
-                    entries = {known for protocol, known in evidence if protocol == published.protocol}
+                    entries = {name for protocol, name in evidence if protocol == published.protocol}
                     where = f"{published.paper}_{section.stem}.csv: {published.method}"
                     raise UnknownName(f"entry on {published.protocol}", entry, entries, where)
             own = evidence[published.protocol, published.entry]
@@ -125,37 +125,39 @@ def compare(paper: Paper, section: Section, evidence: dict[tuple[str, str], Evid
 
 
 def measure(own: Evidence, others: Sequence[Evidence], name: str, scale: float = 1.0) -> Measured:
-    """One metric of an entry; or, with others, how far it is above their mean on the same samples.
+    """One metric of an entry; with others, its difference from their mean on the same samples.
 
     Args:
         name: A metric of `fer_bench.metrics.score`; with others, `accuracy`.
-        scale: What the metric is multiplied by.
+        scale: Factor by which the metric is multiplied.
     """
     everything = [own, *others]
-    apart = tuple(dict.fromkeys(text for each in everything for text in each.departures))
+    departures = tuple(dict.fromkeys(text for each in everything for text in each.departures))
     remarks = tuple(dict.fromkeys(text for each in everything for text in each.remarks))
     data = " and ".join(dict.fromkeys(cell.provenance for each in everything for cell in each.cells))
-    questions = dict.fromkeys(each.row.protocol_digest for each in everything if each.complete)
-    if len(questions) > 1:
-        other = f"fer-bench protocol diff {' '.join([*questions][:2])}"
+    digests = dict.fromkeys(each.row.protocol_digest for each in everything if each.complete)
+    if len(digests) > 1:
+        other = f"fer-bench protocol diff {' '.join([*digests][:2])}"
         state = f"answers another question than what it is compared with: {other}"
-        return Measured(state=state, data=data, departures=apart, remarks=remarks)
+        return Measured(state=state, data=data, departures=departures, remarks=remarks)
     tables = [each.row.pooled for each in everything if each.row.pooled is not None]
     if len(tables) < len(everything):
-        waiting = next(each for each in everything if not each.complete)
-        state = waiting.row.state
+        unfinished = next(each for each in everything if not each.complete).row
+        state = unfinished.state
         if state == "done":
             state = "cannot be put together"
         elif len(everything) > 1:
-            state = f"{waiting.row.entry}: {state}"
-        return Measured(state=state, reason=waiting.row.reason, data=data, departures=apart, remarks=remarks)
+            state = f"{unfinished.entry}: {state}"
+        return Measured(state=state, reason=unfinished.reason, data=data, departures=departures, remarks=remarks)
     table, *rest = tables
     if not rest and name not in own.row.metrics:
-        return Measured(state=f"{own.row.method} gives no {name}", data=data, departures=apart, remarks=remarks)
+        return Measured(state=f"{own.row.method} gives no {name}", data=data, departures=departures, remarks=remarks)
     if rest:
         gain = _gain(table, rest, own.protocol)
         if gain is None:
-            return Measured(state="predicted other samples than what it is compared with", data=data, departures=apart)
+            return Measured(
+                state="predicted other samples than what it is compared with", data=data, departures=departures
+            )
         value, interval = gain
     else:
         value, interval = own.row.metrics[name], bootstrap_interval(own.protocol, name, table)
@@ -167,36 +169,36 @@ def measure(own: Evidence, others: Sequence[Evidence], name: str, scale: float =
         subjects=interval.n_clusters,
         state="done",
         data=data,
-        departures=apart,
+        departures=departures,
         remarks=remarks,
     )
 
 
 def bootstrap_interval(protocol: Protocol, name: str, table: pd.DataFrame) -> Interval:
-    """95 % bootstrap over subjects of any metric of `score`."""
+    """95 % bootstrap interval over subjects of any metric of `score`."""
     outputs, truth = arrays(protocol, table)
     subjects = table["subject"].to_numpy(dtype=object)
     metric, _, one = name.rpartition("_")
     if protocol.task == "multilabel" and one in protocol.classes and metric in _OF_ONE:
-        # One class of several is a question of two answers, and resampling its counts is a hundred times quicker.
-        there, found = (
-            each[:, protocol.classes.index(one)] for each in presence_pairs(outputs, truth, protocol.classes)
+        # A single class is a binary classification, and resampling its counts is a hundred times faster.
+        column = protocol.classes.index(one)
+        present, predicted = (
+            each[:, column].astype(np.int64) for each in presence_pairs(outputs, truth, protocol.classes)
         )
-        answers = np.eye(2)[found.astype(np.int64)]
-        return metric_interval("classification", _OF_ONE[metric], answers, there.astype(np.int64), _ANSWERS, subjects)
+        return metric_interval("classification", _OF_ONE[metric], np.eye(2)[predicted], present, _ANSWERS, subjects)
     if protocol.task == "disentanglement" and one != "mean":
         if metric in PER_SUBJECT:
-            # Of a subject that was drawn twice the value counts twice: a row stands alone, one a subject and training.
+            # One value per subject and training; the value of a subject that is drawn twice counts twice.
             once = table.groupby(["subject", "seed"], sort=False).head(1).index
             outputs, subjects = outputs[once], subjects[once]
         column, statistic = of_values(name)
         values = outputs[:, column]
-        there = ~np.isnan(values)
+        valid = ~np.isnan(values)
         scale = scale_of(protocol.task, name)
-        return clustered_bootstrap(lambda v: float(statistic(v)), subjects[there], values[there], scale=scale)
+        return clustered_bootstrap(lambda v: float(statistic(v)), subjects[valid], values[valid], scale=scale)
     try:
         return metric_interval(protocol.task, name, outputs, truth, protocol.classes, subjects)
-    except UnknownName:  # a metric that is no function of counts
+    except UnknownName:  # not a function of counts
         return clustered_bootstrap(
             lambda o, t: score(protocol.task, o, t, protocol.classes, protocol.tested)[name],
             subjects,
@@ -207,7 +209,7 @@ def bootstrap_interval(protocol: Protocol, name: str, table: pd.DataFrame) -> In
 
 
 def _gain(own: pd.DataFrame, others: Sequence[pd.DataFrame], protocol: Protocol) -> tuple[float, Interval] | None:
-    """Accuracy above the mean accuracy of others, paired by sample; None where the samples are not the same."""
+    """Accuracy minus the mean accuracy of others, paired by sample; None if the samples differ."""
     right = _right(own, protocol)
     rest = [_right(other, protocol) for other in others]
     if any(not each.index.equals(right.index) for each in rest):
@@ -221,7 +223,7 @@ def _gain(own: pd.DataFrame, others: Sequence[pd.DataFrame], protocol: Protocol)
 
 
 def _right(table: pd.DataFrame, protocol: Protocol) -> pd.Series:
-    """How often each sample is classified rightly, over seeds; by id, sorted."""
+    """Share of seeds that classify each sample correctly, by id, sorted."""
     outputs, truth = arrays(protocol, table)
     right = np.array(protocol.classes, dtype=object)[outputs.argmax(axis=1)] == truth
     return pd.Series(right.astype(np.float64), index=table["id"]).groupby(level=0).mean()

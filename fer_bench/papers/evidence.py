@@ -23,11 +23,11 @@ from fer_bench.suites.suite import Suite
 
 @dataclass(frozen=True)
 class Evidence:
-    """One entry of a suite on one protocol, as it was run.
+    """The results of one entry of a suite on one protocol.
 
     Attributes:
-        cells, results: Of what is done, one a fold and seed.
-        options: Of the entry, as the suite that ships has them.
+        cells, results: The finished cells, one per fold and seed, and their results.
+        options: Options of the entry in the shipped suite.
         departures, remarks: See `Measured`.
     """
 
@@ -40,12 +40,12 @@ class Evidence:
 
     @property
     def protocol(self) -> Protocol:
-        """Which question it answers."""
+        """The protocol of the row."""
         return registry.find_protocol(self.row.protocol)
 
     @property
     def complete(self) -> bool:
-        """Every cell is done, on the same protocol snapshot."""
+        """Whether every cell is done, on the same protocol snapshot."""
         return self.row.pooled is not None
 
 
@@ -54,8 +54,8 @@ class Reader:
 
     Args:
         runs: The folder.
-        folds: Look at these alone, as far as a protocol has them, and at the only one of a protocol that has one; by
-            default at those that a suite asks for.
+        folds: Read only these folds, those that a protocol has; a protocol with a single fold always uses it. By
+            default, the folds of the suite.
     """
 
     def __init__(self, runs: Path, folds: Sequence[int] | None = None) -> None:
@@ -65,7 +65,7 @@ class Reader:
         self._found: dict[tuple[str, str, str], Evidence] = {}
 
     def suite(self, name: str) -> Suite:
-        """A suite as it ships; raises `UnknownName`."""
+        """A shipped suite; raises `UnknownName`."""
         if name not in self._suites:
             known = registry.suites()
             if name not in known:
@@ -74,8 +74,12 @@ class Reader:
         return self._suites[name]
 
     def evidence(self, name: str, protocol_id: str, entry: str) -> Evidence:
-        """What was run of an entry of a suite on a protocol; raises `UnknownName`, and `FerBenchError` where the
-        protocol has none of the folds."""
+        """The results of an entry of a suite on a protocol.
+
+        Raises:
+            UnknownName: the suite or the entry does not exist.
+            FerBenchError: the protocol has none of the folds.
+        """
         key = name, protocol_id, entry
         if key not in self._found:
             suite, rows = self._on(name, protocol_id)
@@ -86,9 +90,9 @@ class Reader:
 
     def _on(self, name: str, protocol_id: str) -> tuple[Suite, dict[str, Row]]:
         if (name, protocol_id) not in self._rows:
-            whole = self.suite(name)
-            chosen = whole.folds if self._folds is None else self._folds_of(registry.find_protocol(protocol_id))
-            suite = whole.model_copy(update={"protocols": [protocol_id], "folds": chosen})
+            shipped = self.suite(name)
+            chosen = shipped.folds if self._folds is None else self._folds_of(registry.find_protocol(protocol_id))
+            suite = shipped.model_copy(update={"protocols": [protocol_id], "folds": chosen})
             rows = {row.entry: row for row in leaderboard.collect(name, suite, self.runs)}
             self._rows[name, protocol_id] = suite, rows
         return self._rows[name, protocol_id]
@@ -97,20 +101,20 @@ class Reader:
         assert self._folds is not None
         if protocol.num_folds == 1:
             return [0]
-        if not (there := [fold for fold in self._folds if fold < protocol.num_folds]):
+        if not (existing := [fold for fold in self._folds if fold < protocol.num_folds]):
             given = ",".join(map(str, self._folds))
             raise FerBenchError(f"--folds {given}: {protocol.id} has folds 0 to {protocol.num_folds - 1}.")
-        return there
+        return existing
 
 
 def gather(
     section: Section, runs: Path | Reader, folds: Sequence[int] | None = None
 ) -> dict[tuple[str, str], Evidence]:
-    """(protocol, entry) -> what was run of the suites of a section, in their order.
+    """(protocol, entry) -> results of the suites of a section, in their order.
 
     Args:
-        runs: The folder of all runs, or what reads it for several sections.
-        folds: See `Reader`; of a folder.
+        runs: The folder of all runs, or a reader shared between sections.
+        folds: See `Reader`; used only with a folder.
     """
     reader = runs if isinstance(runs, Reader) else Reader(runs, folds)
     found: dict[tuple[str, str], Evidence] = {}
@@ -125,7 +129,6 @@ def gather(
 
 
 def _evidence(rows: Mapping[str, Row], entry: str, name: str, suite: Suite) -> Evidence:
-    """The results of one entry on one protocol of a suite."""
     row, fusion = rows[entry], suite.fusions.get(entry)
     options = dict(suite.methods.get(entry, {})) if fusion is None else fusion.model_dump()
     evidence = Evidence(row, (), (), options, (), ())
@@ -142,19 +145,20 @@ def _evidence(rows: Mapping[str, Row], entry: str, name: str, suite: Suite) -> E
         remarks = tuple(dict.fromkeys(remark for each in of for remark in each.remarks))
         return replace(evidence, cells=cells, results=results, departures=departed, remarks=remarks)
     method, arguments = resolve_arguments(row.entry, options, name)
-    seen = _asked(method, cells[0].arguments, evidence.protocol, cells[0].representation["name"])[0]
-    weights = _asked(method, arguments, evidence.protocol, cells[0].representation["name"])[1]
+    kind = cells[0].representation["name"]
+    seen = _label_and_weights(method, cells[0].arguments, evidence.protocol, kind)[0]
+    weights = _label_and_weights(method, arguments, evidence.protocol, kind)[1]
     trainer = suite.trainer_of(row.entry).model_dump()
     selection = suite.selection_of(entry, evidence.protocol)
-    apart, told = departures(cells, results, arguments, trainer, seen, weights, selection)
+    departed, remarks = departures(cells, results, arguments, trainer, seen, weights, selection)
     if short := suite.shortened(evidence.protocol):
-        # One division of all subjects asks what a hundred ask; some of its folds do not.
-        apart, told = ((*apart, short), told) if suite.folds else (apart, (*told, short))
-    return replace(evidence, cells=cells, results=results, departures=apart, remarks=told)
+        # One repetition of the cross-validation tests the same subjects as a hundred; a subset of its folds does not.
+        departed, remarks = ((*departed, short), remarks) if suite.folds else (departed, (*remarks, short))
+    return replace(evidence, cells=cells, results=results, departures=departed, remarks=remarks)
 
 
-def _asked(method: str, arguments: dict[str, Any], protocol: Protocol, kind: str) -> tuple[str, str]:
-    """(label of the representation of this kind that a method asks for where the data have everything, its weights)."""
+def _label_and_weights(method: str, arguments: dict[str, Any], protocol: Protocol, kind: str) -> tuple[str, str]:
+    """(label of the method's representation of this kind on data that provide everything, initial weights)."""
     built = blueprint(method, json.dumps(arguments), protocol.target)
-    wanted = next((r for r in built.representations if r.name == kind), built.representations[0])
-    return wanted.resolve(frozenset({wanted.takes[0], "texture", "landmarks", "topology"})).label, built.weights
+    chosen = next((r for r in built.representations if r.name == kind), built.representations[0])
+    return chosen.resolve(frozenset({chosen.takes[0], "texture", "landmarks", "topology"})).label, built.weights

@@ -33,7 +33,7 @@ class TableNotes(Strict):
 
 
 class Concerned(Strict):
-    """Rows of one table, filtered by methods, datasets, evaluations and metrics as printed; an empty list allows all."""
+    """Rows of one table, selected by methods, datasets, evaluations and metrics as printed; empty lists select all."""
 
     table: str
     methods: list[str] = []

@@ -14,7 +14,7 @@ from fer_bench.suites.selection import CHOSEN_ON_TEST
 
 Verdict = Literal["match", "below", "above", "not comparable", "missing", "published only", "not published"]
 """`match`: the published value lies within the 95 % interval of the measured one. `below`, `above`: the measured
-one is, and the interval leaves the published value out. `published only`: other people's rows, and what is no metric.
+one is, and the interval excludes the published value. `published only`: rows of other work, or without a metric.
 `not published`: measured, and the paper prints no value for it."""
 
 AS_DISTRIBUTED = "as distributed"

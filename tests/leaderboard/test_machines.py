@@ -52,7 +52,7 @@ def test_manifests_of_very_many_cells_are_not_read(faker: Faker, monkeypatch: py
 
 def test_every_page_names_them_as_text(faker: Faker) -> None:
     found = rows(faker, *[{"runs": [run("fit", "<b>Fast_1|2</b>")]}] * 3)
-    told = "Trained on {}, 4 cores."
-    assert told.format("&lt;b>Fast_1\\|2&lt;/b>") in to_markdown(NAME, SUITE, found)
-    assert told.format("&lt;b&gt;Fast_1|2&lt;/b&gt;") in to_html(NAME, SUITE, found, {}, faker.runs)
+    message = "Trained on {}, 4 cores."
+    assert message.format("&lt;b>Fast_1\\|2&lt;/b>") in to_markdown(NAME, SUITE, found)
+    assert message.format("&lt;b&gt;Fast_1|2&lt;/b&gt;") in to_html(NAME, SUITE, found, {}, faker.runs)
     assert "Fast\\_1" in to_latex(NAME, SUITE, found)

@@ -160,8 +160,8 @@ def test_samples_are_the_same_in_whatever_order(tmp_path: Path) -> None:
     }.items():
         path = next(tmp_path.rglob(f"{entry}/fold01/seed0/predictions.parquet"))
         change(pd.read_parquet(path)).to_parquet(path, index=False)
-    asked = suite(CLASSIFICATION, names)
-    rows = {row.entry: row for row in collect("mine", asked, tmp_path)}
+    requested = suite(CLASSIFICATION, names)
+    rows = {row.entry: row for row in collect("mine", requested, tmp_path)}
     same = [name for name in names if rows[name].samples == rows["ours"].samples]
     assert same == ["ours", "alike", "turned"] and len({row.samples for row in rows.values()}) == 3
     assert {row.n for row in rows.values()} == {24}
@@ -186,13 +186,13 @@ def test_rows_of_different_questions_are_never_ranked_together(tmp_path: Path) -
     board(tmp_path, CLASSIFICATION, {"ours": 1.0})
     for fold in (0, 1):
         write_cell(tmp_path, CLASSIFICATION, "other", fold, 3.0, protocol_digest="d2")
-    asked = suite(CLASSIFICATION)
-    asked.methods["third"] = asked.methods["other"]
+    requested = suite(CLASSIFICATION)
+    requested.methods["third"] = requested.methods["other"]
     board(tmp_path / "third", CLASSIFICATION, {"third": 2.0})
     (tmp_path / "third" / "mine" / CLASSIFICATION / "third").rename(tmp_path / "mine" / CLASSIFICATION / "third")
-    rows = collect("mine", asked, tmp_path)
+    rows = collect("mine", requested, tmp_path)
     assert [row.entry for row in rows] == ["third", "ours", "other"], "best first within a question, though other leads"
-    page = to_markdown("mine", asked, rows)
+    page = to_markdown("mine", requested, rows)
     tables = [part.partition("\n\n")[0] for part in page.split("\n| Entry | Accuracy |")[1:]]
     firsts = [["| Entry", *(line.split(" | ")[0] for line in part.splitlines()[2:])] for part in tables]
     assert firsts == [["| Entry", "| third", "| ours"], ["| Entry", "| other"]]

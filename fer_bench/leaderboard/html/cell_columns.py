@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fer_bench import registry
 from fer_bench.cells.cell import Cell, cell_path, status_of
@@ -22,8 +21,7 @@ from fer_bench.records import Result, read_json
 from fer_bench.stats.bootstrap import HEADLINE
 from fer_bench.suites.suite import Suite
 
-LOGS = 100
-"""So many failed cells are shown with the end of their log."""
+MAX_LOGS = 100  # failed cells shown with the end of their log
 
 _TAIL = 4000  # characters of a log
 _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
@@ -34,12 +32,12 @@ class Cells:
     """All cells of a suite.
 
     Attributes:
-        rows: Of each, the place of its row.
-        folds, seeds: Its fold and seed.
-        states: Where it stands; `missing` of one that was never begun.
-        results: What has come of it, None where nothing has.
-        folders: Where it lives.
-        messages: Place -> what went wrong, in a sentence.
+        rows: Position of each cell's row.
+        folds, seeds: Fold and seed of each cell.
+        states: State of each cell; `missing` before its first run.
+        results: Each finished cell with its result, else None.
+        folders: Folder of each cell.
+        messages: Position -> error message.
     """
 
     rows: list[int] = field(default_factory=list)
@@ -63,7 +61,7 @@ class Cells:
                         folder, state, message = found[0].folder, "done", ""
                     else:
                         folder = runs / name / cell_path(row.protocol, row.entry, fold, seed)
-                        state, message = _standing(folder, row)
+                        state, message = _state(folder, row)
                     if message:
                         cells.messages[len(cells.rows)] = message
                     cells.rows.append(place)
@@ -76,7 +74,7 @@ class Cells:
 
     @property
     def places(self) -> dict[Path, int]:
-        """Folder -> place."""
+        """Folder -> position."""
         return {folder: place for place, folder in enumerate(self.folders)}
 
     def columns(self, rows: Sequence[Row]) -> dict[str, Any]:
@@ -118,12 +116,12 @@ class Cells:
     def _logs(self) -> dict[int, str]:
         """Position -> the last lines of a failed cell's log."""
         wrong = [i for i, state in enumerate(self.states) if state in ("failed", "oom", "timeout", "interrupted")]
-        tails = {i: _tail(self.folders[i] / "log.txt") for i in wrong[:LOGS]}
+        tails = {i: _tail(self.folders[i] / "log.txt") for i in wrong[:MAX_LOGS]}
         return {i: tail for i, tail in tails.items() if tail}
 
     def _manifests(self) -> dict[str, Any]:
-        """Runs of the stages, place -> [[stage, start, seconds, completed, memory, memory of GPUs, environment], ...];
-        what they were run with is the same for most, and told once."""
+        """Position -> stage runs: [[stage, start, seconds, completed, memory, memory of GPUs, environment], ...].
+        Environments are stored once, because most runs share them."""
         environments: list[dict[str, Any]] = []
         seen: dict[str, int] = {}
         runs: dict[int, list[list[Any]]] = {}
@@ -134,13 +132,13 @@ class Cells:
                 runs[place] = [_run(run, environments, seen) for run in manifest["runs"]]
                 data[place] = manifest["data"]
             except (InvalidFile, KeyError, TypeError, AttributeError):
-                continue  # of another version, or damaged; no result depends on it
-        distinct = list({repr(each): each for each in data.values()}.values())
+                continue  # a damaged or older manifest; no result depends on it
+        distinct = list({repr(source): source for source in data.values()}.values())
         return {
             "environments": environments,
             "runs": runs,
             "sources": distinct,
-            "source": {place: distinct.index(each) for place, each in data.items()},
+            "source": {place: distinct.index(source) for place, source in data.items()},
         }
 
     def _confusions(self, rows: Sequence[Row]) -> dict[int, list[int]]:
@@ -149,12 +147,12 @@ class Cells:
         for row in rows:
             matrices = fold_matrices(row)
             for (cell, _), matrix in zip(row.finished, matrices if matrices is not None else (), strict=False):
-                found[places[cell.folder]] = _flat(matrix)
+                found[places[cell.folder]] = matrix.ravel().tolist()
         return found
 
 
-def _standing(folder: Path, row: Row) -> tuple[str, str]:
-    """State and message of a cell that is not done."""
+def _state(folder: Path, row: Row) -> tuple[str, str]:
+    """State and message of an unfinished cell."""
     if not (folder / "cell.json").exists():
         return ("skipped", row.reason) if row.states["skipped"] else ("missing", "")
     status = status_of(folder)
@@ -180,14 +178,9 @@ def _tail(path: Path) -> str:
 
 
 def _cleaned(text: str) -> str:
-    """Without colours, control characters and the user's name: the report may be shared."""
+    """Remove colours, control characters and the user's name, because the report may be shared."""
     return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).replace(str(Path.home()), "~")
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(f"{value:.5g}")
-
-
-def _flat(matrix: NDArray[np.int64]) -> list[int]:
-    found: list[int] = matrix.ravel().tolist()
-    return found

@@ -16,8 +16,8 @@ from fer_bench.predictions.pooling import arrays, read_tables
 
 
 def predictions(row: Row) -> pd.DataFrame | None:
-    """Predictions of the row's finished cells, one after another, with the number of the cell as `cell`; None where
-    there are none."""
+    """Concatenated predictions of the row's finished cells, with the position of the cell as `cell`; None without
+    finished cells."""
     if not row.finished:
         return None
     lengths = [result.n for _, result in row.finished]
@@ -29,36 +29,35 @@ def predictions(row: Row) -> pd.DataFrame | None:
 
 
 def answers(row: Row, table: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    """Raw outputs and truth of its `predictions`, as `score` takes them."""
+    """Raw outputs and truth of the row's `predictions`, as `score` takes them."""
     return row.scored or arrays(registry.find_protocol(row.protocol), table)
 
 
 def fold_matrices(row: Row) -> NDArray[np.int64] | None:
-    """Confusion matrix of each finished cell, (cells, C, C), row = truth; None of other tasks than classification."""
+    """Confusion matrix of each finished cell, (cells, C, C), row = truth; None for other tasks than classification."""
     table = predictions(row) if row.task == "classification" else None
     if table is None:
         return None
     protocol = registry.find_protocol(row.protocol)
     c = len(protocol.classes)
     true, found = class_indices(*answers(row, table), protocol.classes)
-    # One matrix of cells times classes by classes: as many small ones, counted at once.
+    # The matrices of all cells are counted at once, as one matrix of (cells times classes) by classes.
     rows = table["cell"].to_numpy() * c + true
     counts = np.bincount(rows * c + found, minlength=len(row.finished) * c * c)
     return counts.reshape(len(row.finished), c, c).astype(np.int64)
 
 
 def class_figures(rows: Sequence[Row]) -> list[dict[str, Any] | None]:
-    """Of each row what its finished cells have come to, class by class: `matrix` (C, C), of classification; `classes`,
-    of each its recall, precision, F1 and support; None where there is nothing. Where not all cells are done, `cells`
-    says how many are."""
+    """Results per class of each row's finished cells; None for rows without. `matrix` (C, C) for classification;
+    `classes`: recall, precision, F1 and support of each class; `cells`: number of finished cells, unless all are."""
     found = []
     for row in rows:
         figure: dict[str, Any] | None = None
         if row.finished and row.task == "classification":
             matrices = fold_matrices(row)
             assert matrices is not None
-            whole = matrices.sum(axis=0)
-            figure = {"matrix": whole.tolist(), "classes": _per_class(whole)}
+            total = matrices.sum(axis=0)
+            figure = {"matrix": total.tolist(), "classes": _per_class(total)}
         elif row.finished and row.task == "multilabel":
             table, protocol = predictions(row), registry.find_protocol(row.protocol)
             assert table is not None

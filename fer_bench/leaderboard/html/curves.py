@@ -1,4 +1,4 @@
-"""Training curves, as many and as fine as a page can bear."""
+"""Training curves, limited in number and resolution to keep the page small."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,18 +12,18 @@ from fer_bench.errors import InvalidFile
 from fer_bench.leaderboard.row import Row
 
 CURVES = 120
-"""So many cells are drawn, of every row as many, spread over its folds."""
+"""Maximum number of cells drawn, the same for every row, spread over its folds."""
 
 EPOCHS = 80
 """Maximum number of points of a curve; longer trainings are subsampled, and keep the last epoch."""
 
 
 def training_curves(rows: Sequence[Row], places: Mapping[Path, int]) -> dict[int, dict[str, Any]]:
-    """Place of a cell -> its `epochs`, counted from 1, and the values of each quantity that it logged."""
-    each = max(1, CURVES // max(1, len(rows)))
+    """Position of a cell -> its `epochs`, counted from 1, and the `values` of each logged quantity."""
+    per_row = max(1, CURVES // max(1, len(rows)))
     found = {}
     for row in rows:
-        for number in np.unique(np.linspace(0, len(row.finished) - 1, each).astype(int)) if row.finished else ():
+        for number in np.unique(np.linspace(0, len(row.finished) - 1, per_row).astype(int)) if row.finished else ():
             cell = row.finished[number][0]
             if curve := _curve(cell):
                 found[places[cell.folder]] = curve
@@ -34,7 +34,7 @@ def _curve(cell: Cell) -> dict[str, Any]:
     try:
         log = training_log(cell)
     except InvalidFile:
-        return {}  # of a log that is damaged there is nothing to draw
+        return {}  # a damaged log
     names = [name for name in log if name.startswith(("train/", "val/"))]
     log = log[names].dropna(how="all") if names else log[[]].iloc[:0]
     if log.empty:

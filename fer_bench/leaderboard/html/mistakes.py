@@ -1,4 +1,4 @@
-"""The samples that a method got most wrong, to be looked at."""
+"""The samples with a method's largest errors, as pictures."""
 
 import base64
 import io
@@ -23,21 +23,18 @@ from fer_bench.representations.cache_entry import CacheEntry
 from fer_bench.stats.bootstrap import HEADLINE
 from fer_bench.stats.metric_units import MILLIMETRES, number
 
-SHOWN = 8
-"""So many samples a row."""
-
-PICTURES = 240
-"""So many pictures a page, each once."""
+SHOWN = 8  # samples per row
+MAX_PICTURES = 240  # distinct pictures per page
 
 _HEIGHT = 168  # pixels, twice what the page shows
-_SPARSE = 0.2  # of dots, which vanish when they are made smaller, less than so much of a picture is drawn
+_SPARSE = 0.2  # pictures of dots, with a smaller share of drawn pixels, are thickened before they are resized
 
 
 class Mistakes:
-    """Finds them, and draws each sample once for all rows that saw it in the same representation.
+    """Finds the worst samples, and draws each once for all rows with the same representation.
 
     Args:
-        faces: Whether real people are drawn, too.
+        faces: Whether scans of real people are drawn too.
 
     Attributes:
         images: Data URLs.
@@ -50,7 +47,7 @@ class Mistakes:
         self._inputs: dict[str, tuple[CacheEntry, Representation] | None] = {}
 
     def of(self, rows: Sequence[Row], first: int) -> list[dict[str, Any]]:
-        """Of each row its place, the samples, and why they have no pictures, if they have none."""
+        """The position of each row, its worst samples, and why pictures are missing, if any are."""
         found = []
         for place, row in enumerate(rows, start=first):
             worst = _worst(row)
@@ -63,33 +60,33 @@ class Mistakes:
         return found
 
     def _picture(self, cell: Cell, sample: str) -> tuple[int | None, str]:
-        """Which image shows a sample, or why none does."""
+        """The number of a sample's image, or why it has none."""
         if "twin" not in cell.provenance and not self.faces:
             return None, (
                 "Scans of real people are not in this file, because licences of datasets may forbid passing them on: "
                 "fer-bench leaderboard --faces puts them in."
             )
-        dataset, _, own = sample.rpartition("/") if len(cell.parts) > 1 else (cell.parts[0].dataset, "", sample)
+        dataset, _, name = sample.rpartition("/") if len(cell.parts) > 1 else (cell.parts[0].dataset, "", sample)
         cache = next((part.cache for part in cell.parts if part.dataset == dataset), "")
-        if not cache or (known := self._input(cache)) is None:
+        if not cache or (source := self._input(cache)) is None:
             return None, "The data are not here: the cache that these cells read is empty, or of another version."
-        key = (cache, own)
+        key = (cache, name)
         if key not in self._drawn:
-            if len(self.images) >= PICTURES:
-                return None, f"A page shows no more than {PICTURES} scans."
-            self._drawn[key] = self._draw(*known, own)
+            if len(self.images) >= MAX_PICTURES:
+                return None, f"A page shows no more than {MAX_PICTURES} scans."
+            self._drawn[key] = self._draw(*source, name)
         image = self._drawn[key]
         return image, "" if image is not None else "Some of the scans could not be drawn."
 
     def _input(self, cache: str) -> tuple[CacheEntry, Representation] | None:
-        """A cache entry with the representation that it was made by; None where it is not here, or damaged."""
+        """A cache entry with its representation; None if missing or damaged."""
         if cache not in self._inputs:
             entry = CacheEntry(Path(cache))
             self._inputs[cache] = None
             try:
                 if entry.problem() is None:
-                    name, told = entry.manifest["representation"], entry.manifest["parameters"]
-                    values = {key: tuple(v) if isinstance(v, list) else v for key, v in told.items()}
+                    name, parameters = entry.manifest["representation"], entry.manifest["parameters"]
+                    values = {key: tuple(v) if isinstance(v, list) else v for key, v in parameters.items()}
                     made = type(registry.load_representation(name))(**values)
                     if made.digest == entry.manifest["digest"]:
                         self._inputs[cache] = (entry, made)
@@ -98,7 +95,7 @@ class Mistakes:
         return self._inputs[cache]
 
     def _draw(self, entry: CacheEntry, representation: Representation, sample: str) -> int | None:
-        """Draw a sample; the number of its image, None where that cannot be."""
+        """Draw a sample; returns the number of its image, None if it cannot be drawn."""
         if sample not in entry.rows:
             return None
         first, count = entry.rows[sample]
@@ -117,7 +114,7 @@ class Mistakes:
 
 
 def _worst(row: Row) -> list[tuple[dict[str, Any], Cell]]:
-    """The samples that are most wrong, each once, with the cell that says so."""
+    """The distinct samples with the largest errors, each with its cell."""
     table = predictions(row)
     if table is None or row.task == "multilabel":
         return []
@@ -140,20 +137,20 @@ def _worst(row: Row) -> list[tuple[dict[str, Any], Cell]]:
         if sample in worst:
             continue
         if row.task == "classification":
-            told = f"{protocol.classes[truth[i]]} → {protocol.classes[found[i]]}, {100 * how_bad[i]:.0f} %"
+            message = f"{protocol.classes[truth[i]]} → {protocol.classes[found[i]]}, {100 * how_bad[i]:.0f} %"
         elif row.task == "valence_arousal":
-            told = " → ".join(f"({valence:+.2f}, {arousal:+.2f})" for valence, arousal in (truth[i], outputs[i]))
+            message = " → ".join(f"({valence:+.2f}, {arousal:+.2f})" for valence, arousal in (truth[i], outputs[i]))
         else:
-            told = f"{number(how_bad[i], MILLIMETRES)} mm"
-        worst[sample] = {"id": sample, "told": told}, row.finished[table["cell"].iloc[i]][0]
+            message = f"{number(how_bad[i], MILLIMETRES)} mm"
+        worst[sample] = {"id": sample, "told": message}, row.finished[table["cell"].iloc[i]][0]
     return [*worst.values()]
 
 
 def _sure_and_wrong(
     outputs: NDArray[np.float64], true: NDArray[np.int64], found: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The share that each wrong answer was given, (N,), 0 of right ones. Scores that are no shares yet become such by
-    softmax."""
+    """The probability of each wrong prediction, (N,), 0 for correct ones. Scores that are not probabilities are
+    converted by softmax."""
     wrong = np.flatnonzero(found != true)
     shares = outputs[wrong]
     if (outputs < 0).any() or not np.allclose(outputs.sum(axis=1), 1, atol=1e-3):

@@ -1,4 +1,4 @@
-"""Entries that differ, and groups that do not."""
+"""The table of comparable rows, with groups and pairwise differences."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from fer_bench.leaderboard.row import Row
 
 
 def lettered(rows: list[Row], reference: str | None) -> tuple[list[str], list[list[str]], list[dict[str, Any]]]:
-    """Heads and texts of the table of one question, with the letters of `groups` where entries can be compared; and of
-    every two entries the difference of the first minus the second with its interval and p values."""
+    """Heads and texts of a table of comparable rows, with the letters of `groups` where entries are compared; and for
+    every pair of entries, the difference of the first minus the second with its interval and p values."""
     found = pairs(rows)
     letters = groups(rows, found)
     heads = header(rows, reference, grouped=bool(letters))

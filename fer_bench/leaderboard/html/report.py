@@ -1,8 +1,8 @@
-"""The page itself: tables as text, and everything else as data that its own script draws.
+"""The page itself: tables as text, and all other results as data drawn by the page's own script.
 
-Whatever was measured or named by somebody is text on the page: Jinja escapes it in the markup, the data are JSON in
+All measured values and user-defined names are text on the page: Jinja escapes them in the markup, the data are JSON in
 which no tag can begin, and the script sets text and never markup. A Content-Security-Policy with the digests of the one
-script and the one style keeps a browser from running or fetching anything else.
+script and the one style prevents a browser from running or fetching anything else.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:  # importing perturbations takes a while
 _FOLDER = Path(__file__).parent / "assets"
 _SCRIPTS = ("dom", "tables", "charts", "figures", "classes", "cell", "main")
 _OPEN = 12
-"""Figures of groups up to this many rows are drawn at once; those of larger groups when they are opened."""
+"""Maximum number of rows of a group whose figures are drawn at once; those of larger groups are drawn when opened."""
 
 
 def write(
@@ -57,10 +57,10 @@ def write(
     """Write `<out>/<name>.html`; returns the file.
 
     Args:
-        rows: Of the leaderboard, see `fer_bench.leaderboard.rows.collect`.
-        stress: What became of the rows under each member of the stress deck that some were put through.
-        runs: What they were collected below.
-        faces: Whether the worst-classified scans of real people are shown, too; those of twins always are.
+        rows: The rows of `fer_bench.leaderboard.rows.collect`.
+        stress: Member of the stress deck -> curves of the rows, for members with results.
+        runs: The folder of runs from which the rows were collected.
+        faces: Whether to show the worst-classified scans of real people; those of twins are always shown.
     """
     path = out / f"{name}.html"
     with atomic_write(path) as file:
@@ -121,12 +121,12 @@ def to_html(
 def _group(
     suite: Suite, rows: list[Row], first: int, mistakes: Mistakes, logged: set[int], stressed: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """What the template needs of rows that answer one question, and what the script does.
+    """The data of comparable rows for the template and the script.
 
     Args:
-        first: Place of the first of them among all rows.
-        logged: Places of the rows of which there are training curves.
-        stressed: Of `stress_curves`.
+        first: Position of the first of them among all rows.
+        logged: Positions of the rows with training curves.
+        stressed: The result of `stress_curves`.
     """
     row = rows[0]
     protocol, measured = registry.find_protocol(row.protocol), unit(row.task, HEADLINE[row.task])
@@ -172,7 +172,7 @@ def _group(
         "beside": beside(rows),
         "notes": [note for r in rows for note in notes(r)],
         "inputs": [(r.entry, r.representation) for r in rows if r.representation],
-        "figures": [kind for kind, there in figures.items() if there],
+        "figures": [kind for kind, drawn in figures.items() if drawn],
         "open": len(rows) <= _OPEN,
         "data": data,
     }
@@ -211,7 +211,7 @@ def _script() -> str:
 
 
 def _digest(text: str) -> str:
-    """As a Content-Security-Policy names an inline script or style."""
+    """The name of an inline script or style in a Content-Security-Policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

@@ -1,4 +1,4 @@
-"""Accuracy against severity, where cells were put through the stress deck."""
+"""Accuracy against severity for cells with results of the stress deck."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from fer_bench.leaderboard.row import Row
 from fer_bench.stats.bootstrap import HEADLINE
-from fer_bench.stats.intervals import Interval
 
 if TYPE_CHECKING:  # importing perturbations takes a while
     from fer_bench.leaderboard.stress_board import Curve
 
 
 def stress_curves(stress: Mapping[str, Sequence[Curve]], rows: Sequence[Row], first: int) -> list[dict[str, Any]]:
-    """Of each member of the deck that one of these rows was put through: `ticks`, the values of its severities from the
-    scan as it is, and `lines`, of each row its place and, a severity, the metric with its interval.
+    """The curves of each member of the deck with results of these rows. `ticks`: values of the severities, beginning
+    with the unperturbed scan; `lines`: position of each row and, for each severity, the metric with its interval.
 
     Args:
-        stress: Of each member the curves of the rows of the leaderboard.
-        first: Place of the first of these rows.
+        stress: Member -> curves of the rows of the leaderboard.
+        first: Position of the first of these rows.
     """
     if not stress:
         return []
@@ -32,7 +31,7 @@ def stress_curves(stress: Mapping[str, Sequence[Curve]], rows: Sequence[Row], fi
         for place, row in enumerate(rows, start=first):
             curve, metric = curve_of[row.protocol, row.entry], HEADLINE[row.task]
             points = [
-                [level.severity, level.metrics[metric], *_ends(level.interval)]
+                [level.severity, level.metrics[metric], *((i.low, i.high) if (i := level.interval) else (None, None))]
                 for level in curve.severities
                 if metric in level.metrics
             ]
@@ -42,7 +41,3 @@ def stress_curves(stress: Mapping[str, Sequence[Curve]], rows: Sequence[Row], fi
             ticks = ["as it is", *(f"{severity.value:g}" for severity in deck.severities)]
             found.append({"member": member, "quantity": deck.quantity, "ticks": ticks, "lines": lines})
     return found
-
-
-def _ends(interval: Interval | None) -> list[float | None]:
-    return [interval.low, interval.high] if interval is not None else [None, None]

@@ -1,4 +1,4 @@
-"""The columns of a leaderboard: their headings, and a row's texts under them."""
+"""The columns of a leaderboard: their headings and the formatted texts of a row."""
 
 from fer_bench.leaderboard.row import Row
 from fer_bench.records import Task
@@ -35,12 +35,9 @@ SHOWN = {
         "scatter_mean": "Scatter",
     },
 }
-"""Task -> metric -> its heading; the first is the headline metric, which is shown with its interval."""
+"""Task -> metric -> heading; the first metric is the headline metric, which is shown with its interval."""
 
-SOMETIMES = {
-    "accuracy_among_tested": "Among the tested",
-    "item_accuracy": "Items",
-}
+SOMETIMES = {"accuracy_among_tested": "Among the tested", "item_accuracy": "Items"}
 """Metrics that only some protocols and representations have."""
 
 BESIDE: dict[Task, dict[str, str]] = {
@@ -53,24 +50,24 @@ BESIDE: dict[Task, dict[str, str]] = {
         "leak_expression_mean": "What leaks",
     },
 }
-"""Metrics in a table of their own, below that of a protocol."""
+"""Metrics in a separate table below that of a protocol."""
 
 
 def header(rows: list[Row], reference: str | None, grouped: bool = False) -> list[str]:
-    """Heads of the columns that rows of one protocol need; `grouped` where some of them are compared."""
+    """Headings of the columns for rows of one protocol; `grouped` if some of them are compared."""
     shown = SHOWN[rows[0].task]
     first, *others = shown.values()
     against = [f"Against {reference}"] if reference else []
-    peeked = ["Optimism"] if any(row.selection == "best_on_test" for row in rows) else []
+    optimism = ["Optimism"] if any(row.selection == "best_on_test" for row in rows) else []
     sometimes = [head for name, head in SOMETIMES.items() if any(name in row.metrics for row in rows)]
     return [
-        *("Entry", first, *(["Group"] if grouped else []), *peeked, *against, *others, *sometimes, "Fold SD"),
+        *("Entry", first, *(["Group"] if grouped else []), *optimism, *against, *others, *sometimes, "Fold SD"),
         *("n", "Subjects", "Epochs", "Selection", "Weights", "Parameters", "Fit (min)", "State"),
     ]
 
 
 def texts(row: Row, heads: list[str], group: str = "") -> list[str]:
-    """A row under `header`, as people read it; `group` as `comparison.groups` has it."""
+    """The formatted texts of a row under `header`; `group` is its letters of `pairwise.groups`."""
     shown = SHOWN[row.task]
     first = unit(row.task, HEADLINE[row.task])
     epochs = "-"
@@ -98,8 +95,7 @@ def texts(row: Row, heads: list[str], group: str = "") -> list[str]:
 
 
 def beside(rows: list[Row]) -> list[list[str]]:
-    """The second table of a protocol, of what `BESIDE` names and any row has, the heads first; empty where there is
-    none."""
+    """The second table of a protocol, headings first, of the metrics in `BESIDE` that any row has; or empty."""
     named = {k: v for k, v in BESIDE.get(rows[0].task, {}).items() if any(k in row.metrics for row in rows)}
     if not named:
         return []

@@ -1,4 +1,4 @@
-"""A leaderboard as a CSV file: one line a row, numbers as numbers."""
+"""A leaderboard as a CSV file."""
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ from fer_bench.stats.bootstrap import HEADLINE
 
 
 def to_frame(rows: list[Row]) -> pd.DataFrame:
-    """One line a row, numbers as numbers (fractions), for the CSV file."""
+    """One line per row, with unformatted numbers (fractions)."""
     letters = groups(rows, pairs(rows))
     return pd.DataFrame.from_records([_record(row, letters.get((row.protocol, row.entry))) for row in rows]).astype(
         {"n": "Int64", "subjects": "Int64", "parameters": "Int64", "recipe_epochs": "Int64"}

@@ -20,7 +20,7 @@ def write(name: str, suite: Suite, rows: Sequence[Row], runs: Path, out: Path, *
     """Write `<out>/<name>.csv`, `.md`, `.tex` and `.html`, and pages of the stress deck; returns the files.
 
     Args:
-        runs: What the rows were collected below.
+        runs: The folder of runs from which the rows were collected.
         faces: Whether the HTML page shows scans of real people.
     """
     stress = _curves(_stressed(rows), suite, rows)
@@ -35,11 +35,11 @@ def write(name: str, suite: Suite, rows: Sequence[Row], runs: Path, out: Path, *
 def write_stress(
     members: Sequence[str], name: str, suite: Suite, rows: Sequence[Row], runs: Path, out: Path
 ) -> list[Path]:
-    """Write the pages of members of the stress deck, also without results, and the HTML page, which shows stress
-    results too; returns the former."""
-    there = _stressed(rows)
-    stress = _curves([*there, *(member for member in members if member not in there)], suite, rows)
-    report.write(name, suite, rows, {member: stress[member] for member in there}, runs, out)
+    """Write the pages of members of the stress deck, even without results, and the HTML page, which shows stress
+    results too; returns the pages of the members."""
+    finished = _stressed(rows)
+    stress = _curves(list(dict.fromkeys([*finished, *members])), suite, rows)
+    report.write(name, suite, rows, {member: stress[member] for member in finished}, runs, out)
     return _stress_pages(name, suite, {member: stress[member] for member in members}, out)
 
 

@@ -1,4 +1,4 @@
-"""A leaderboard as a picture: each entry's value with its interval, from the CSV file of the leaderboard."""
+"""A figure of a leaderboard: the value and interval of each entry, from the CSV file of the leaderboard."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _BLUE, _ORANGE, _DPI = "#0072B2", "#D55E00", 150  # of Okabe and Ito, as in all 
 
 
 def draw(source: Path, path: Path) -> None:
-    """Draw the finished rows of a leaderboard, a panel for each protocol and data, best first.
+    """Draw the finished rows of a leaderboard, one panel per protocol and data, best first.
 
     Args:
         source: The CSV file that `fer-bench leaderboard` writes.
         path: The PNG file to write.
 
     Raises:
-        InvalidFile: it cannot be read, or is no leaderboard.
-        FerBenchError: no row of it has a value.
+        InvalidFile: the file cannot be read, or is not a leaderboard.
+        FerBenchError: no row has a value.
     """
     try:
         rows = pd.read_csv(source, dtype={"protocol": str, "protocol_digest": str, "unsound": str})
@@ -70,7 +70,7 @@ def draw(source: Path, path: Path) -> None:
 
 
 def _frame(ax: Axes, protocol: Protocol, headline: str, shown: Unit, found: pd.DataFrame) -> None:
-    """Title, axis and, where one of several classes is chosen, chance."""
+    """Draw title, axes and, for classification, the chance level."""
     if protocol.task == "classification":
         chance = shown.factor * protocol.chance
         ax.set_xlim(0, 101)

@@ -1,4 +1,4 @@
-"""A leaderboard for papers: a LaTeX document of booktabs tables, a page each."""
+"""A leaderboard as a LaTeX document of booktabs tables, one per page."""
 
 import io
 import re
@@ -76,7 +76,7 @@ _LIGATURE = re.compile(r"([-,])(?=\1)")
 
 
 def escape(text: str) -> str:
-    """Any text as LaTeX sets it in one line, as it is; a character that the fonts of T1 lack becomes `[U+4E2D]`."""
+    """Escape a text for LaTeX, on one line; a character missing from T1 fonts becomes `[U+4E2D]`."""
     text = _NEGATIVE.sub("−", re.sub(r"\s+", " ", unicodedata.normalize("NFC", text)))
     return "".join(map(_character, _LIGATURE.sub("\\1\u200b", text)))
 
@@ -91,7 +91,7 @@ def _character(character: str) -> str:
 
 
 def to_latex(name: str, suite: Suite, rows: list[Row]) -> str:
-    """The leaderboard as a document: a table a protocol, with the columns and texts of the Markdown page."""
+    """The leaderboard as a document: one table per protocol, with the columns and texts of the Markdown page."""
     page = io.StringIO()
     page.write(_PREAMBLE)
     for number, ((protocol, digest, data), members) in enumerate(by_question(rows).items()):
@@ -118,7 +118,7 @@ def to_latex(name: str, suite: Suite, rows: list[Row]) -> str:
 
 
 def _table(page: io.StringIO, heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """One table, made narrower where it is wider than the page; the first and the last column are words."""
+    """Write a table, scaled to the page width if wider; the first column and the column State are left-aligned."""
     sides = "l" + "r" * (len(heads) - 2) + ("l" if heads[-1] == "State" else "r")
     page.write("\\resizebox{\\ifdim\\width>\\textwidth\\textwidth\\else\\width\\fi}{!}{%\n")
     page.write(f"\\begin{{tabular}}{{{sides}}}\n\\toprule\n")
@@ -128,7 +128,6 @@ def _table(page: io.StringIO, heads: Sequence[str], lines: Sequence[Sequence[str
 
 
 def _below(rows: list[Row], reference: str | None) -> list[str]:
-    """Paragraphs below a table."""
     task = rows[0].task
     paragraphs = [" ".join(filter(None, [EXPLAINED.get(task), ESTIMATORS]))]
     if reference:

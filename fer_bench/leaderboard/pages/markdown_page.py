@@ -67,8 +67,8 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
     letters = groups(rows, compared)
     families = by_question(rows)
     requested = [protocol for protocol, digest, _ in families if digest]
-    for question, members in families.items():
-        protocol, digest, data = question
+    for key, members in families.items():
+        protocol, digest, data = key
         page.write(f"\n## {protocol}\n\n")
         if digest and requested.count(protocol) > 1:
             others = [other for named, other, _ in families if named == protocol and other not in ("", digest)]
@@ -102,15 +102,15 @@ def to_markdown(name: str, suite: Suite, rows: list[Row]) -> str:
             page.write(f"\n- {markdown_text(note)}")
         inputs = (markdown_text(f"{row.entry} {row.representation or '-'}") for row in members)
         page.write(f"\n\nInput: {'; '.join(inputs)}\n")
-        shown = [pair for pair in compared if (pair.protocol, pair.protocol_digest, pair.provenance) == question]
+        shown = [pair for pair in compared if (pair.protocol, pair.protocol_digest, pair.provenance) == key]
         parts = pairs_section(shown), ranks_section(name, members), classes_section(members)
         page.writelines(f"\n{part}" for part in parts if part)
     return page.getvalue()
 
 
 def by_question(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
-    """(protocol, its digest, data) -> rows: results are ranked together only if they answer the same question on the
-    same data. Rows without any result follow the first such family of their protocol."""
+    """(protocol, digest, data) -> rows: only results with the same protocol digest and data are ranked together. Rows
+    without results are appended to the first group of their protocol."""
     protocols = list(dict.fromkeys(row.protocol for row in rows))
     families: dict[tuple[str, str, str], list[Row]] = {}
     for row in sorted(rows, key=lambda row: (protocols.index(row.protocol), not row.protocol_digest)):

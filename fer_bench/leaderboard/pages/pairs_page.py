@@ -1,4 +1,4 @@
-"""Pairs of entries as people and programs read them."""
+"""Pairwise differences as a section of a Markdown page and as a CSV file."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ GROUPS = (
     f"significant at {100 * LEVEL:.0f} % after Holm's correction for all pairs of the protocol (paired bootstrap over "
     "subjects); the order of such entries says nothing."
 )
-"""Explanation of the column, in the head of a page."""
+"""Explanation of the column Group at the top of a page."""
 
 _TESTS = (
     "Difference: the first minus the second on the same samples, with a paired interval of its own; where two differ "
@@ -25,16 +25,16 @@ _TESTS = (
 
 
 def pairs_section(found: Sequence[Pair]) -> str:
-    """A folded part of a Markdown page, of the pairs of one protocol; empty where there are none."""
+    """A collapsed section of a Markdown page for the pairs of one protocol; empty without pairs."""
     if not found:
         return ""
     scale = unit(registry.find_protocol(found[0].protocol).task, found[0].metric)
     apart = sum(pair.significant for pair in found)
     message = f"{len(found)} pairs of entries, of which {apart} differ" if len(found) > 1 else "The one pair of entries"
-    could = sorted(pair.resolved for pair in found if pair.resolved is not None)
+    differences = sorted(pair.resolved for pair in found if pair.resolved is not None)
     resolved = ""
-    if could:
-        low, high = (number(value, scale) for value in (could[0], could[-1]))
+    if differences:
+        low, high = (number(value, scale) for value in (differences[0], differences[-1]))
         resolved = f" With the spread measured here, one pair is told apart with 80 % power from {low} on"
         resolved += "." if low == high else f" to {high}, as the pair has it."
     lines = [
@@ -50,7 +50,7 @@ def pairs_section(found: Sequence[Pair]) -> str:
 
 
 def pairs_frame(found: Sequence[Pair]) -> pd.DataFrame:
-    """One line a pair, numbers as fractions, for the CSV file."""
+    """One line per pair, with numbers as fractions, for the CSV file."""
     columns = [
         *("protocol", "protocol_digest", "data", "metric", "first", "second", "difference", "low", "high"),
         *("p", "p_holm", "significant", "fold_p", "fold_p_holm", "folds", "resolved", "pairs", "subjects", "n"),

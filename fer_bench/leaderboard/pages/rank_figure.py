@@ -13,10 +13,10 @@ from fer_bench.records import atomic_write
 def draw(ranking: Ranking, path: Path) -> None:
     """Write the diagram as PNG: mean ranks on a line, the best at the left; a bar joins entries that do not differ.
 
-    The line is as long as the ranks are apart, which ties bring together, and not from 1 to the number of entries.
+    The line spans the mean ranks, which ties bring together, and not 1 to the number of entries.
     """
     count = len(ranking.entries)
-    left = (count + 1) // 2  # names hang on the nearer side
+    left = (count + 1) // 2  # names are placed on the nearer side
     depth = max(left, count - left)
     bars = ranking.bars
     bottom = -0.45 - 0.16 * len(bars)

@@ -1,4 +1,4 @@
-"""The critical-difference diagrams of a leaderboard: their section of the page, and their files."""
+"""The critical-difference diagrams of a leaderboard: the section of the page, and the files."""
 
 from collections.abc import Sequence
 from pathlib import Path, PurePath
@@ -15,7 +15,7 @@ def rank_file(name: str, protocol: str) -> str:
 
 
 def ranks_section(name: str, rows: Sequence[Row]) -> str:
-    """The diagram of the rows of one question, or why there is none; empty where nothing is compared."""
+    """The diagram of comparable rows, or why it is missing; empty if no rows are compared."""
     if not (family := families(rows)):
         return ""
     found = ranking(family[0])
@@ -29,7 +29,7 @@ def ranks_section(name: str, rows: Sequence[Row]) -> str:
 
 
 def draw_ranks(name: str, rows: Sequence[Row], out: Path) -> list[Path]:
-    """Write the diagrams, and delete those of protocols that have none any more; returns the files."""
+    """Write the diagrams, and delete outdated ones; returns the files."""
     drawn = []
     for protocol in dict.fromkeys(row.protocol for row in rows):
         path = out / rank_file(name, protocol)

@@ -1,4 +1,4 @@
-"""The results of a stress as people and programs read them: a Markdown page, a CSV file, a figure."""
+"""The results of a member of the stress deck as a Markdown page, a CSV file and a figure."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def write(member: str, name: str, suite: Suite, curves: Sequence[Curve], out: Pa
     with atomic_write(markdown) as file:
         file.write(to_markdown(member, name, suite, curves, png.name if drawn else "").encode())
     if not drawn:
-        png.unlink(missing_ok=True)  # from an earlier run, whose results no longer exist
+        png.unlink(missing_ok=True)  # from an earlier run
         return [csv, markdown]
     draw(member, suite.title or name, curves, png)
     return [csv, markdown, png]
 
 
 def to_frame(member: str, curves: Sequence[Curve]) -> pd.DataFrame:
-    """A line a severity and a line a condition of each entry, numbers as numbers (fractions)."""
+    """One line per severity and per condition of each entry, with unformatted numbers (fractions)."""
     lines = [_record(member, curve, level) for curve in curves for level in curve.levels]
     return pd.DataFrame.from_records(lines).astype({"n": "Int64", "subjects": "Int64"})
 
@@ -86,7 +86,7 @@ def _record(member: str, curve: Curve, level: Level) -> dict[str, object]:
 
 
 def to_markdown(member: str, name: str, suite: Suite, curves: Sequence[Curve], figure: str) -> str:
-    """The page: a table of values, one of differences from severity 0, one from the suite's reference."""
+    """The page: tables of values, of differences from severity 0, and of differences from the suite's reference."""
     page = io.StringIO()
     page.write(f"# {suite.title or name}: {member}\n\n{_HOW}\n")
     if figure:
@@ -142,8 +142,8 @@ def _differences(curve: Curve, name: str) -> list[str]:
 
 
 def draw(member: str, title: str, curves: Sequence[Curve], path: Path) -> None:
-    """The headline metric against severity, with 95 % intervals, a row of panels a protocol and a line an entry. Of
-    rotations a second panel shows every pose by its angle, as figure 5 of the DrFER paper does."""
+    """The headline metric against severity, with 95 % intervals, one row of panels per protocol and one line per entry.
+    For rotations a second panel shows every pose by its angle, as in figure 5 of the DrFER paper."""
     from matplotlib.figure import Figure  # needs no display, as pyplot may
 
     shown = [curve for curve in curves if any(level.metrics for level in curve.severities[1:])]
@@ -153,10 +153,10 @@ def draw(member: str, title: str, curves: Sequence[Curve], path: Path) -> None:
     axes = figure.subplots(len(protocols), 2 if posed else 1, squeeze=False, sharey="row")
     for row, protocol in zip(axes, protocols, strict=True):
         members = [curve for curve in shown if curve.row.protocol == protocol]
-        question = registry.find_protocol(protocol)
+        found = registry.find_protocol(protocol)
         for ax in row:
-            if question.task == "classification":
-                ax.axhline(100 * question.chance, color="0.6", linestyle=":", label="guessing")
+            if found.task == "classification":
+                ax.axhline(100 * found.chance, color="0.6", linestyle=":", label="guessing")
             ax.grid(alpha=0.3)
             ax.set_ylim(0, 100)
         for number, curve in enumerate(members):
@@ -175,7 +175,7 @@ def draw(member: str, title: str, curves: Sequence[Curve], path: Path) -> None:
 
 
 def _by_severity(ax: Axes, member: str, curve: Curve, number: int) -> None:
-    # Entries are side by side, so that their intervals are.
+    # Entries are drawn side by side, so that their intervals do not overlap.
     levels = [level for level in curve.severities if level.metrics]
     x = np.array([level.severity for level in levels]) + 0.06 * number
     value = 100 * np.array([next(iter(level.metrics.values())) for level in levels])

@@ -1,6 +1,6 @@
 """The figures of papers, drawn from results, with the published values.
 
-Which figures a table has is said in the paper's notes; a figure here knows no paper by name.
+The paper's notes list the figures of a table. The code here does not depend on a particular paper.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ACCURACY = "accuracy"
 def draw(paper: Paper, section: Section, evidence: Mapping[Key, Evidence], folder: Path) -> list[Path]:
     """Draw the figures that the notes of a section name, as `<folder>/<paper>_<table>_<kind>.png`.
 
-    A figure of which there is nothing to draw, neither measured nor printed, is not written.
+    A figure without measured or printed values is not written.
 
     Raises:
         UnknownName: the notes name a kind of figure that does not exist.
@@ -56,8 +56,8 @@ def draw(paper: Paper, section: Section, evidence: Mapping[Key, Evidence], folde
 
 
 def curves(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
-    """Loss and accuracy by epoch. An entry `mit-tiny` is the line `mit` of the row of panels `tiny`, where the log of
-    that name in `<paper>_<table>_logs.csv` is drawn too; an entry of several cells is their mean."""
+    """Loss and accuracy by epoch. The entry `mit-tiny` is drawn as the line `mit` of the row of panels `tiny`, together
+    with the log of that name in `<paper>_<table>_logs.csv`. Several cells of an entry are averaged."""
     lines: dict[str, dict[str, pd.DataFrame]] = {}  # panel -> line -> log
     for (_, entry), own in evidence.items():
         name, _, panel = entry.rpartition("-")
@@ -120,7 +120,7 @@ def bars(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, 
                 ax.plot(
                     x, float(row.value), "D", color=colour, markerfacecolor=face, markersize=7, zorder=3, label=label
                 )
-    # A bar's length is its value, so that bars start at 0; markers alone need not.
+    # Bars start at 0, because their length shows the value; markers alone need not.
     lowest = 0 if found else 10 * math.floor(min(float(row.value) for row in marked.values()) / 10)
     ax.set_ylim(lowest, 103)
     ax.set_xticks(range(len(protocols)), [p.partition("@")[0].replace("-", "-\n", 1) for p in protocols])
@@ -134,7 +134,7 @@ def bars(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, 
 
 
 def scaling(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
-    """Time of an epoch, with its validation, by the number of processes, and the line of an ideal speed-up."""
+    """Time of an epoch, including validation, by the number of processes, and the line of an ideal speed-up."""
     times: dict[int, float] = {}
     for own in evidence.values():
         each = [r.epoch_seconds for r in own.results if r.epoch_seconds]
@@ -167,8 +167,8 @@ def scaling(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Ke
 
 
 def heatmap(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
-    """Accuracy of each entry minus that of each other, in percentage points, a panel a protocol; a protocol of which
-    nothing is measured shows what is printed, and measured and printed values are never subtracted."""
+    """Accuracy of each entry minus that of each other, in percentage points, one panel per protocol. A protocol without
+    measured values shows the printed ones; measured and printed values are never subtracted."""
     protocols, entries = axes_of(evidence)
     printed = _printed(paper)
     panels: dict[str, tuple[str, list[float]]] = {}  # protocol -> whose values, values
@@ -191,7 +191,7 @@ def heatmap(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Ke
     for ax, (protocol, (whose, _)) in zip(axes.flat, panels.items(), strict=False):
         table = tables[protocol]
         image = ax.imshow(table, cmap="PuOr", vmin=-bound, vmax=bound)
-        ax.set_facecolor("0.85")  # where nothing is known
+        ax.set_facecolor("0.85")  # no value
         for (i, j), value in np.ndenumerate(table):
             text = "n/a" if math.isnan(value) else f"{value:+.2f}" if i != j else "0"
             red, green, blue, _ = image.cmap(image.norm(value))
@@ -220,10 +220,10 @@ KINDS: dict[str, Callable[[Figure, Paper, Section, Mapping[Key, Evidence]], bool
     "scaling": scaling,
     "transfer": transfer,
 }
-"""Each draws on an empty figure and returns whether there was anything to draw."""
+"""Each draws on an empty figure and returns whether it had values to draw."""
 
 
 def _printed(paper: Paper) -> dict[Key, Published]:
-    """The accuracies that a paper prints of its own entries, in whichever table."""
+    """The accuracies that a paper prints for its own entries, in any table."""
     rows = (row for row in paper.rows if row.measure == _ACCURACY and not row.minus and row.number is not None)
     return {(row.protocol, row.entry): row for row in rows}

@@ -1,4 +1,4 @@
-"""The figures of face disentanglement: faces taken apart and put together, drawn from the meshes that cells saved."""
+"""Figures of face disentanglement, drawn from the meshes that cells saved."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 FAR = 4.0
-"""Millimetres at the end of the scale of errors, as in the paper's figures."""
+"""Upper end of the error scale in millimetres, as in the paper's figures."""
 
 _PIXELS = 220
 _STEPS = 5
@@ -39,13 +39,13 @@ _COLUMNS = ("face", "identity", "expression")
 
 @dataclass(frozen=True, eq=False)
 class Faces:
-    """The test faces of one cell and what was predicted of them, rows in the order of `table`.
+    """The test faces of one cell and their predictions, rows in the order of `table`.
 
     Attributes:
-        table: Its predictions.
+        table: The cell's predictions.
         scanned, identity, rebuilt: (N, V, 3) millimetres.
-        neutral: (N, V, 3) the neutral face of each one's subject.
-        middle: (V, 3) a face to add an expression to, to show it: the mean of the neutral ones.
+        neutral: (N, V, 3) the neutral face of each subject.
+        middle: (V, 3) the mean neutral face, to which an expression is added to show it.
         triangles: (F, 3).
     """
 
@@ -60,7 +60,7 @@ class Faces:
 
     @property
     def caption(self) -> str:
-        """Whose: entry, protocol and fold."""
+        """Entry, protocol and fold."""
         return f"{self.cell.entry}, {self.cell.protocol.partition('@')[0]}, fold {self.cell.fold}"
 
     def true_parts(self, row: int) -> list[NDArray[np.float32]]:
@@ -68,13 +68,13 @@ class Faces:
         return [self.scanned[row], self.neutral[row], self.middle + self.scanned[row] - self.neutral[row]]
 
     def made_parts(self, row: int) -> list[NDArray[np.float32]]:
-        """The same as they were predicted."""
+        """The predicted face, identity and expression, like `true_parts`."""
         return [self.rebuilt[row], self.identity[row], self.middle + self.rebuilt[row] - self.identity[row]]
 
 
 def reconstructions(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
-    """Of each entry the test faces with the least, the median and the largest error: face, identity and expression as
-    they are, as they were predicted, and how far apart the two are."""
+    """The test faces of each entry with the smallest, the median and the largest error: true and predicted face,
+    identity and expression, and the distance between the two."""
     found = list(_all(evidence))
     if not found:
         return False
@@ -91,14 +91,15 @@ def reconstructions(figure: Figure, paper: Paper, section: Section, evidence: Ma
             panels[0, 1].set_title(f"{name}: {faces.table['id'].iloc[row]}\nface, identity, expression", fontsize=8)
         for row, text in enumerate(("scanned", "predicted", "error")):
             axes[3 * block + row, 0].set_ylabel(f"{faces.caption}\n{text}" if row == 1 else text, fontsize=8)
-    _scale(figure, axes, image)
+    if image is not None:
+        label = f"distance (mm), {FAR:g} and more in one colour"
+        figure.colorbar(image, ax=axes, label=label, shrink=0.6, extend="max")
     title(figure, paper, section, evidence.values())
     return True
 
 
 def discriminator(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
-    """The same test face, whose neutral error is the median of the first entry's, taken apart by each entry of a
-    protocol."""
+    """The test face with the median neutral error of the first entry, decomposed by each entry of a protocol."""
     of: dict[str, list[Faces]] = {}
     for faces in _all(evidence):
         of.setdefault(faces.cell.protocol, []).append(faces)
@@ -128,7 +129,7 @@ def discriminator(figure: Figure, paper: Paper, section: Section, evidence: Mapp
 
 
 def transfer(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
-    """Of each entry two test faces of different people, and each person with the other's expression."""
+    """Two test faces of different people for each entry, and each person with the other's expression."""
     found = list(_all(evidence))
     if not found:
         return False
@@ -153,8 +154,8 @@ def transfer(figure: Figure, paper: Paper, section: Section, evidence: Mapping[K
 
 
 def interpolation(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
-    """Of each entry that can decode: from the identity code of one test face to that of another, and from no expression
-    to one and a half times the first one's."""
+    """Interpolation by each entry that can decode: from the identity code of one test face to that of another, and from
+    no expression to 1.5 times the first face's expression."""
     lines = []
     for faces in _all(evidence):
         _, method = build(faces.cell)
@@ -182,8 +183,8 @@ def interpolation(figure: Figure, paper: Paper, section: Section, evidence: Mapp
 
 def _all(evidence: Mapping[Key, Evidence]) -> Iterator[Faces]:
     """The first cell of each entry that saved the meshes of a face and of its identity."""
-    for own in evidence.values():
-        for cell in own.cells[:1]:
+    for results in evidence.values():
+        for cell in results.cells[:1]:
             if (cell.folder / "identity.npy").exists() and (cell.folder / "reconstruction.npy").exists():
                 yield _read(cell)
 
@@ -193,22 +194,22 @@ def _read(cell: Cell) -> Faces:
     assert isinstance(data.entry, CacheEntry)
     table = pd.read_parquet(cell.folder / "predictions.parquet")
     neutral = neutral_of(data, table["subject"].tolist())
-    known = table["subject"].isin(neutral).to_numpy()
+    has_neutral = table["subject"].isin(neutral).to_numpy()
     faces = list(neutral.values())
     return Faces(
         cell=cell,
-        table=table[known].reset_index(drop=True),
-        scanned=data.read(table["id"][known].tolist()),
-        identity=saved_array(cell, "identity")[known],
-        rebuilt=saved_array(cell, "reconstruction")[known],
-        neutral=np.stack([neutral[subject] for subject in table["subject"][known]]),
+        table=table[has_neutral].reset_index(drop=True),
+        scanned=data.read(table["id"][has_neutral].tolist()),
+        identity=saved_array(cell, "identity")[has_neutral],
+        rebuilt=saved_array(cell, "reconstruction")[has_neutral],
+        neutral=np.stack([neutral[subject] for subject in table["subject"][has_neutral]]),
         middle=np.mean(faces, axis=0),
         triangles=np.asarray(data.entry.shared("triangles"), dtype=np.int32),
     )
 
 
 def _pair(faces: Faces) -> tuple[int, int]:
-    """Two strong expressions of two people, of different names where there are any."""
+    """Rows of two strong expressions of two people, with different labels if possible."""
     strength = np.linalg.norm(faces.scanned - faces.neutral, axis=-1).mean(-1)
     one = int(strength.argmax())
     subject, label = faces.table["subject"].to_numpy(object), faces.table["label"].fillna("").to_numpy(object)
@@ -219,7 +220,7 @@ def _pair(faces: Faces) -> tuple[int, int]:
 
 
 def write_meshes(evidence: Mapping[Key, Evidence], folder: Path) -> list[Path]:
-    """Write what `reconstructions` draws as `<folder>/<protocol>/<entry>/worst_predicted_identity.ply`, millimetres."""
+    """Write the meshes of `reconstructions` as `<folder>/<protocol>/<entry>/worst_predicted_identity.ply`, in mm."""
     written = []
     for faces in _all(evidence):
         place = folder / faces.cell.protocol.partition("@")[0] / faces.cell.entry
@@ -232,7 +233,7 @@ def write_meshes(evidence: Mapping[Key, Evidence], folder: Path) -> list[Path]:
 
 
 def _examples(faces: Faces) -> dict[str, int]:
-    """Rows of the test faces with the least, the median and the largest error, of face and identity together."""
+    """Rows of the test faces with the smallest, the median and the largest sum of face and identity error."""
     error = (faces.table["output_reconstruction"] + faces.table["output_neutral"]).to_numpy()
     order = np.argsort(error, kind="stable").tolist()
     return {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
@@ -243,7 +244,7 @@ def _row(faces: Faces, name: str) -> int:
 
 
 def _show(ax: Axes, faces: Faces, mesh: NDArray[np.floating], error: NDArray[np.floating] | None = None) -> AxesImage:
-    """Draw a mesh from the front, grey or in the colours of an error a vertex; returns the coloured image."""
+    """Draw a mesh from the front, grey or coloured by the error of each vertex; returns the coloured image."""
     ax.set(xticks=[], yticks=[])
     for side in ax.spines.values():
         side.set_visible(False)
@@ -254,15 +255,9 @@ def _show(ax: Axes, faces: Faces, mesh: NDArray[np.floating], error: NDArray[np.
     seen = shade > 0
     if error is None:
         return ax.imshow(np.where(seen, 0.25 + 0.75 * shade, 1.0), cmap="gray", vmin=0, vmax=1)
-    # Only for the scale: it is drawn over.
+    # Drawn only for the colour bar; the shaded image below covers it.
     values = value_map(scan, error, size=_PIXELS, field_mm=field)
     image = ax.imshow(values, cmap="viridis", vmin=0, vmax=FAR)
     colours = image.to_rgba(values)[..., :3] * (0.45 + 0.55 * shade)[..., None]
     ax.imshow(np.where(seen[..., None], colours, 1.0))
     return image
-
-
-def _scale(figure: Figure, axes: NDArray[np.object_], image: AxesImage | None) -> None:
-    if image is not None:
-        label = f"distance (mm), {FAR:g} and more in one colour"
-        figure.colorbar(image, ax=axes, label=label, shrink=0.6, extend="max")

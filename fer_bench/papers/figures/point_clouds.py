@@ -1,17 +1,15 @@
-"""The figures of methods on point clouds: their features, and accuracy under rotation."""
+"""Figures of methods on point clouds: features, and accuracy under rotation."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from fer_bench.cells.cell import Cell
 from fer_bench.geometry.perturbations import Rotation
 from fer_bench.leaderboard.html.feature_map import tsne
 from fer_bench.leaderboard.stress_board import curves
@@ -26,10 +24,12 @@ if TYPE_CHECKING:
 
 
 def embedding(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
-    """t-SNE (van der Maaten & Hinton, 2008) of the features of the test samples of each entry's first fold: another
-    fold has another network, whose features are in no common space. Colours are the true classes."""
+    """t-SNE (van der Maaten & Hinton, 2008) of the test features of each entry's first fold, coloured by true class.
+    Networks of other folds have other feature spaces."""
     protocols, entries = axes_of(evidence)
-    saved = {key: cell for key, own in evidence.items() for cell in own.cells[:1] if _features(cell).exists()}
+    saved = {
+        key: cell for key, own in evidence.items() for cell in own.cells[:1] if (cell.folder / "features.npy").exists()
+    }
     if not saved:
         return False
     rows = [p for p in protocols if any(protocol == p for protocol, _ in saved)]
@@ -47,8 +47,8 @@ def embedding(figure: Figure, paper: Paper, section: Section, evidence: Mapping[
         places = tsne(saved_array(cell, "features"))
         classes = [name.removeprefix(OUTPUT) for name in table if name.startswith(OUTPUT)]
         for number, name in enumerate(classes):
-            own = (table["label"] == name).to_numpy()
-            ax.scatter(*places[own].T, s=14, color=COLOURS[number % len(COLOURS)], label=name)
+            of_class = (table["label"] == name).to_numpy()
+            ax.scatter(*places[of_class].T, s=14, color=COLOURS[number % len(COLOURS)], label=name)
         ax.set_xlabel(f"fold {cell.fold}: {len(table)} test samples of {table['subject'].nunique()} people", fontsize=8)
     legend(figure, axes.flat)
     title(figure, paper, section, evidence.values())
@@ -56,9 +56,9 @@ def embedding(figure: Figure, paper: Paper, section: Section, evidence: Mapping[
 
 
 def rotation(figure: Figure, paper: Paper, section: Section, evidence: Mapping[Key, Evidence]) -> bool:
-    """Accuracy of each entry on scans that are turned by so many degrees of yaw and of pitch, of which the hidden parts
-    are removed, a panel an axis, with 95 % intervals; from the stress deck's rotation."""
-    found = {key: poses for key, own in evidence.items() if (poses := _turned(own))}
+    """Accuracy of each entry against the angle of yaw and of pitch, one panel per axis, with 95 % intervals. The scans
+    are those of the stress deck's rotation, with hidden parts removed."""
+    found = {key: poses for key, own in evidence.items() if (poses := _accuracy_by_angle(own))}
     if not found:
         return False
     figure.set_size_inches(10, 5)
@@ -66,10 +66,10 @@ def rotation(figure: Figure, paper: Paper, section: Section, evidence: Mapping[K
     for ax, axis in zip(axes, ("yaw", "pitch"), strict=True):
         for number, ((_, entry), poses) in enumerate(found.items()):
             degrees = sorted(angle for of, angle in poses if of in (axis, ""))
-            known = 100 * np.array([poses[axis if angle else "", angle] for angle in degrees])  # (poses, 3)
+            values = 100 * np.array([poses[axis if angle else "", angle] for angle in degrees])  # (poses, 3)
             colour = COLOURS[number % len(COLOURS)]
-            ax.plot(degrees, known[:, 0], marker="o", markersize=4, color=colour, label=entry)
-            ax.fill_between(degrees, known[:, 1], known[:, 2], color=colour, alpha=0.18, linewidth=0)
+            ax.plot(degrees, values[:, 0], marker="o", markersize=4, color=colour, label=entry)
+            ax.fill_between(degrees, values[:, 1], values[:, 2], color=colour, alpha=0.18, linewidth=0)
             ax.set_xticks(degrees)
         ax.set_title(axis, fontsize=10)
         ax.set_xlabel(f"{axis} (degrees)")
@@ -82,10 +82,9 @@ def rotation(figure: Figure, paper: Paper, section: Section, evidence: Mapping[K
     return True
 
 
-def _turned(own: Evidence) -> dict[tuple[str, float], tuple[float, float, float]]:
-    """(axis, degrees) -> accuracy and its interval, ("", 0) of the scan as it is; empty where a pose of a cell is
-    missing."""
-    (curve,) = curves("rotation", [own.row], None)
+def _accuracy_by_angle(results: Evidence) -> dict[tuple[str, float], tuple[float, float, float]]:
+    """(axis, degrees) -> accuracy and its interval; ("", 0) is the unperturbed scan. Empty if a pose is missing."""
+    (curve,) = curves("rotation", [results.row], None)
     poses = {}
     for level in curve.levels:
         if level.interval is None:
@@ -96,7 +95,3 @@ def _turned(own: Evidence) -> dict[tuple[str, float], tuple[float, float, float]
             low, high = (math.nan if bound is None else bound for bound in (level.interval.low, level.interval.high))
             poses[place] = (level.metrics["accuracy"], low, high)
     return poses
-
-
-def _features(cell: Cell) -> Path:
-    return cell.folder / "features.npy"

@@ -1,4 +1,4 @@
-"""Titles of the figures of papers, and the protocols and entries that they show."""
+"""Titles of the figures of papers, and the protocols and entries shown in them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _LETTERS_PER_INCH = 11.5
 
 
 def axes_of(evidence: Mapping[Key, Evidence]) -> tuple[list[str], list[str]]:
-    """Protocols and entries, each once."""
+    """The distinct protocols and entries."""
     return list(dict.fromkeys(p for p, _ in evidence)), list(dict.fromkeys(e for _, e in evidence))
 
 
 def title(figure: Figure, paper: Paper, section: Section, evidence: Iterable[Evidence]) -> None:
-    """Paper and section, what data it was measured on, and where the configuration is not the paper's."""
-    run = [own for own in evidence if own.cells]
-    found = dict.fromkeys(cell.provenance for own in run for cell in own.cells)
+    """Set the title: paper and section, the measured data, and departures from the paper's configuration."""
+    measured = [results for results in evidence if results.cells]
+    found = dict.fromkeys(cell.provenance for results in measured for cell in results.cells)
     if not found:
         data = ["published values; nothing was measured"]
     elif list(found) == [AS_DISTRIBUTED]:
@@ -34,9 +34,10 @@ def title(figure: Figure, paper: Paper, section: Section, evidence: Iterable[Evi
     else:
         names = (name if name == AS_DISTRIBUTED else f"synthetic faces ({name})" for name in found)
         data = [f"measured on {' and '.join(names)}"]
-    apart = dict.fromkeys(text for own in run for text in own.departures if not text.startswith("synthetic"))
+    texts = [text for results in measured for text in results.departures]
+    departures = dict.fromkeys(text for text in texts if not text.startswith("synthetic"))
     name = paper.notes.title.partition(":")[0]
     width = min(90, int(_LETTERS_PER_INCH * figure.get_figwidth()))
     lines = textwrap.wrap(f"{name}, {section.heading}: {section.notes.title}", width)
-    lines += textwrap.wrap("; ".join([*data, *apart]), width)
+    lines += textwrap.wrap("; ".join([*data, *departures]), width)
     figure.suptitle("\n".join(lines), fontsize=11)

@@ -29,8 +29,8 @@ FAILED = 2
 
 def suite(**changes: Any) -> Suite:
     entries = {name: {"method": method} for name, method in METHODS.items()}
-    asked = {"protocols": [PROTOCOL], "methods": entries, "folds": [0, 1, 2], "title": HOSTILE, "reference": "strong"}
-    return Suite(**(asked | changes))
+    fields = {"protocols": [PROTOCOL], "methods": entries, "folds": [0, 1, 2], "title": HOSTILE, "reference": "strong"}
+    return Suite(**(fields | changes))
 
 
 METHODS = {"strong": "pointnet2", "weak": "mit", "broken": "drfer", "unsound": "pointnet2"}
@@ -109,8 +109,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def report(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of it."""
-    asked = suite()
-    return page.write("mine", asked, collect("mine", asked, runs), {}, runs, tmp_path_factory.mktemp("boards"))
+    requested = suite()
+    return page.write("mine", requested, collect("mine", requested, runs), {}, runs, tmp_path_factory.mktemp("boards"))
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 @dataclass
 class Opened:
-    """A page, what it wrote to the console, and what it asked of any network."""
+    """A page, its console messages and its network requests."""
 
     page: Any
     complaints: list[str] = field(default_factory=list)
@@ -28,13 +28,13 @@ class Opened:
 
 @pytest.fixture
 def opened(browser: Any, report: Path, request: pytest.FixtureRequest) -> Iterator[Opened]:
-    """The report, opened from disk; afterwards nothing may have gone wrong, nor been asked of a network."""
+    """The report opened from disk; fails on console errors and network requests."""
     context = browser.new_context(**getattr(request, "param", {}))
     page = context.new_page()
     found = Opened(page)
     page.on("console", lambda message: found.complaints.append(message.text))
     page.on("pageerror", lambda error: found.complaints.append(str(error)))
-    page.on("request", lambda asked: found.requests.append(asked.url))
+    page.on("request", lambda request: found.requests.append(request.url))
     page.goto(report.as_uri())
     page.wait_for_selector("html[data-ready]")
     yield found

@@ -59,15 +59,15 @@ def data_of(path: Path) -> dict[str, Any]:
 
 
 def rows_of(runs: Path, **changes: Any) -> tuple[Suite, list[Row]]:
-    asked = suite(**changes)
-    return asked, collect("mine", asked, runs)
+    requested = suite(**changes)
+    return requested, collect("mine", requested, runs)
 
 
 def test_the_tables_hold_the_texts_of_the_other_formats(report: Path, runs: Path) -> None:
-    asked, rows = rows_of(runs)
+    requested, rows = rows_of(runs)
     shown = [text.strip() for text in Page(report.read_text(encoding="utf-8")).content["td"]]
     for row in rows:
-        for text in texts(row, header(rows, asked.reference))[1:]:
+        for text in texts(row, header(rows, requested.reference))[1:]:
             assert text in shown, text
 
 
@@ -85,9 +85,9 @@ def test_nothing_that_was_named_or_measured_becomes_markup(report: Path) -> None
 @settings(max_examples=25)
 @given(st.text(max_size=40))
 def test_any_title_comes_out_as_it_went_in(title: str) -> None:
-    asked = suite(title=f"x{title}")
-    text = page.to_html("mine", asked, [], {}, Path("nowhere"))
-    parsed = re.sub(r"\r\n?", "\n", asked.title).replace("\x00", "�")
+    requested = suite(title=f"x{title}")
+    text = page.to_html("mine", requested, [], {}, Path("nowhere"))
+    parsed = re.sub(r"\r\n?", "\n", requested.title).replace("\x00", "�")
     assert Page(text).content["title"][0].replace("\x00", "�") == parsed or "\r" in title
 
 
@@ -121,13 +121,13 @@ def test_twins_and_unsound_rows_are_said_loudly(report: Path) -> None:
 def test_real_data_are_not_called_synthetic(tmp_path: Path) -> None:
     for fold in range(3):
         write_cell(tmp_path, "strong", fold, provenance="as distributed")
-    asked, rows = rows_of(tmp_path, methods={"strong": {"method": "pointnet2"}})
-    assert "Synthetic" not in page.to_html("mine", asked, rows, {}, tmp_path)
+    requested, rows = rows_of(tmp_path, methods={"strong": {"method": "pointnet2"}})
+    assert "Synthetic" not in page.to_html("mine", requested, rows, {}, tmp_path)
 
 
 def test_a_suite_without_results_says_what_to_do(tmp_path: Path) -> None:
-    asked, rows = rows_of(tmp_path)
-    path = page.write("mine", asked, rows, {}, tmp_path, tmp_path)
+    requested, rows = rows_of(tmp_path)
+    path = page.write("mine", requested, rows, {}, tmp_path, tmp_path)
     text = path.read_text(encoding="utf-8")
     assert "No results yet." in text
     assert "fer-bench run mine" in text
@@ -255,30 +255,30 @@ def test_other_questions_stand_apart(tmp_path: Path) -> None:
     for fold in range(3):
         write_cell(tmp_path, "strong", fold)
         write_cell(tmp_path, "strong", fold, OTHER)
-    asked, rows = rows_of(tmp_path, protocols=[PROTOCOL, OTHER], methods={"strong": {"method": "pointnet2"}})
-    path = page.write("mine", asked, rows, {}, tmp_path, tmp_path)
+    requested, rows = rows_of(tmp_path, protocols=[PROTOCOL, OTHER], methods={"strong": {"method": "pointnet2"}})
+    path = page.write("mine", requested, rows, {}, tmp_path, tmp_path)
     assert [group["protocol"] for group in data_of(path)["groups"]] == [PROTOCOL, OTHER]
 
 
 def test_letters_and_pairs_stand_where_entries_are_compared(runs: Path, tmp_path: Path) -> None:
-    asked, rows = rows_of(runs)
-    heads, lines, found = lettered(rows, asked.reference)
+    requested, rows = rows_of(runs)
+    heads, lines, found = lettered(rows, requested.reference)
     assert heads[:3] == ["Entry", "Accuracy", "Group"]
     assert {line[0]: line[2] for line in lines} == {"strong": "a", "unsound (unsound)": "-", "weak": "b", "broken": "-"}
-    path = page.write("mine", asked, rows, {}, runs, tmp_path)
+    path = page.write("mine", requested, rows, {}, runs, tmp_path)
     (group,) = data_of(path)["groups"]
     assert group["pairs"] == found
     (pair,) = pairwise.pairs(rows)
     assert (found[0]["first"], found[0]["value"], found[0]["p"]) == ("strong", pair.difference.value, pair.p_holm)
     assert (found[0]["low"], found[0]["apart"]) == (pair.difference.interval.low, True)
     assert 'data-kind="pairs"' in path.read_text(encoding="utf-8")
-    assert " & Group & " in to_latex("mine", asked, rows)
+    assert " & Group & " in to_latex("mine", requested, rows)
 
 
 def test_rows_without_a_result_stand_below_those_of_their_protocol() -> None:
     done, other, none = ({"protocol_digest": digest, "provenance": "x"} for digest in ("d", "e", ""))
-    asked = [(PROTOCOL, none), (PROTOCOL, done), (PROTOCOL, other), (OTHER, none)]
-    rows = [Row(name, f"entry{i}", "mit", 1, Counter(), **known) for i, (name, known) in enumerate(asked)]  # type: ignore[arg-type]
+    requested = [(PROTOCOL, none), (PROTOCOL, done), (PROTOCOL, other), (OTHER, none)]
+    rows = [Row(name, f"entry{i}", "mit", 1, Counter(), **known) for i, (name, known) in enumerate(requested)]  # type: ignore[arg-type]
     found = {key[:2]: [row.entry for row in own] for key, own in by_question(rows).items()}
     assert found == {(PROTOCOL, "d"): ["entry1", "entry0"], (PROTOCOL, "e"): ["entry2"], (OTHER, ""): ["entry3"]}
 
@@ -287,8 +287,8 @@ def test_many_cells_leave_out_what_would_fill_the_file(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cell_columns, "DETAILED", 5)
-    asked, rows = rows_of(runs)
-    found = data_of(page.write("mine", asked, rows, {}, runs, tmp_path))["cells"]
+    requested, rows = rows_of(runs)
+    found = data_of(page.write("mine", requested, rows, {}, runs, tmp_path))["cells"]
     assert not found["detailed"]
     assert not {"runs", "environments", "confusions"} & found.keys()
     assert found["value"].count(None) == 1, "results are all there"
