@@ -6,20 +6,24 @@ written by `--pages` alone, from the packed results in `leaderboards/results/`, 
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from fer_bench import registry
+from fer_bench.cells.cell import Status
 from fer_bench.commands import papers as paper_commands
 from fer_bench.commands.tables import write_leaderboard
 from fer_bench.leaderboard.archive import unpack
 from fer_bench.papers.published import papers, read_paper
+from fer_bench.records import write_json
 from fer_bench.suites.reading import read_suite
 
 SETTINGS = Path("leaderboards/twins.yaml")
@@ -106,6 +110,15 @@ def write_page(paper: str, folds: list[int], runs: Path, out: Path, *options: st
     return int(fer_bench("paper", paper, *few, "--runs", runs, "--out", out, *options) != 0)
 
 
+def withdraw(folder: Path, reason: str) -> None:
+    """Make all cells below a folder skipped ones, for this reason: their results are of a recipe that was corrected."""
+    for file in folder.rglob("cell.json"):
+        for other in file.parent.iterdir():
+            if other != file:
+                shutil.rmtree(other) if other.is_dir() else other.unlink()
+        write_json(file.parent / "status.json", asdict(Status("skipped", message=reason)))
+
+
 def pages(out: Path, predictions: Path | None = None) -> None:
     """Write every committed page from the packed results.
 
@@ -116,7 +129,7 @@ def pages(out: Path, predictions: Path | None = None) -> None:
         predictions: Folder of the two files that Ig3D's authors publish, which are not ours to pack; without it their
             rows are missing.
     """
-    plans = settings()["papers"]
+    plans, withdrawn = settings()["papers"], settings()["withdrawn"]
     told = {suite: settings_of(plan, suite) for plan in plans.values() for suite in plan["suites"]}
     for folder in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
         place = out if folder.name == PROCEDURAL else out / folder.name
@@ -125,6 +138,9 @@ def pages(out: Path, predictions: Path | None = None) -> None:
             packed = sorted(folder.rglob("*.zip"))
             for path in packed:
                 unpack(path, runs)
+                suite = path.relative_to(folder).with_suffix("").as_posix()
+                if suite in withdrawn["suites"]:
+                    withdraw(runs / suite, withdrawn["reason"])
             for path in packed:
                 suite = path.relative_to(folder).with_suffix("").as_posix()
                 write_leaderboard(suite, told.get(suite, []), runs, place)

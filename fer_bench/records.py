@@ -36,9 +36,10 @@ class Target:
     outputs: tuple[str, ...]
 
 
-Sampling = Literal["all", "balanced", "rarest"]
+Sampling = Literal["all", "balanced", "rarest", "by_class"]
 """Which training samples an epoch has: `all`, each once; `balanced`, as many, drawn with replacement so that each
-expression is equally likely; `rarest`, of each expression as many as the rarest has, drawn once for the training."""
+expression is equally likely; `rarest`, of each expression as many as the rarest has, drawn once for the training;
+`by_class`, each once, class after class and in the same order every epoch."""
 
 INDEX_COLUMNS = ("id", "subject", "label", "level", "valence", "arousal", "split", "files")
 """One row a unit that is classified (a scan, a sequence, an image).

@@ -18,7 +18,8 @@ from fer_bench.protocols import Protocol
 from fer_bench.records import OUTPUT, Result, atomic_write, digest
 from fer_bench.stats.bootstrap import HEADLINE, metric_interval
 
-_UNSOUND = "in batches of {} test samples, {}, each is given the last model's scores of the first"
+_GIVEN_WEIGHT = "its weight was given, and may have been chosen on the tested samples"
+_BROADCAST = "in batches of {} test samples, {}, each is given the last model's scores of the first"
 
 
 def fused_cells(entry: str, fusion: Fusion, cells: Sequence[Cell]) -> tuple[list[Cell], dict[str, str]]:
@@ -58,8 +59,7 @@ def _cell(entry: str, fusion: Fusion, members: Sequence[Cell]) -> Cell:
     seen = {member.representation["label"]: member.representation["digest"] for member in members}
     sizes = [member.parameters for member in members]
     unsound = [member.unsound for member in members if member.unsound]
-    if fusion.broadcast:
-        unsound.append(_unsound(fusion.broadcast, fusion.shuffled))
+    unsound += _faults(fusion.rule, fusion.broadcast, fusion.shuffled)
     return replace(
         first,
         entry=entry,
@@ -109,8 +109,14 @@ def score_fused(cell: Cell) -> Result:
     return outcome
 
 
-def _unsound(broadcast: int, shuffled: bool) -> str:
-    return _UNSOUND.format(broadcast, "shuffled" if shuffled else "listed class by class, which tells the class")
+def _faults(rule: str, broadcast: int | None, shuffled: bool) -> list[str]:
+    """Why a fusion by this rule is unsound."""
+    found = [_GIVEN_WEIGHT] if rule.startswith("weighted:") else []
+    if broadcast:
+        found.append(
+            _BROADCAST.format(broadcast, "shuffled" if shuffled else "listed class by class, which tells the class")
+        )
+    return found
 
 
 def fused_table(
@@ -225,6 +231,6 @@ def compare_fused(folders: Sequence[Path], rule: str, broadcast: int | None = No
         choice = "as given" if ":" in rule else f"chosen on the validation samples by {headline}"
         notes.append(f"weight of the first cell: {weight:.2f}, {choice}")
     notes.append(f"interval of {headline}: 95 %, bootstrap over {table['subject'].nunique()} subjects")
-    unsound = [cell.unsound for cell in cells if cell.unsound] + ([_unsound(broadcast, False)] if broadcast else [])
+    unsound = [cell.unsound for cell in cells if cell.unsound] + _faults(rule, broadcast, False)
     notes += [f"unsound: {why}" for why in dict.fromkeys(unsound)]
     return Evaluation(protocol.task, tuple(rows), notes), table

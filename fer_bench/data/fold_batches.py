@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from fer_bench.data.batches import Samples, batches, targets
-from fer_bench.data.samplers import BalancedSampler, PartSampler, ShuffledSampler, rarest
+from fer_bench.data.samplers import BalancedSampler, OrderedSampler, PartSampler, ShuffledSampler, rarest
 from fer_bench.expressions import EXPRESSIONS
 from fer_bench.protocols import Protocol
 from fer_bench.records import Batch, Fold, Sampling, TrainingSet
@@ -70,6 +70,8 @@ class FoldDataModule(L.LightningDataModule):
         sampler: ShuffledSampler
         if self.sampling == "balanced":
             sampler = BalancedSampler(samples.known["expression"], self.batch_size, *self._process, seed=self.seed)
+        elif self.sampling == "by_class":
+            sampler = OrderedSampler(samples.known["label"], self.batch_size, *self._process)
         else:
             sampler = ShuffledSampler(len(samples), self.batch_size, *self._process, seed=self.seed)
         return batches(samples, sampler, self.batch_size, self.seed)

@@ -56,6 +56,21 @@ class ShuffledSampler(Sampler[int]):
         return even[self.rank :: self.replicas] + order[len(even) :][self.rank % max(1, left) :][:1]
 
 
+class OrderedSampler(ShuffledSampler):
+    """Each sample once, class after class; otherwise as `ShuffledSampler`.
+
+    Args:
+        classes: (N,) class indices.
+    """
+
+    def __init__(self, classes: Tensor, batch_size: int, replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(len(classes), batch_size, replicas, rank, seed=0)
+        self.by_class: list[int] = classes.argsort(stable=True).tolist()
+
+    def order(self) -> list[int]:
+        return self.by_class
+
+
 class BalancedSampler(ShuffledSampler):
     """As many samples as there are, with replacement, every class equally likely; otherwise as `ShuffledSampler`.
 

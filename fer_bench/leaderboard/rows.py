@@ -109,7 +109,8 @@ def _row(others: Sequence[Row], protocol_id: str, entry: str, method: str, folde
         if result is not None:
             done.append((cell, result))
         elif status.message and not reason:
-            reason = f"fold {cell.fold}, seed {cell.seed}: {status.message}"
+            where = "" if state == "skipped" else f"fold {cell.fold}, seed {cell.seed}: "
+            reason = f"{where}{status.message}"
         states[state] += 1
     if not done:
         return Row(protocol_id, entry, method, len(folders), states, reason)

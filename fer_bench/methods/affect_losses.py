@@ -1,5 +1,6 @@
-"""Training for valence and arousal: losses of raw outputs and truth (B, 2), and both last layers."""
+"""Training for valence and arousal: losses of raw outputs and truth (B, 2), masking, and both last layers."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -22,14 +23,17 @@ def correlation(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def concordance(predicted: Tensor, truth: Tensor, formula: Concordance = "lin") -> Tensor:
-    """Lin's concordance correlation coefficient, of each column of (B, D): (D,).
+    """Lin's concordance correlation coefficient, of each column of (B, D): (D,). Variances and covariance are over
+    B - 1, as in the public code of CAGE and Ig3D; the metric of the tables has B.
 
     Args:
         formula: `published` is Ig3D's public code, which has variances where the numerator needs standard deviations:
             2 var(p) var(t) r. Of numbers below 1 it is far too small, and exact agreement is not its maximum.
     """
-    variances = predicted.var(0, correction=0), truth.var(0, correction=0)
-    shared = ((predicted - predicted.mean(0)) * (truth - truth.mean(0))).mean(0)
+    degrees = max(1, len(predicted) - 1)
+    p, t = predicted - predicted.mean(0), truth - truth.mean(0)
+    variances = p.square().sum(0) / degrees, t.square().sum(0) / degrees
+    shared = (p * t).sum(0) / degrees
     if formula == "published":
         shared = variances[0] * variances[1] * correlation(predicted, truth)
     apart = (predicted.mean(0) - truth.mean(0)).square()
@@ -55,7 +59,7 @@ def shaken(predicted: Tensor, truth: Tensor, formula: Concordance = "lin") -> Te
 
 def concordant(predicted: Tensor, truth: Tensor, weight: float = 3.0) -> Tensor:
     """Concordance and squared error of valence and arousal, each for itself and added up, a scalar: eq. 3 of Ig3D with
-    1 - CCC for its L_CCC and a weight of 3, as the public code of CAGE has it."""
+    1 - CCC for its L_CCC and a weight of 3, as in the public code."""
     return (1 - concordance(predicted, truth)).sum() + weight * (predicted - truth).square().mean(0).sum()
 
 
@@ -67,10 +71,36 @@ def rated(batch: Batch, predicted: Tensor) -> tuple[Tensor, Tensor]:
     return predicted[known], truth[known]
 
 
-def masked(vectors: Tensor, share: float) -> Tensor:
-    """Vectors (B, P) with a random share of the numbers set to 0, independently for each vector."""
-    P = vectors.shape[1]
-    return vectors * (draw(len(vectors), lambda rows: torch.rand(rows, P, device=vectors.device)) >= share)
+CLASS_WEIGHTS = (0.015605, 0.008709, 0.046078, 0.083078, 0.185434, 0.305953, 0.046934, 0.308210)
+"""Of the expressions in AffectNet's order, neutral to contempt, in the public code of CAGE and Ig3D."""
+
+
+def with_errors(batch: Batch, scores: Tensor, affect: Tensor, weighted: bool = True, weight: float = 5.0) -> Tensor:
+    """Cross-entropy of the eight expressions and mean squared error of valence and arousal, a scalar (Ig3D eq. 2).
+
+    Args:
+        scores: Of the expressions (B, 8).
+        affect: Valence and arousal (B, 2).
+        weighted: Expressions weigh as `CLASS_WEIGHTS` says.
+        weight: Of the squared error, lambda.
+    """
+    weights = scores.new_tensor(CLASS_WEIGHTS) if weighted else None
+    loss = F.cross_entropy(gather(scores), gather(batch["expression"]), weights, ignore_index=-1)
+    return loss + weight * F.mse_loss(*rated(batch, affect))
+
+
+def masked(vectors: Tensor, sizes: Sequence[int], probability: float) -> Tensor:
+    """Vectors (B, P) of parts of these sizes, with numbers set to 0 as in the public code of Ig3D: each part of each
+    vector is picked with a probability, and loses 1 to all of its numbers, as many equally likely."""
+    P, n = vectors.shape[1], len(sizes)
+    noise = draw(len(vectors), lambda rows: torch.rand(rows, P + 2 * n, device=vectors.device))
+    picked, amount, order = noise.split([n, n, P], dim=1)
+    kept = []
+    for number, (size, part) in enumerate(zip(sizes, order.split(list(sizes), dim=1), strict=True)):
+        lost = (amount[:, number : number + 1] * size).floor() + 1
+        rank = part.argsort(1).argsort(1)
+        kept.append((picked[:, number : number + 1] >= probability) | (rank >= lost))
+    return vectors * torch.cat(kept, dim=1)
 
 
 def train_one(stage: Stage, combined: nn.Module, affect: nn.Module | None) -> None:

@@ -1,28 +1,23 @@
 """CAGE: valence and arousal of a MaxViT that has learned expressions first (Wagner et al., CVPR Workshops 2024)."""
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from fer_bench.errors import InvalidSuite
-from fer_bench.methods.affect_losses import concordant, rated, train_one
+from fer_bench.methods.affect_losses import concordant, rated, train_one, with_errors
 from fer_bench.methods.base import Method
 from fer_bench.methods.objectives import steps_per_epoch
 from fer_bench.methods.stages import Stage
-from fer_bench.nn.global_batch import gather
-from fer_bench.nn.maxvit import MaxViT, Size, load_maxvit
+from fer_bench.nn.ddamfn import CHOSEN
+from fer_bench.nn.maxvit import IMAGENET, MaxViT, Size, head, load_maxvit, trained_on_affect
 from fer_bench.nn.photo_augmentation import PhotoAugmentation, Recipe
 from fer_bench.nn.weights import find_weights, read_weights, weights_label
 from fer_bench.records import Batch, Sampling, Target
 from fer_bench.representations.crops import Alignment
 from fer_bench.representations.image import Image
-
-CLASS_WEIGHTS = (0.015605, 0.008709, 0.046078, 0.083078, 0.185434, 0.305953, 0.046934, 0.308210)
-"""Of the expressions in AffectNet's order, neutral to contempt, in the public code."""
 
 
 class CAGE(Method):
@@ -44,8 +39,9 @@ class CAGE(Method):
             CPUs.
         image_size: Pixels across; 224 for `tiny`.
         alignment: Of the photographs, see `Image`.
-        pretrained: A file to start from: torchvision's `maxvit_t-bc5ab103.pth`, or a state dict in CAGE's own layout
-            (`classifier.5.weight`, `classifier.6.weight`).
+        pretrained: True starts from torchvision's ImageNet weights without their classifier, as paper and code do. A
+            path starts from that file (`maxvit_t-bc5ab103.pth`), or from a state dict in CAGE's own layout
+            (`classifier.5.weight`, `classifier.6.weight`). False starts at random.
         augmentation: See `PhotoAugmentation`.
         learning_rate: Of AdamW. CAGE's paper has 5e-5, its code 4e-5.
         weight_decay: Of all parameters; torch's default.
@@ -67,7 +63,7 @@ class CAGE(Method):
         size: Size = "tiny",
         image_size: int = 224,
         alignment: Alignment = "given",
-        pretrained: str | Literal[False] = False,
+        pretrained: bool | str = True,
         augmentation: Recipe = "cage",
         learning_rate: float = 4e-5,
         weight_decay: float = 1e-2,
@@ -79,20 +75,25 @@ class CAGE(Method):
     ) -> None:
         stages = (Stage("combined", epochs[0], batch_size), Stage("affect", epochs[1], batch_size, sampling))
         super().__init__(target, (Image(size=image_size, alignment=alignment),), *(stages if epochs[1] else stages[:1]))
-        self.pretrained, self.weights = pretrained, weights_label(pretrained, None)
+        if pretrained is True and size not in IMAGENET:
+            raise InvalidSuite(f"cage: no weights are published for size {size}; set pretrained to false.")
+        self.published = IMAGENET.get(size)
+        self.pretrained, self.weights = pretrained, weights_label(pretrained, self.published)
         self.learning_rate, self.weight_decay, self.cosine_steps = learning_rate, weight_decay, cosine_steps
         self.augmentation = PhotoAugmentation(augmentation)
         try:
             self.network = MaxViT(size, image_size)
         except ValueError as error:
             raise InvalidSuite(f"cage: {error}.") from None
-        self.combined = nn.Linear(self.network.width, 10, bias=False)
-        self.affect = nn.Linear(self.network.width, 2, bias=False) if epochs[1] else None
-        self.dropout = nn.Dropout(dropout)
-        self.register_buffer("class_weights", torch.tensor(CLASS_WEIGHTS), persistent=False)
+        # Each training has a whole classifier of its own: the code replaces the first one by the second.
+        self.combined = head(self.network.width, 10)
+        self.affect = head(self.network.width, 2, dropout) if epochs[1] else None
 
     def fetch(self) -> Path | None:
-        return find_weights(self.pretrained, None)
+        path = find_weights(self.pretrained, self.published)
+        if path is not None and trained_on_affect(path):
+            self.unsound = CHOSEN
+        return path
 
     def initialise(self) -> None:
         if (path := self.fetch()) is not None:
@@ -109,17 +110,15 @@ class CAGE(Method):
 
     def predict(self, x: Tensor) -> dict[str, Tensor]:
         found = self.network(self.augmentation(x))
-        both = self.combined(found)[:, 8:] if self.affect is None else self.affect(self.dropout(found))
+        both = self.combined(found)[:, 8:] if self.affect is None else self.affect(found)
         return {"output": both, "features": found}
 
     def loss(self, batch: Batch) -> Tensor:
         found = self.network(self.augmentation(batch["input"]))
         if self.affect is not None and self.stage.name == "affect":
-            return concordant(*rated(batch, self.affect(self.dropout(found))))
+            return concordant(*rated(batch, self.affect(found)))
         scores = self.combined(found)
-        expression, weights = gather(batch["expression"]), self.get_buffer("class_weights")
-        loss = F.cross_entropy(gather(scores[:, :8]), expression, weights, ignore_index=-1)
-        return loss + 5 * F.mse_loss(*rated(batch, scores[:, 8:]))
+        return with_errors(batch, scores[:, :8], scores[:, 8:])
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         parameters = [p for p in self.parameters() if p.requires_grad]

@@ -1,5 +1,6 @@
 """DDAMFN, a mixed feature network with dual-direction attention (Zhang et al., Electronics 12, 2023)."""
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from fer_bench.methods.base import Method
 from fer_bench.methods.stages import Stage
-from fer_bench.nn.ddamfn import DDAMFNetwork, load_ddamfn, spread_of_heads
+from fer_bench.nn.ddamfn import CHOSEN, FACES, DDAMFNetwork, load_ddamfn, spread_of_heads
 from fer_bench.nn.global_batch import average, gather
 from fer_bench.nn.photo_augmentation import PhotoAugmentation, Recipe
 from fer_bench.nn.weights import find_weights, holds, weights_label
@@ -35,9 +36,9 @@ class DDAMFN(Method):
         target: The expressions.
         heads: Attention maps. Ig3D's intermediate fusion has one.
         alignment: Of the photographs, see `Image`.
-        pretrained: A file to start from: a trained checkpoint of the public code (`model_state_dict`), or a state dict
-            of the backbone alone, as of `MFN_msceleb.pth`, which is distributed as a pickled module and must be
-            converted once. The paper starts from the latter; nothing is fetched.
+        pretrained: True starts from the backbone trained on faces of MS-Celeb-1M (`MFN_msceleb.pth`), as paper and code
+            do; it is distributed as a pickled module and must be converted once. A path starts from a state dict of the
+            backbone alone or from a trained checkpoint of the public code (`model_state_dict`). False starts at random.
         head: `new` starts the classifier at random. `affectnet` or `rafdb` takes that of the checkpoint, whose classes
             are in that order.
         apart: Weight of the term that keeps heads apart, pairs / (sum of their mean squared differences).
@@ -57,7 +58,7 @@ class DDAMFN(Method):
         target: Target,
         heads: int = 2,
         alignment: Alignment = "given",
-        pretrained: str | Literal[False] = False,
+        pretrained: bool | str = True,
         head: Literal["new", "affectnet", "rafdb"] = "new",
         apart: float = 0.1,
         augmentation: Recipe = "ddamfn-affectnet",
@@ -74,14 +75,14 @@ class DDAMFN(Method):
         self.pretrained, self.head, self.apart = pretrained, head, apart
         self.optimizer, self.learning_rate, self.weight_decay = optimizer, learning_rate, weight_decay
         self.gamma, self.step_epochs = gamma, step_epochs
-        self.weights = weights_label(pretrained, None)
+        self.weights = weights_label(pretrained, FACES)
         self.augmentation = PhotoAugmentation(augmentation)
         self.network = DDAMFNetwork(len(target.outputs), heads)
 
     def fetch(self) -> Path | None:
-        path = find_weights(self.pretrained, None)
+        path = find_weights(self.pretrained, FACES)
         if path is not None and holds(path, "cat_head0"):
-            self.unsound = "it starts from a network whose epoch may have been chosen on the tested photographs"
+            self.unsound = CHOSEN
         return path
 
     def initialise(self) -> None:
@@ -100,8 +101,7 @@ class DDAMFN(Method):
         logits, maps = self.network(self.augmentation(batch["input"]))
         loss = F.cross_entropy(gather(logits), gather(batch["label"]))
         if self.apart and len(maps) > 1:
-            pairs = len(maps) * (len(maps) - 1) // 2
-            loss = loss + self.apart * pairs / (average(spread_of_heads(maps), len(logits)) + 1e-8)
+            loss = loss + self.apart * heads_apart(average(spread_of_heads(maps), len(logits)), len(maps))
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -113,3 +113,9 @@ class DDAMFN(Method):
             optimizer = torch.optim.Adam(parameters, self.learning_rate, weight_decay=self.weight_decay)
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, self.step_epochs, self.gamma)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
+
+
+def heads_apart(spread: Tensor, heads: int) -> Tensor:
+    """The public code's term that keeps attention maps apart, a scalar: pairs / (`spread` + eps), the sum of their mean
+    squared differences and the smallest relative step of a double."""
+    return heads * (heads - 1) / 2 / (spread + sys.float_info.epsilon)

@@ -105,13 +105,13 @@ class DrFER(Method):
         if points < (fewest := self.expression.encoder.fewest):
             raise InvalidSuite(f"drfer: points is {points}; give {fewest} or more.")
         features = self.expression.encoder.features
-        self.classifier = PointNet2Head(len(target.outputs), dropout, features)
+        self.classifier = PointNet2Head(len(target.outputs), dropout, features, size == "msg")
         self.persons: PointNet2Head | None = None  # as many outputs as the training fold has people
         self.fusion = Fusion(size, points, skip) if fusion else None
         self.learning_rates, self.weight_decay = dict(zip(NAMES, learning_rates, strict=True)), weight_decay
         self.step_epochs, self.gamma = step_epochs, gamma
         self.triplet, self.margin, self.classify, self.divergence = triplet, margin, classify, divergence
-        self.fusion_weight, self.dropout = fusion_weight, dropout
+        self.fusion_weight, self.dropout, self.msg = fusion_weight, dropout, size == "msg"
         self.max_point_dropout, self.scale = max_point_dropout, scale
         self.person: dict[str, int] = {}  # sample -> number of its subject
         for name, faces in (("mean_faces", len(target.outputs)), ("neutral_faces", 0), ("mean_neutral", 1)):
@@ -148,7 +148,7 @@ class DrFER(Method):
 
     def _make_room_for(self, people: int) -> None:
         if self.persons is None:
-            self.persons = PointNet2Head(people, self.dropout, self.identity.encoder.features)
+            self.persons = PointNet2Head(people, self.dropout, self.identity.encoder.features, self.msg)
 
     def load_state_dict(self, state_dict: dict[str, Tensor], strict: bool = True, assign: bool = False):  # type: ignore[no-untyped-def,override]
         """As torch's; a checkpoint brings as many persons as it was trained on."""

@@ -66,7 +66,8 @@ class FaceDisentanglement(Method):
         discriminator: Whether there is one; without it the first of `epochs` must be 0.
         use_bn: Batch normalisation and dropout of the discriminator in the joint training; before it, always.
         reconstruction: Weight of the face's error, lambda 1 of the paper.
-        neutral: Weight of the identity's error with neutral faces, and of that of the expression with them.
+        neutral: Weight of the identity's error with neutral faces, and of the expression's, as a multiple of
+            `reconstruction`: 5 on CoMA, 0.5 on BU-3DFE, 1 on FaceScape.
         expression_truth: Whether the expression's offsets are held against those from the neutral face, as on BU-3DFE.
         kl: Weight of both divergences, lambda 2.
         kl_epochs: The divergences' weight falls to 0 in a straight line over so many epochs, 350 on CoMA; None keeps
@@ -264,7 +265,7 @@ class FaceDisentanglement(Method):
         """Eq. 7."""
         identity = self.mean_face + made.identity
         loss = self.reconstruction * F.mse_loss(self.mean_face + made.whole, x)
-        fade = 1 - self.current_epoch / self.kl_epochs if self.kl_epochs else 1.0
+        fade = 1 - (self.current_epoch + 1) / self.kl_epochs if self.kl_epochs else 1.0  # the code counts from 1
         divergence = kl_divergence(made.identity_spread, made.identity_code)
         divergence = divergence + kl_divergence(made.expression_spread, made.expression_code)
         loss = loss + self.kl * max(0.0, fade) * divergence
@@ -279,7 +280,9 @@ class FaceDisentanglement(Method):
             loss = loss + self.laplacian * self.smoothness(identity).square().sum((1, 2)).mean() / x.shape[1]
         loss = average(loss, len(x))
         if self.neutral_faces:
-            loss = loss + self.neutral * self._loss_of_neutral(x, identity, made.whole - made.identity, ids)
+            expression = made.whole - made.identity
+            weight = self.reconstruction * self.neutral
+            loss = loss + weight * self._loss_of_neutral(x, identity, expression, ids)
         return loss
 
     def _loss_of_neutral(self, x: Tensor, identity: Tensor, expression: Tensor, ids: list[str]) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Literal, cast
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from timm.data import Mixup
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -18,7 +19,7 @@ from fer_bench.methods.stages import Stage
 from fer_bench.nn.global_batch import gather
 from fer_bench.nn.vit import IMAGENET, MEAN, STD, Size, deit, load_deit
 from fer_bench.nn.weights import find_weights, holds, read_weights, weights_label
-from fer_bench.records import Batch, Target
+from fer_bench.records import Batch, Sampling, Target
 from fer_bench.representations.dynamic_views import DynamicViews
 from fer_bench.representations.views import Views
 
@@ -30,8 +31,13 @@ class MiT(Method):
 
     Equation 1 writes one patch embedding for all views; the code shares nothing between them, and the printed widths
     (576, 1152, 2304) and heads (9, 18, 36) are three times DeiT's, as there. We follow the code. The printed 15, 63 and
-    255 M parameters are those of the blocks' matrices alone: with everything and six classes it is 16,576,722,
-    65,003,922 and 257,409,810.
+    255 M parameters are three times the count of one view in whole millions (3 x 5, 3 x 21, 3 x 85), which the public
+    script prints; with six classes it is 16,576,722, 65,003,922 and 257,409,810.
+
+    The public code mixes the images of each view by Mixup or CutMix (alpha 0.8 and 1.0) and keeps their labels unmixed,
+    reads the images class after class without shuffling, and trains in half precision. Here images are shuffled and not
+    mixed, and the precision is the trainer's; `mixup: true`, `sampling: by_class` and `trainer.precision: 16-mixed` do
+    as the code.
 
     The paper calls the view weights trainable. They are not parameters and get no gradient: eq. 9 sets them to the
     softmax of the views' losses. Taken as printed, which the code confirms, that gives the *worse* view more weight,
@@ -52,9 +58,10 @@ class MiT(Method):
             unsound. Its classes are folders in alphabetical order; a head of others, or in another order, is not taken.
         yaws: Camera angles in degrees, one a view and network. The paper's "20 left, 0 right, -20 front" is a slip.
         image_size: Pixels across, a multiple of `patch_size`.
-        pixels: `unit` leaves them in [0, 1] and no further, as the code does, which applies neither a mean nor any of
-            the augmentations that it defines. `imagenet` takes off the mean and divides by the deviation that DeiT's
-            weights were trained with; a small network from a random start learns little without.
+        pixels: `unit` leaves them in [0, 1] and no further, as the code does, which defines a mean, RandAugment and
+            erasing and applies none. `imagenet` takes off the mean and divides by the deviation that DeiT's weights
+            were trained with; a small network from a random start learns little without.
+        mixup: Mix the images of each view of a batch as the code does, while the labels stay as they are.
         patch_size: Pixels across; the paper's "14 patches" are 14 x 14 of these.
         window: Frames a dynamic image; None takes the whole sequence as one.
         stride: Frames between the starts of two windows; None for `window`.
@@ -73,11 +80,12 @@ class MiT(Method):
         drop_path: Rate of stochastic depth in the last block.
         learning_rate: For 512 scans a step; the rate used is proportional to `batch_size` times the devices.
         weight_decay: Of all matrices.
-        warmup_epochs: Linear from `warmup_learning_rate`, then a cosine to `minimum_learning_rate`, stepped once an
-            epoch as in DeiT. The public code makes such a schedule and never steps it, so that its rate stays where the
-            warm-up starts.
+        warmup_epochs: A cosine to `minimum_learning_rate` over all epochs, the first ones replaced by a line from
+            `warmup_learning_rate`, stepped once an epoch as in DeiT. The public code makes such a schedule and never
+            steps it, so that its rate stays where the warm-up starts.
         warmup_learning_rate: Not scaled.
         minimum_learning_rate: Not scaled.
+        sampling: See `Stage`; `by_class` is the code's.
         epochs: Length of training.
         batch_size: Scans a step and device.
 
@@ -95,6 +103,7 @@ class MiT(Method):
         yaws: tuple[float, ...] = (-20.0, 0.0, 20.0),
         image_size: int = 224,
         pixels: Literal["unit", "imagenet"] = "unit",
+        mixup: bool = False,
         patch_size: int = 16,
         window: int | None = None,
         stride: int | None = None,
@@ -111,12 +120,13 @@ class MiT(Method):
         warmup_epochs: int = 5,
         warmup_learning_rate: float = 1e-6,
         minimum_learning_rate: float = 1e-5,
+        sampling: Sampling = "all",
         epochs: int = 200,
         batch_size: int = 64,
     ) -> None:
         views = Views(yaws=yaws, size=image_size)
         moving = DynamicViews(yaws=yaws, size=image_size, window=window, stride=stride, frames=frames)
-        super().__init__(target, (views, moving), Stage("", epochs, batch_size))
+        super().__init__(target, (views, moving), Stage("", epochs, batch_size, sampling))
         if image_size % patch_size:
             raise InvalidSuite(f"mit: image_size is {image_size}; give a multiple of patch_size, {patch_size}.")
         if pretrained is True and (size not in IMAGENET or patch_size != 16):
@@ -132,6 +142,7 @@ class MiT(Method):
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.warmup_epochs, self.warmup_learning_rate = warmup_epochs, warmup_learning_rate
         self.minimum_learning_rate = minimum_learning_rate
+        self.mixup = Mixup(0.8, 1.0, num_classes=len(target.outputs)) if mixup else None
         # Made once and copied, as the code does: the views start equal, heads included.
         first = deit(size, len(target.outputs), image_size, patch_size, drop_path)
         copies = 0 if shared else len(yaws) - 1
@@ -180,10 +191,21 @@ class MiT(Method):
         if self.pixels == "imagenet":
             mean, std = (pixels.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
             pixels = (pixels - mean) / std
+        if self.mixup is not None and self.training:
+            pixels = torch.stack([self._mixed(view) for view in pixels.unbind(1)], 1)
         if self.shared:
             B, V = pixels.shape[:2]
             return networks[0](pixels.flatten(0, 1)).float().view(B, V, -1)
         return torch.stack([net(view) for net, view in zip(networks, pixels.unbind(1), strict=True)], 1).float()
+
+    def _mixed(self, view: Tensor) -> Tensor:
+        """Images (B, 3, H, W) of one view mixed by pairs; of an odd number the last stays as it is."""
+        assert self.mixup is not None
+        pairs = len(view) // 2 * 2
+        if not pairs:
+            return view
+        mixed: Tensor = self.mixup(view[:pairs].clone(), torch.zeros(pairs, dtype=torch.long, device=view.device))[0]
+        return torch.cat([mixed, view[pairs:]])
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (B, C) of uint8 images (B, V, 3, H, W): fused logits, or log-probabilities with `probs`."""

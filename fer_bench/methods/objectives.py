@@ -64,18 +64,20 @@ def answers(target: Target, outputs: Tensor, label: Tensor) -> tuple[Tensor, Ten
 def cosine_with_warmup(
     optimizer: torch.optim.Optimizer, epochs: int, warmup_epochs: int, warmup_start: float, minimum: float
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """Per-epoch schedule: linear from `warmup_start` to the optimiser's rate, then half a cosine down to `minimum`.
+    """Per-epoch schedule of timm, as in DeiT: half a cosine from the optimiser's rate at epoch 0 down to `minimum`,
+    whose first `warmup_epochs` are replaced by a line from `warmup_start` to that rate.
 
     Both ends are absolute learning rates, as papers print them. A run shorter than the warm-up never leaves it.
     """
     base = optimizer.param_groups[0]["lr"]
-    warmup = torch.optim.lr_scheduler.LinearLR(
-        optimizer, start_factor=min(1.0, warmup_start / base), total_iters=max(1, warmup_epochs)
-    )
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimizer, T_max=max(1, epochs - warmup_epochs), eta_min=min(minimum, base)
-    )
-    return torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, cosine], milestones=[warmup_epochs])
+    start, end = min(1.0, warmup_start / base), min(1.0, minimum / base)
+
+    def factor(epoch: int) -> float:
+        if epoch < warmup_epochs:
+            return start + (1 - start) * epoch / warmup_epochs
+        return end + (1 - end) * (1 + math.cos(math.pi * min(1.0, epoch / epochs))) / 2
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
 def decayed(
@@ -134,8 +136,9 @@ def steps_per_epoch(module: L.LightningModule) -> int:
 
 
 def cyclic(
-    module: L.LightningModule, optimizer: torch.optim.Optimizer, base: float, maximum: float
+    module: L.LightningModule, optimizer: torch.optim.Optimizer, base: float, maximum: float, up: int | None
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """Per-step schedule: up from `base` to `maximum` in half an epoch, and down again in the other (Ig3D Table 1)."""
-    half = max(1, steps_per_epoch(module) // 2)
-    return torch.optim.lr_scheduler.CyclicLR(optimizer, base, maximum, step_size_up=half, cycle_momentum=False)
+    """Per-step schedule: up from `base` to `maximum` in `up` steps, and down again in as many; None takes half an epoch
+    (Ig3D Table 1)."""
+    up = max(1, steps_per_epoch(module) // 2) if up is None else up
+    return torch.optim.lr_scheduler.CyclicLR(optimizer, base, maximum, step_size_up=up, cycle_momentum=False)

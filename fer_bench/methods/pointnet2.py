@@ -33,7 +33,7 @@ class PointNet2(Method):
         target: The expressions.
         size: `ssg` is the published network; `msg` has multi-scale grouping; `nano` is ours, for CPUs and quick trials.
         points: Points a scan, at least 512 (nano: 128).
-        dropout: Of both hidden layers of the classifier.
+        dropout: Of both hidden layers of the classifier; see `PointNet2Head`.
         learning_rate: Of Adam, times `gamma` every `step_epochs` epochs.
         weight_decay: Added to the gradient, as Adam does, not decoupled from it.
         step_epochs: See `learning_rate`.
@@ -66,7 +66,7 @@ class PointNet2(Method):
         self.encoder = PointNet2Encoder(size)
         if points < self.encoder.fewest:
             raise InvalidSuite(f"pointnet2: points is {points}; give {self.encoder.fewest} or more.")
-        self.head = PointNet2Head(len(target.outputs), dropout, self.encoder.features)
+        self.head = PointNet2Head(len(target.outputs), dropout, self.encoder.features, size == "msg")
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.step_epochs, self.gamma = step_epochs, gamma
         self.max_point_dropout, self.scale = max_point_dropout, scale

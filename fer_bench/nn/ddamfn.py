@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from fer_bench.errors import InvalidFile
 from fer_bench.expressions import EXPRESSIONS
-from fer_bench.nn.weights import fit_weights, read_weights
+from fer_bench.nn.weights import OfAuthors, fit_weights, read_weights
 
 FEATURES = 512
 """Length of `DDAMFNetwork.features_of`."""
@@ -24,6 +24,15 @@ ORDERS = {
     "rafdb": ("surprise", "fear", "disgust", "happy", "sad", "anger", "neutral"),
 }
 """The classes of the public checkpoints' last layer, in order."""
+
+FACES = OfAuthors(
+    "MFN_msceleb.pth",
+    "github.com/SainingZhang/DDAMFN (pretrained/, a pickled module: save its state_dict() under the same name)",
+)
+"""The backbone trained on faces of MS-Celeb-1M, from which the paper starts."""
+
+CHOSEN = "it starts from a network whose epoch may have been chosen on the tested photographs"
+"""Why a result is unsound that starts from a network which was trained on the dataset's photographs."""
 
 
 class DDAMFNetwork(nn.Module):
@@ -82,9 +91,10 @@ def load_ddamfn(network: DDAMFNetwork, path: Path, classes: tuple[str, ...], hea
         head: `new` leaves the last layer as it is; a key of `ORDERS` takes the checkpoint's.
     """
     content = read_weights(path)
-    state: dict[str, Any] = dict(content.get("model_state_dict", content))
-    if not isinstance(content.get("model_state_dict", content), Mapping):
+    found = content.get("model_state_dict", content)
+    if not isinstance(found, Mapping):
         raise InvalidFile(path, "holds no state dict", "Give a checkpoint of DDAMFN's public code.")
+    state: dict[str, Any] = dict(found)
     children = list(dict.fromkeys(key.partition(".")[0] for key in state))
     if "features" not in children:
         # The backbone by itself: its first nine children are the features, in order.

@@ -152,7 +152,7 @@ class _PairFeatures(nn.Module):
     def forward(self, x: Tensor, use_bn: bool) -> Tensor:
         turned = (x @ self.stn(x, use_bn)).flatten(0, 1)
         flat = _layers(self, turned, ("conv1", "conv2"), ("bn1", "bn2"), use_bn)
-        return pooled(flat.view(*x.shape[:2], -1), self.conv3, self.bn3 if use_bn else None)
+        return F.relu(pooled(flat.view(*x.shape[:2], -1), self.conv3, self.bn3 if use_bn else None))
 
 
 class IdentityDiscriminator(nn.Module):
@@ -166,15 +166,15 @@ class IdentityDiscriminator(nn.Module):
         super().__init__()
         self.feature_network = _PairFeatures()
         self.fc1, self.fc2, self.fc3 = nn.Linear(1024, 512), nn.Linear(512, 256), nn.Linear(256, 2)
-        self.bn1, self.bn2 = nn.BatchNorm1d(512), nn.BatchNorm1d(256)
+        self.bn4, self.bn5 = nn.BatchNorm1d(512), nn.BatchNorm1d(256)
 
     def forward(self, faces: Tensor, others: Tensor, use_bn: bool) -> Tensor:
         """Of pairs of faces (B, V, 3)."""
         x = self.feature_network(torch.cat([faces, others], dim=2), use_bn)
-        x = F.relu(self.bn1(self.fc1(x)) if use_bn else self.fc1(x))
+        x = F.relu(self.bn4(self.fc1(x)) if use_bn else self.fc1(x))
         x = self.fc2(x)
         if use_bn:
-            x = self.bn2(dropped(x, 0.5, self.training))
+            x = self.bn5(dropped(x, 0.5, self.training))
         logits: Tensor = self.fc3(F.relu(x))
         return logits
 

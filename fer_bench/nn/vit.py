@@ -37,7 +37,8 @@ def deit(
     """A randomly initialised DeiT without distillation token: images (B, 3, H, W) to logits (B, num_classes).
 
     It is timm's vision transformer with a linear head on the class token, and has the state-dict keys of timm's
-    `deit_*_patch16_224` and of the published weights.
+    `deit_*_patch16_224` and of the published weights. The head is drawn as torch draws a linear layer: MiT's public
+    code replaces timm's.
 
     Args:
         size: See `SIZES`.
@@ -61,6 +62,7 @@ def deit(
         num_heads=heads,
         drop_path_rate=drop_path,
     )
+    network.head = nn.Linear(width, num_classes)
     if size == "nano":
         # DeiT draws all matrices with a standard deviation of 0.02. At a width of 64 that leaves next to nothing of
         # what the class token sees of the patches, and training stays at chance for dozens of epochs.

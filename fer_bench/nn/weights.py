@@ -2,24 +2,42 @@
 
 import argparse
 import socket
-import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import torch
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fer_bench.errors import InvalidFile, WeightsNotFound
+
+
+class Weights(Protocol):
+    """Weights that an argument `pretrained: true` stands for.
+
+    Attributes:
+        label: Their name.
+        filename: Of the file.
+    """
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def filename(self) -> str: ...
+
+    def fetch(self) -> Path:
+        """The file; raises `WeightsNotFound`."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +81,68 @@ class Published:
         )
 
 
-def weights_label(pretrained: bool | str, published: Published | None) -> str:
+@dataclass(frozen=True)
+class Download:
+    """Weights at an address, as torchvision's; kept where torch.hub keeps its own.
+
+    Attributes:
+        url: Its last part is the file's name.
+    """
+
+    url: str
+
+    @property
+    def filename(self) -> str:
+        return self.url.rpartition("/")[2]
+
+    @property
+    def label(self) -> str:
+        return self.filename.partition(".")[0]
+
+    def fetch(self) -> Path:
+        """The file, from torch's cache, else downloaded into it; raises `WeightsNotFound`."""
+        path = Path(torch.hub.get_dir()) / "checkpoints" / self.filename
+        if not path.is_file() and _answers(self.url):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(URLError, OSError, RuntimeError):
+                torch.hub.download_url_to_file(self.url, str(path), progress=False)
+        if path.is_file():
+            return path
+        raise WeightsNotFound(
+            f"the weights {self.filename} are not in {_short(str(path.parent))}, and {urlsplit(self.url).hostname} "
+            f"cannot be reached. Bring {self.url} here and set pretrained to its path; or set pretrained to false to "
+            "start at random."
+        )
+
+
+@dataclass(frozen=True)
+class OfAuthors:
+    """Weights that their authors distribute and that cannot be fetched by a program.
+
+    Attributes:
+        filename: `MFN_msceleb.pth`.
+        source: Where people get it, for a sentence.
+    """
+
+    filename: str
+    source: str
+
+    @property
+    def label(self) -> str:
+        return self.filename.partition(".")[0]
+
+    def fetch(self) -> Path:
+        """The file, from torch's cache; raises `WeightsNotFound`."""
+        path = Path(torch.hub.get_dir()) / "checkpoints" / self.filename
+        if path.is_file():
+            return path
+        raise WeightsNotFound(
+            f"the weights {self.filename} are not in {_short(str(path.parent))}. They come from {self.source}; put the "
+            "file there, or set pretrained to its path; or set pretrained to false to start at random."
+        )
+
+
+def weights_label(pretrained: bool | str, published: Weights | None) -> str:
     """`Method.weights` of an argument `pretrained`: the name of the published weights, also where a file of theirs was
     named in a folder of that name, as the remedy of `Published.fetch` puts it; else the file's own name."""
     if not pretrained:
@@ -83,7 +162,7 @@ def _short(folder: str) -> str:
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else folder
 
 
-def find_weights(pretrained: bool | str, published: Published | None) -> Path | None:
+def find_weights(pretrained: bool | str, published: Weights | None) -> Path | None:
     """The file that an argument `pretrained` names: the published weights where it is True, a path of the user's, or
     None for a random start.
 
@@ -102,27 +181,48 @@ def find_weights(pretrained: bool | str, published: Published | None) -> Path | 
 
 @cache
 def _hub_answers() -> bool:
-    """Whether it is worth asking the hub, whose client tries for half a minute before it gives up."""
-    if constants.HF_HUB_OFFLINE:
-        return False
-    hub = urlsplit(constants.ENDPOINT)
-    if getproxies().get(hub.scheme):  # a proxy may reach what we cannot
+    """Whether it is worth asking the hub."""
+    return not constants.HF_HUB_OFFLINE and _answers(constants.ENDPOINT)
+
+
+def _answers(url: str) -> bool:
+    """Whether an address can be reached; clients may try for half a minute before they give up."""
+    host = urlsplit(url)
+    if getproxies().get(host.scheme):  # a proxy may reach it
         return True
     try:
-        socket.create_connection((hub.hostname or "", hub.port or 443), timeout=5).close()
+        socket.create_connection((host.hostname or "", host.port or 443), timeout=5).close()
     except OSError:
         return False
     return True
 
 
-def holds(path: Path, name: str) -> bool:
-    """Whether a file that `torch.save` wrote has a key of this name, without reading its tensors."""
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors in a file of weights by key, `name.key` in a dict in it; empty if it cannot be read."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            pickles = [member for member in archive.namelist() if member.endswith("/data.pkl")]
-            return any(name.encode() in archive.read(member) for member in pickles)
-    except (OSError, zipfile.BadZipFile):
-        return False
+        return _tensor_shapes(path, path.stat().st_mtime_ns)
+    except (OSError, InvalidFile):
+        return {}
+
+
+@lru_cache(16)
+def _tensor_shapes(path: Path, _: int) -> dict[str, tuple[int, ...]]:
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, "pt") as file:
+                return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        except SafetensorError:
+            return {}
+    found: dict[str, tuple[int, ...]] = {}
+    for name, value in read_weights(path).items():
+        inside = {f"{name}.{key}": part for key, part in value.items()} if isinstance(value, Mapping) else {name: value}
+        found |= {key: tuple(part.shape) for key, part in inside.items() if isinstance(part, Tensor)}
+    return found
+
+
+def holds(path: Path, name: str) -> bool:
+    """Whether a file of weights has a tensor whose key contains a name, in any container."""
+    return any(name in key for key in tensor_shapes(path))
 
 
 def read_weights(path: Path) -> dict[str, Any]:
@@ -148,7 +248,8 @@ def read_weights(path: Path) -> dict[str, Any]:
         if "Unsupported global" in str(error):
             remedy = (
                 "It holds objects and not tensors alone. Where you trust the file and have its code: "
-                "torch.save(torch.load(FILE, weights_only=False).state_dict(), NEW)."
+                "x = torch.load(FILE, weights_only=False); "
+                "torch.save(x['state_dict'] if isinstance(x, dict) else x.state_dict(), NEW)."
             )
         raise InvalidFile(path, f"cannot be read as weights ({why_unreadable(error)})", remedy) from None
     if not isinstance(content, Mapping):
@@ -160,7 +261,11 @@ def read_weights(path: Path) -> dict[str, Any]:
 
 def why_unreadable(error: Exception) -> str:
     """What `torch.load` says of a file in its first sentence; the others advise to run the code that it may hold."""
-    return str(error).strip().partition("\n")[0].partition(". ")[0] or "it is empty or cut off"
+    message = str(error).strip().partition("\n")[0].partition(". ")[0]
+    cut = ("central directory", "Ran out of input", "unexpected EOF", "file not found", "PytorchStreamReader")
+    if not message or isinstance(error, EOFError) or any(sign in message for sign in cut):
+        return "it is empty, cut off or damaged: copy it again"
+    return message
 
 
 def fit_weights(network: nn.Module, state: Mapping[str, Any], path: Path, spared: tuple[str, ...] = ()) -> None:

@@ -2,7 +2,7 @@
 
 Raw scores are joined element by element, without softmax and without clipping, as in Ig3D's public code. Where a weight
 is requested and none is given, it is the one that is best on the samples that chose the checkpoints, never on the
-tested ones; Ig3D's weights were chosen on the test set.
+tested ones; a fusion with a given weight is marked unsound, as those of Ig3D, which does not say how it chose them.
 """
 
 from collections.abc import Callable, Sequence

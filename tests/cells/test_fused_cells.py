@@ -201,7 +201,7 @@ def test_what_answers_different_questions_is_not_fused(ran: tuple[Bench, dict[st
     [
         ("mean: {of: [views]}", InvalidSuite, "at least 2"),
         ("mean: {of: [views, point]}", UnknownName, "mean: of: unknown entry 'point'; did you mean 'points'"),
-        ("views: {of: [views, points]}", InvalidSuite, "views stands for two things"),
+        ("views: {of: [views, points]}", InvalidSuite, "views names two things"),
         ("mean: {of: [views, points], rule: median}", UnknownName, "median"),
         ("mean: {of: [views, points], rule: 'weighted:3'}", FerBenchError, "from 0 to 1"),
         ("mean: {of: [views, points], weight: 3}", InvalidSuite, "weight"),

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_bench.data.samplers import BalancedSampler, PartSampler, ShuffledSampler, rarest
+from fer_bench.data.samplers import BalancedSampler, OrderedSampler, PartSampler, ShuffledSampler, rarest
 from fer_bench.errors import ProtocolError
 
 CLASSES = torch.tensor([0] * 900 + [1] * 90 + [3] * 9 + [-1] * 100)
@@ -114,3 +114,10 @@ def test_without_classes_there_is_nothing_to_balance() -> None:
         BalancedSampler(torch.tensor([-1, -1]), 2, seed=0)
     with pytest.raises(ProtocolError, match="no training sample has an expression"):
         rarest(np.array([-1]), 0)
+
+
+def test_class_after_class_every_epoch() -> None:
+    sampler = OrderedSampler(torch.tensor([2, 0, 1, 0, 2]), batch_size=2)
+    assert list(sampler) == [1, 3, 2, 0]  # the one that is left over is dropped
+    sampler.set_epoch(3)
+    assert list(sampler) == [1, 3, 2, 0]

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from fer_bench.errors import InvalidFile
+from fer_bench.errors import InvalidFile, WeightsNotFound
 from fer_bench.expressions import EXPRESSIONS
 from fer_bench.methods.ddamfn import DDAMFN
 from fer_bench.nn.ddamfn import ORDERS, DDAMFNetwork, spread_of_heads
@@ -29,7 +30,7 @@ def checkpoint(path: Path, classes: int = 8) -> DDAMFNetwork:
 
 
 def test_the_loss_keeps_heads_apart() -> None:
-    method = DDAMFN(SEVEN, augmentation="none").eval()
+    method = DDAMFN(SEVEN, augmentation="none", pretrained=False).eval()
     given = batch()
     with torch.no_grad():
         logits, maps = method.network(method.augmentation(given["input"]))
@@ -40,7 +41,7 @@ def test_the_loss_keeps_heads_apart() -> None:
 
 
 def test_one_head_has_no_other_to_be_kept_from() -> None:
-    method = DDAMFN(SEVEN, heads=1, augmentation="none").eval()
+    method = DDAMFN(SEVEN, heads=1, augmentation="none", pretrained=False).eval()
     given = batch()
     with torch.no_grad():
         expected = F.cross_entropy(method(given["input"]), given["label"])
@@ -48,15 +49,15 @@ def test_one_head_has_no_other_to_be_kept_from() -> None:
 
 
 def test_both_recipes_of_the_public_code() -> None:
-    adam = DDAMFN(SEVEN).configure_optimizers()
+    adam = DDAMFN(SEVEN, pretrained=False).configure_optimizers()
     assert isinstance(adam["optimizer"], torch.optim.Adam)
     assert adam["optimizer"].param_groups[0]["lr"] == 1e-4
     assert (adam["lr_scheduler"]["scheduler"].gamma, adam["lr_scheduler"]["scheduler"].step_size) == (0.6, 1)
     of_rafdb = {"optimizer": "sgd", "learning_rate": 0.01, "weight_decay": 1e-4, "gamma": 0.1, "step_epochs": 10}
-    sgd = DDAMFN(SEVEN, **of_rafdb).configure_optimizers()["optimizer"]
+    sgd = DDAMFN(SEVEN, pretrained=False, **of_rafdb).configure_optimizers()["optimizer"]
     assert isinstance(sgd, torch.optim.SGD)
     assert (sgd.param_groups[0]["momentum"], sgd.param_groups[0]["weight_decay"]) == (0.9, 1e-4)
-    assert DDAMFN(SEVEN).stages[0].sampling == "balanced"
+    assert DDAMFN(SEVEN, pretrained=False).stages[0].sampling == "balanced"
 
 
 @pytest.mark.parametrize("head", ["new", "affectnet"])
@@ -115,3 +116,33 @@ def test_what_cannot_be_taken_says_why(tmp_path: Path) -> None:
     method = DDAMFN(SEVEN, pretrained=str(tmp_path / "module.pth"))
     with pytest.raises(InvalidFile, match=r"holds objects and not tensors alone.*weights_only=False"):
         method.initialise()
+
+
+@pytest.mark.parametrize("container", ["zip", "legacy", "safetensors"])
+def test_a_start_that_is_not_sound_is_marked_in_any_container(tmp_path: Path, container: str) -> None:
+    state = DDAMFNetwork(7).state_dict()
+    path = tmp_path / f"trained.{'safetensors' if container == 'safetensors' else 'pth'}"
+    if container == "safetensors":
+        save_file({key: value.contiguous() for key, value in state.items()}, path)
+    else:
+        content = {"model_state_dict": state}
+        torch.save(content, path, _use_new_zipfile_serialization=container == "zip")
+    method = DDAMFN(SEVEN, pretrained=str(path))
+    method.fetch()
+    assert "tested photographs" in method.unsound
+
+
+def test_a_state_dict_that_is_none_is_refused(tmp_path: Path) -> None:
+    torch.save({"model_state_dict": 3}, tmp_path / "odd.pth")
+    with pytest.raises(InvalidFile, match="holds no state dict"):
+        DDAMFN(SEVEN, pretrained=str(tmp_path / "odd.pth")).initialise()
+
+
+def test_the_weights_that_the_paper_starts_from_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(WeightsNotFound, match=r"MFN_msceleb\.pth are not in .*github.com/SainingZhang/DDAMFN"):
+        DDAMFN(SEVEN).fetch()
+    (tmp_path / "hub/checkpoints").mkdir(parents=True)
+    (tmp_path / "hub/checkpoints/MFN_msceleb.pth").write_bytes(b"")
+    assert DDAMFN(SEVEN).fetch() == tmp_path / "hub/checkpoints/MFN_msceleb.pth"
+    assert DDAMFN(SEVEN).weights == "MFN_msceleb"

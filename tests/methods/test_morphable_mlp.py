@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from fer_bench.errors import InvalidSuite
 from fer_bench.expressions import EXPRESSIONS
-from fer_bench.methods.affect_losses import concordant
+from fer_bench.methods.affect_losses import CLASS_WEIGHTS, concordant
 from fer_bench.methods.morphable_mlp import MorphableMLP
 from fer_bench.records import Batch, Target
 
@@ -74,13 +74,17 @@ def test_ratings_are_held_against_their_own_outputs() -> None:
 
 
 def test_valence_and_arousal_are_learned_with_expressions_first_and_then_alone() -> None:
-    method = make(AFFECT, epochs=(2, 3))
+    method = make(AFFECT, epochs=(2, 3), learning_rate=(1e-5, 5e-4), step_size_up=7).eval()
     given = batch()
     assert [(s.name, s.epochs, s.sampling) for s in method.stages] == [
-        ("combined", 2, "balanced"),
-        ("affect", 3, "all"),
+        ("combined", 2, "all"),
+        ("affect", 3, "balanced"),
     ]
     method.on_stage_start(method.stages[0])
+    scores = method.combined(method.trunk(given["input"]))
+    plain = F.cross_entropy(scores[:, :8], given["expression"], torch.tensor(CLASS_WEIGHTS))
+    errors = (scores[:, [9, 8]] - given["affect"]).square().mean()
+    assert method.loss(given).item() == pytest.approx((plain + 5 * errors).item(), rel=1e-5)
     assert not any(p.requires_grad for p in method.affect.parameters())
     assert method.combined.weight.requires_grad
     method.on_stage_start(method.stages[1])
@@ -89,7 +93,7 @@ def test_valence_and_arousal_are_learned_with_expressions_first_and_then_alone()
     found = method(given["input"])
     assert method.loss(given).item() == pytest.approx(concordant(found, given["affect"]).item(), rel=1e-5)
     schedule = method.configure_optimizers()["lr_scheduler"]["scheduler"]
-    assert (schedule.base_lrs[0], schedule.max_lrs[0]) == (1e-5, 5e-4)
+    assert (schedule.base_lrs[0], schedule.max_lrs[0], schedule.total_size) == (1e-5, 5e-4, 14)
 
 
 def test_without_epochs_of_its_own_two_of_the_ten_outputs_are_scored() -> None:
@@ -106,6 +110,17 @@ def test_parameters_are_blanked_in_training_alone() -> None:
     assert len(first) == 4
     method.eval()
     assert torch.equal(method(given["input"]), method(given["input"]))
+
+
+def test_the_public_code_has_other_losses_for_two_short_vectors() -> None:
+    given = batch()
+    method = make().eval()
+    scores = method.combined(method.trunk(given["input"]))
+    plain, errors = F.cross_entropy(scores[:, :8], given["label"]), (scores[:, [9, 8]] - given["affect"]).square()
+    assert make(objective="errors").eval().loss(given).item() == pytest.approx((plain + errors.mean(0).sum()).item())
+    unrated = batch(rated=0)
+    assert make(expression_weight=2).eval().loss(unrated).item() == pytest.approx(2 * plain.item())
+    assert make(objective="errors").eval().loss(unrated).item() == pytest.approx(plain.item())
 
 
 def test_expressions_are_not_trained_with_two_outputs() -> None:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from timm.scheduler import CosineLRScheduler
 
-from fer_bench.methods.objectives import answers, validation_metric
+from fer_bench.methods.objectives import answers, cosine_with_warmup, validation_metric
 from fer_bench.metrics.valence_arousal import ccc
 from fer_bench.records import Target
 
@@ -27,3 +28,14 @@ def test_valence_and_arousal_are_judged_each_by_itself() -> None:
         by_hand = np.mean([ccc(outputs[:, place], truth[:, place]) for place in (0, 1)])
         assert found == pytest.approx(by_hand, abs=0.02)  # torchmetrics divides by N - 1
         metric.reset()
+
+
+def test_the_schedule_of_deit_is_timms() -> None:
+    ours, theirs = (torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=6.25e-5) for _ in range(2))
+    schedule = cosine_with_warmup(ours, 200, 5, 1e-6, 1e-5)
+    published = CosineLRScheduler(theirs, t_initial=200, lr_min=1e-5, warmup_t=5, warmup_lr_init=1e-6)
+    for epoch in range(200):
+        published.step(epoch)
+        assert ours.param_groups[0]["lr"] == pytest.approx(theirs.param_groups[0]["lr"], rel=1e-9), epoch
+        ours.step()
+        schedule.step()

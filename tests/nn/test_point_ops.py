@@ -231,7 +231,7 @@ def test_what_cannot_be_answered_is_refused() -> None:
     for k in (0, 7):
         with pytest.raises(ValueError, match=f"{k} nearest neighbours cannot be found among clouds of 6"):
             nearest(xyz, xyz, k)
-    with pytest.raises(ValueError, match="a ball of 0 points is asked for"):
+    with pytest.raises(ValueError, match="a ball of 0 points is requested"):
         ball_query(1.0, 0, xyz, xyz)
     for empty in ((xyz[:, :0], xyz), (xyz, xyz[:, :0])):
         with pytest.raises(ValueError, match="among clouds of 0"):

@@ -26,6 +26,12 @@ def test_totals_are_those_of_the_public_classifier() -> None:
     assert parameters(PointNet2Head(8)) == 659_206 + 2 * 257
 
 
+@pytest.mark.parametrize(("msg", "rates"), [(False, [0.4, 0.4]), (True, [0.4, 0.5])])
+def test_dropout_is_that_of_the_public_classifiers(msg: bool, rates: list[float]) -> None:
+    found = [layer.p for layer in PointNet2Head(6, msg=msg) if isinstance(layer, nn.Dropout)]
+    assert found == pytest.approx(rates)
+
+
 def literal_set_abstraction(level: SetAbstraction, xyz: Tensor, features: Tensor) -> Tensor:
     """The textbook's order: concatenate, three times (map, normalise, ReLU), maximum; at each scale."""
     at = torch.arange(len(xyz))[:, None]

@@ -32,3 +32,11 @@ def test_stochastic_depth_grows_to_its_rate() -> None:
 def test_an_unknown_size_is_named() -> None:
     with pytest.raises(UnknownName, match="did you mean 'tiny'"):
         deit("tinny", num_classes=6)  # type: ignore[arg-type]
+
+
+def test_the_head_is_drawn_as_torch_draws_a_layer() -> None:
+    """Uniform within 1 / sqrt(width), its bias too; timm's has a standard deviation of 0.02 and no bias."""
+    torch.manual_seed(0)
+    head = deit("tiny", num_classes=1000).head
+    assert head.weight.abs().max().item() == pytest.approx(192**-0.5, rel=1e-3)
+    assert head.bias.std().item() == pytest.approx((192 * 3) ** -0.5, rel=0.1)

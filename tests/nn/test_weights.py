@@ -145,7 +145,7 @@ def test_weights_are_known_by_their_name(pretrained: bool | str, label: str) -> 
     assert weights_label(pretrained, Published("timm/small.fb")) == label
 
 
-def test_a_file_is_asked_for_a_name_without_reading_its_tensors(tmp_path: Path) -> None:
+def test_a_file_is_searched_for_a_name(tmp_path: Path) -> None:
     torch.save({"modelRA0": {"a": torch.ones(1)}}, tmp_path / "w.pth")
     assert holds(tmp_path / "w.pth", "modelRA") and not holds(tmp_path / "w.pth", "modelXY")
     (tmp_path / "text").write_text("modelRA")
