@@ -92,7 +92,7 @@ perf: install ## Time what the suite does often against named peers, and write t
 	$(BIN)/python benchmarks/perf_runner.py
 
 docs: install ## Write docs/ anew: the pages of methods, datasets and protocols, and the README's pictures
-	$(BIN)/fer-bench cards --out docs --picture leaderboards/quickstart.csv --picture leaderboards/ig3d/table5.csv
+	$(BIN)/fer-bench cards --out docs --picture leaderboards/quickstart.csv
 
 clean: ## Delete the environment, the twins, the cache and the runs
 	rm -rf $(VENV) data/twins .cache runs

@@ -28,7 +28,7 @@ from fer_bench.stats.metric_units import Unit, unit
 
 Answer = Literal["holds", "fails", "unresolved", "not measured"]
 """`holds`: the interval lies on the claimed side of 0. `fails`: on the other. `unresolved`: it contains 0, or one of
-the entries guesses."""
+the entries guesses, or the claim would hold with an unsound entry."""
 
 _GUESSED = {"classification": "balanced_accuracy", "valence_arousal": "ccc_mean"}
 
@@ -182,6 +182,8 @@ def _compare(
         # A network that has learned nothing does not allow a comparison of methods.
         side, contradicts = "unresolved", False
         reason = f"{' and '.join(guessing)} cannot be told from guessing"
+    if side == "holds" and (unsound := [each.row for each in entries if each.row.unsound]):
+        side, reason = "unresolved", "; ".join(f"{row.entry} is unsound: {row.unsound}" for row in unsound)
     n, subjects = int(own["id"].nunique()), int(own["subject"].nunique())
     return Compared(comparison, question, side, reason, found, contradicts, n, subjects, data, departures)
 
