@@ -100,8 +100,12 @@ def run(suite: str, data: Path, chosen: argparse.Namespace, *options: str) -> in
 def run_on_datasets(paper: str, chosen: argparse.Namespace) -> int:
     """Run a paper's suites as they ship; returns how many were not completed."""
     suites = dict.fromkeys(name for section in read_paper(paper).sections for name in section.suites)
-    suites = [name for name in suites if not read_suite(registry.suites()[name]).predictions]
-    return sum(run(suite, chosen.data, chosen) for suite in suites)
+    stresses = settings()["papers"][paper].get("stress", {})
+    return sum(
+        run(name, chosen.data, chosen, *(word for stress in stresses.get(name, []) for word in ("--stress", stress)))
+        for name in suites
+        if not read_suite(registry.suites()[name]).predictions
+    )
 
 
 def write_page(paper: str, folds: list[int], runs: Path, out: Path, *options: str) -> int:

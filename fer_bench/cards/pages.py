@@ -9,6 +9,8 @@ from pathlib import Path
 from fer_bench import registry
 from fer_bench.cards.describe import summary
 from fer_bench.markdown import anchor
+from fer_bench.papers import fidelity
+from fer_bench.papers.published import read_paper
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.records import atomic_write
 
@@ -23,7 +25,7 @@ def write(out: Path) -> list[Path]:
         The paths of the generated pages.
     """
     pages = {out / name: content for name, content in made(out)}
-    for old in (*(out / "methods").glob("*.md"), *(out / "datasets").glob("*.md")):
+    for old in (path for folder in ("methods", "datasets", "fidelity") for path in (out / folder).glob("*.md")):
         if old not in pages and _lines(old)[:1] == [MADE]:
             old.unlink()
     for path, content in pages.items():
@@ -42,6 +44,7 @@ def made(out: Path) -> Iterator[tuple[str, str]]:
     cards = {f"methods/{name}.md": method_card(name) for name in methods}
     cards |= {f"datasets/{name}.md": dataset_card(name) for name in registry.datasets()}
     cards["protocols.md"] = protocols_page()
+    cards |= {f"fidelity/{paper}.md": fidelity.page(paper, found) for paper, found in fidelity.read_fidelity().items()}
     yield from ((name, f"{MADE}\n\n{content}") for name, content in cards.items())
     yield "index.md", f"{MADE}\n\n{_index(out, methods)}"
 
@@ -54,6 +57,10 @@ def _index(out: Path, methods: list[str]) -> str:
         lines += ["## Guides", "", *named, ""]
     lines += ["## Methods", "", "What `fer-bench list methods NAME` prints, as pages, with sizes and suites.", ""]
     lines += [f"- [`{name}`](methods/{name}.md): {registry.headline('methods', name)}" for name in methods]
+    lines += ["", "## Fidelity", "", "Each system against its paper and public code, element by element.", ""]
+    for paper, found in fidelity.read_fidelity().items():
+        totals = ", ".join(f"{count} {state}" for state, count in found.totals.items() if count)
+        lines.append(f"- [{read_paper(paper).notes.title}](fidelity/{paper}.md): {totals}")
     lines += ["", "## Datasets", ""]
     for name in registry.datasets():
         lines.append(f"- [`{name}`](datasets/{name}.md): {registry.card('data', name).partition(chr(10))[0]}")

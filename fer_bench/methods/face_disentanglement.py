@@ -43,7 +43,7 @@ class FaceDisentanglement(Method):
     identity. Faces are divided by one number, the largest distance of a training vertex from the origin.
 
     Paper and public code disagree in places; the code is followed, and the defaults are its values for CoMA without
-    neutral faces. On CoMA the paper prints 5000 and 5e-4 for the reconstruction and the discriminator whether or not
+    neutral faces. The error of neutral faces counts lambda 1 times as much as the paper's equations suggest. On CoMA the paper prints 5000 and 5e-4 for the reconstruction and the discriminator whether or not
     there are neutral faces; the code has 600 without and 1e-5 with. The text has batch normalisation in the
     discriminator; the code turns it off in the joint training but for CoMA with neutral faces. Neutral faces are those
     of the training fold: the code's, on CoMA, are also made from frames that it tests on. The paper scores the last
@@ -52,6 +52,10 @@ class FaceDisentanglement(Method):
     The consistency of codes passes predicted identities through the encoder in training, and its batch normalisation
     remembers them beside the faces, which is what it then uses in the test. Identities vary less than faces, and every
     face is rebuilt worse than it was in training. The code does so; `statistics: faces` does not.
+
+    Rank-1 recognition is made from the means of the codes, of a gallery of one test mesh a subject whose meshes are no
+    probes. The public code draws its codes, and its gallery of codes holds the neutral face of every sample, the probe's
+    own too.
 
     The autoencoder has 7,916,106 parameters on CoMA's 5,023 vertices, 9,582,504 on the 5,996 of the paper's BU-3DFE and
     7,458,834 on FaceScape's 4,547, with the codes that the paper has there; the discriminator has 1,611,686.

@@ -13,7 +13,8 @@ from fer_bench.suites.arguments import total_epochs
 from fer_bench.suites.selection import CHOSEN_ON_TEST
 
 Verdict = Literal["match", "below", "above", "not comparable", "missing", "published only", "not published"]
-"""`match`: the published value lies within the 95 % interval of the measured one. `below`, `above`: the measured
+"""`match`: the published value lies within the 95 % interval of the measured one, which says no more than that the two
+differ by less than the interval is wide: an inflation of that size is not seen. `below`, `above`: the measured
 one is, and the interval excludes the published value. `published only`: rows of other work, or without a metric.
 `not published`: measured, and the paper prints no value for it."""
 
@@ -85,7 +86,8 @@ def judge(
         return "not comparable", "; ".join(reasons)
     assert measured.low is not None and measured.high is not None
     if measured.low <= published.number <= measured.high:
-        return "match", ""
+        below, above = measured.low - measured.value, measured.high - measured.value
+        return "match", f"differences from {below:+.3g} to {above:+.3g} are not resolved"
     return ("below", "") if measured.high < published.number else ("above", "")
 
 

@@ -53,9 +53,9 @@ def line(found: list[Line], method: str, dataset: str, metric: str = "accuracy (
 @pytest.mark.parametrize(
     ("published", "measured", "verdict", "reason"),
     [
-        (ROW, OURS, "match", ""),
-        (ROW, replace(OURS, low=94.32), "match", ""),
-        (ROW, replace(OURS, high=94.32), "match", ""),
+        (ROW, OURS, "match", "differences from -1 to +1 are not resolved"),
+        (ROW, replace(OURS, low=94.32), "match", "differences from +0.32 to +1 are not resolved"),
+        (ROW, replace(OURS, high=94.32), "match", "differences from -1 to +0.32 are not resolved"),
         (ROW, replace(OURS, high=94.31), "below", ""),
         (ROW, replace(OURS, value=96.0, low=94.33, high=97.0), "above", ""),
         (ROW, replace(OURS, data=TWIN), "not comparable", f"data: {TWIN}"),
@@ -78,7 +78,7 @@ def test_a_verdict(published: Published | None, measured: Measured | None, verdi
 def test_a_value_that_comes_from_a_fault_is_not_held_against_ours() -> None:
     known = Fault(id="slip", fault="It slips.", evidence="Seen.", instead="Not.", incomparable="a slip")
     assert judge(ROW, OURS, {"F7": known}) == ("not comparable", "F7: a slip")
-    assert judge(ROW, OURS, {"F7": known.model_copy(update={"incomparable": ""})}) == ("match", "")
+    assert judge(ROW, OURS, {"F7": known.model_copy(update={"incomparable": ""})})[0] == "match"
     assert judge(ROW, Measured(), {"F7": known}) == ("missing", "")
 
 
@@ -122,7 +122,7 @@ def test_every_departure_is_named_and_none_is_held_against_the_paper(faker: Fake
         assert one.measured is not None and one.measured.value is not None, "the number stands there all the same"
     same = line(found, "MiT-Tiny", "Bosphorus")
     assert same.verdict in ("match", "above", "below"), "devices and precision are told and change nothing"
-    assert texts(same)["As run"] == "devices 2, not 1; precision 16-mixed, not 32-true"
+    assert texts(same)["As run"].startswith("devices 2, not 1; precision 16-mixed, not 32-true")
 
 
 def test_an_epoch_chosen_on_the_test_set_is_comparable_only_where_the_paper_chose_so(
@@ -138,7 +138,7 @@ def test_an_epoch_chosen_on_the_test_set_is_comparable_only_where_the_paper_chos
     monkeypatch.setattr(Suite, "selection_of", lambda *_: "best_on_test")  # a suite of a paper that did the same
     same = line(lines("mit", "I", faker.runs), "MiT-Tiny", "BU-3DFE Subset I")
     assert same.verdict in ("match", "above", "below")
-    assert texts(same)["As run"] == f"{CHOSEN_ON_TEST}, as in the paper"
+    assert texts(same)["As run"].startswith(f"{CHOSEN_ON_TEST}, as in the paper")
     honest = line(lines("mit", "I", faker.runs), "MiT-Base", "BU-3DFE Subset I")
     assert (honest.verdict, honest.reason) == ("not comparable", "epoch chosen by validation, not best_on_test")
 
@@ -159,7 +159,8 @@ def test_published_weights_from_a_file_are_the_published_weights(faker: Faker) -
     faker.folds("mit/table1", S1, "mit-tiny", arguments=kept, subjects=2, each=6)
     faker.folds("mit/table1", BOSPHORUS, "mit-tiny", arguments=other, subjects=2, each=6)
     found = lines("mit", "I", faker.runs)
-    assert texts(line(found, "MiT-Tiny", "BU-3DFE Subset I"))["As run"] == ""
+    same = line(found, "MiT-Tiny", "BU-3DFE Subset I")
+    assert same.measured is not None and same.measured.as_run == ""
     assert texts(line(found, "MiT-Tiny", "Bosphorus"))["As run"] == "other weights (model.safetensors)"
 
 
