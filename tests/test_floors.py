@@ -187,7 +187,7 @@ def test_tests_mirror_the_package() -> None:
     folders = {folder.relative_to(PACKAGE).as_posix() for folder in PACKAGE.rglob("*") if folder.is_dir()}
     for path in tests.rglob("test_*.py"):
         place = path.parent.relative_to(tests).as_posix()
-        assert place in folders | {".", "benchmarks", "slurm"}, f"{path}: there is no fer_bench/{place}"
+        assert place in folders | {".", "benchmarks", "golden", "slurm"}, f"{path}: there is no fer_bench/{place}"
         homes = {
             module.rpartition(".")[0] or "."
             for module, file in MODULES.items()

@@ -35,8 +35,8 @@ def tune(
     warmup_epochs: int,
     freeze_epochs: int,
 ) -> OptimizerLRScheduler:
-    """AdamW with the printed rate, betas and decay (FACET-VLM section 3.5), the decay of matrices alone; the tower's rate
-    is a part of the head's, and 0 while it is frozen.
+    """AdamW with the printed rate, betas and decay (FACET-VLM section 3.5), the decay of matrices alone; the tower's
+    rate is a part of the head's, and 0 while it is frozen.
 
     A frozen tower still computes its gradients, which are then multiplied by 0: its parameters must belong to every
     step from the first on, or the processes of a distributed training would never average them.

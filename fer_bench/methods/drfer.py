@@ -38,13 +38,13 @@ class DrFER(Method):
     is taken, and the mean neutral face stands for that of a person with none.
 
     The paper prints the points, the augmentations' names, Adam's betas, rates, the batches of stages i and iii, margin
-    and lambda. Not printed,
-    and as the public PointNet++ classifier has them (yanx27/Pointnet_Pointnet2_pytorch): the radii and widths of the
-    encoders and classifiers, both ranges of augmentation, weight decay, 200 epochs and the rate's decay in stage i. Our
-    own: the batch of stage ii, 100 and 50 epochs at a constant rate in stages ii and iii, the widths of decoders and fusion module, features
-    of length 1 in the triplet loss, and that clouds are augmented on their way in and never as a target. The Chamfer
-    distance is the sum of both mean squared distances. Two slips of that classifier are not followed: it steps the rate
-    before the first epoch, so that it falls after 19 epochs and not 20, and it drops an incomplete last batch.
+    and lambda. Not printed, and as the public PointNet++ classifier has them (yanx27/Pointnet_Pointnet2_pytorch): the
+    radii and widths of the encoders and classifiers, both ranges of augmentation, weight decay, 200 epochs and the
+    rate's decay in stage i. Our own: the batch of stage ii, 100 and 50 epochs at a constant rate in stages ii and iii,
+    the widths of decoders and fusion module, features of length 1 in the triplet loss, and that clouds are augmented on
+    their way in and never as a target. The Chamfer distance is the sum of both mean squared distances. Two slips of
+    that classifier are not followed: it steps the rate before the first epoch, so that it falls after 19 epochs and not
+    20, and it drops an incomplete last batch.
 
     Cite: Li, Yang, Huang, "DrFER: Learning disentangled representations for 3D facial expression recognition",
     arXiv:2403.08318, 2024.

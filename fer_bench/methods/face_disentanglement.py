@@ -43,7 +43,7 @@ class FaceDisentanglement(Method):
     identity. Faces are divided by one number, the largest distance of a training vertex from the origin.
 
     Paper and public code disagree in places; the code is followed, and the defaults are its values for CoMA without
-    neutral faces. The error of neutral faces counts lambda 1 times as much as the paper's equations suggest. On CoMA the paper prints 5000 and 5e-4 for the reconstruction and the discriminator whether or not
+    neutral faces. On CoMA the paper prints 5000 and 5e-4 for the reconstruction and the discriminator whether or not
     there are neutral faces; the code has 600 without and 1e-5 with. The text has batch normalisation in the
     discriminator; the code turns it off in the joint training but for CoMA with neutral faces. Neutral faces are those
     of the training fold: the code's, on CoMA, are also made from frames that it tests on. The paper scores the last
@@ -53,9 +53,8 @@ class FaceDisentanglement(Method):
     remembers them beside the faces, which is what it then uses in the test. Identities vary less than faces, and every
     face is rebuilt worse than it was in training. The code does so; `statistics: faces` does not.
 
-    Rank-1 recognition is made from the means of the codes, of a gallery of one test mesh a subject whose meshes are no
-    probes. The public code draws its codes, and its gallery of codes holds the neutral face of every sample, the probe's
-    own too.
+    Rank-1 recognition uses the means of the codes and a gallery of one mesh a subject that is no probe; the public code
+    draws its codes, and its gallery of codes holds the probe's own neutral face.
 
     The autoencoder has 7,916,106 parameters on CoMA's 5,023 vertices, 9,582,504 on the 5,996 of the paper's BU-3DFE and
     7,458,834 on FaceScape's 4,547, with the codes that the paper has there; the discriminator has 1,611,686.
@@ -70,8 +69,7 @@ class FaceDisentanglement(Method):
         discriminator: Whether there is one; without it the first of `epochs` must be 0.
         use_bn: Batch normalisation and dropout of the discriminator in the joint training; before it, always.
         reconstruction: Weight of the face's error, lambda 1 of the paper.
-        neutral: Weight of the identity's error with neutral faces, and of the expression's, as a multiple of
-            `reconstruction`: 5 on CoMA, 0.5 on BU-3DFE, 1 on FaceScape.
+        neutral: Weight of the neutral terms, times `reconstruction`: 5 on CoMA, 0.5 on BU-3DFE, 1 on FaceScape.
         expression_truth: Whether the expression's offsets are held against those from the neutral face, as on BU-3DFE.
         kl: Weight of both divergences, lambda 2.
         kl_epochs: The divergences' weight falls to 0 in a straight line over so many epochs, 350 on CoMA; None keeps
@@ -162,7 +160,6 @@ class FaceDisentanglement(Method):
             fit_weights(self.autoencoder, read_weights(path), path)
 
     def setup_from_training_set(self, training: TrainingSet) -> None:
-        """Find the mean face, the radius, and who is who; with `neutral_truth` the neutral faces of the subjects."""
         self.training_faces: TrainingSet = training
         self.of_subject: dict[str, list[str]] = {}
         for i in training.train:
@@ -182,7 +179,6 @@ class FaceDisentanglement(Method):
         self.automatic_optimization = not joint
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rebuilt faces of faces, (B, V, 3) in millimetres."""
         return self.predict(x)["reconstruction"]
 
     def predict(self, x: Tensor) -> dict[str, Tensor]:
@@ -257,8 +253,7 @@ class FaceDisentanglement(Method):
         """Cross-entropy of eq. 8: faces with another of their person, and with their predicted identity."""
         assert self.discriminator is not None
         others = self._partners(ids, [True] * batch_size(len(ids)))
-        # Together, as the code does: batch normalisation sees both kinds. Their order says no more than which dropout a
-        # pair gets; processes that share a batch drop each its own.
+        # Together, as in the code: batch normalisation sees both. Their order only decides which dropout a pair gets.
         order = torch.randperm(2 * batch_size(len(x)), device=x.device)
         order = torch.arange(2 * len(x), device=x.device) if is_shared() else order
         label = torch.arange(2, device=x.device).flip(0).repeat_interleave(len(x))

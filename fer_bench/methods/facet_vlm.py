@@ -47,11 +47,11 @@ class FacetVLM(Method):
     embedding of a single view (here the mean of that view's rows after the cross-view attention): those defaults are
     ours. It renders views at 30 degrees, where MiT takes 20.
 
-    Departures from the paper: it prints one rate, 1e-4, for everything end to end, and here the tower's is a tenth of it
-    (`tower_factor: 1` is the paper's); pixels are normalised by CLIP's mean and deviation, where it says ImageNet's or
-    the dataset's; the prompts beside its template are ours, where it has GPT's, which it does not publish; texts have
-    length 1 in the attention and the gate too, where it normalises them in eq. 8 alone; and biases, norms and positions
-    do not decay, where eq. 26 decays everything.
+    Departures from the paper: it prints one rate, 1e-4, for everything end to end, and here the tower's is a tenth of
+    it (`tower_factor: 1` is the paper's); pixels are normalised by CLIP's mean and deviation, where it says ImageNet's
+    or the dataset's; the prompts beside its template are ours, where it has GPT's, which it does not publish; texts
+    have length 1 in the attention and the gate too, where it normalises them in eq. 8 alone; and biases, norms and
+    positions do not decay, where eq. 26 decays everything.
 
     Cite: Behzad, "Facial emotion learning with text-guided multiview fusion via vision-language model for 3D/4D facial
     expression recognition", arXiv:2507.01673, 2025.

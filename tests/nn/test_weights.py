@@ -12,7 +12,7 @@ from torch import nn
 from fer_bench.cells.fit import load_checkpoint
 from fer_bench.errors import InvalidFile, WeightsNotFound
 from fer_bench.nn import weights
-from fer_bench.nn.weights import Published, fit_weights, holds, read_weights, weights_label
+from fer_bench.nn.weights import Download, Published, fit_weights, holds, read_weights, weights_label
 
 
 @pytest.fixture
@@ -150,3 +150,40 @@ def test_a_file_is_searched_for_a_name(tmp_path: Path) -> None:
     assert holds(tmp_path / "w.pth", "modelRA") and not holds(tmp_path / "w.pth", "modelXY")
     (tmp_path / "text").write_text("modelRA")
     assert not holds(tmp_path / "text", "modelRA") and not holds(tmp_path / "gone", "modelRA")
+
+
+@pytest.mark.parametrize("container", [True, False])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_file_that_is_cut_off_is_called_so(tmp_path: Path, container: bool, share: float) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"a": torch.ones(500)}, path, _use_new_zipfile_serialization=container)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(InvalidFile, match="it is empty, cut off or damaged: copy it again"):
+        read_weights(path)
+
+
+class Odd:
+    """Something that a checkpoint of EMOCA's code holds beside its tensors."""
+
+
+def test_the_remedy_for_objects_works_on_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": {"a": torch.ones(2)}, "hyper_parameters": Odd()}, "old.ckpt")
+    with pytest.raises(InvalidFile) as raised:
+        read_weights(tmp_path / "old.ckpt")
+    _, _, code = str(raised.value).partition("have its code: ")
+    code = code.rstrip(".").replace("FILE", "'old.ckpt'").replace("NEW", "'new.pth'")
+    exec(code, {"torch": torch})
+    assert read_weights(tmp_path / "new.pth")["a"].tolist() == [1, 1]
+
+
+def test_weights_of_torchvision_are_sought_in_torchs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(weights, "_answers", lambda _: False)
+    file = Download("https://download.pytorch.org/models/net-abc.pth")
+    with pytest.raises(WeightsNotFound, match=r"net-abc\.pth are not in .*download\.pytorch\.org cannot be reached"):
+        file.fetch()
+    (tmp_path / "hub/checkpoints").mkdir(parents=True)
+    (tmp_path / "hub/checkpoints/net-abc.pth").write_bytes(b"x")
+    assert file.fetch() == tmp_path / "hub/checkpoints/net-abc.pth"
+    assert weights_label(True, file) == "net-abc"
