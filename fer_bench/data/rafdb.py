@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -57,6 +58,8 @@ class RAFDB(FaceDataModule):
         `basic/Image/aligned/train_00001_aligned.jpg`, `basic/Image/original/train_00001.jpg`, and
         `basic/Annotation/manual/train_00001_manu_attri.txt` with five landmarks, gender, race and age. Copies without a
         list, whose folders are `train/1` to `train/7` or `train/0` to `train/6`, are read too.
+        `fer-bench data morphable` cuts the faces out of the originals, with the margin that the regressors were trained
+        with, where these and their landmarks are there; else the regressors see the whole aligned photograph.
     Classes: surprise, fear, disgust, happy, sad, anger, neutral.
     Splits: train and test. Nobody says who is who.
     Licence and how to obtain: free for research, by agreement with Beijing University of Posts and
@@ -99,8 +102,19 @@ class RAFDB(FaceDataModule):
     def load(cls, root: Path, files: tuple[str, ...]) -> Photo:
         """The aligned photograph; where there is none, the original with its five landmarks."""
         if len(files) == 1:
-            return Photo(root / files[0], aligned=Path(files[0]).parent.name.lower() != "original")
+            aligned = Path(files[0]).parent.name.lower() != "original"
+            return Photo(root / files[0], aligned, original=partial(_original, root / files[0]) if aligned else None)
         return Photo(root / files[0], aligned=False, landmarks=read_attributes(root / files[1]).landmarks)
+
+
+def _original(aligned: Path) -> Photo | None:
+    """The photograph that an aligned one was cut from, with its five landmarks; None where one of both is not there."""
+    name = aligned.stem.removesuffix("_aligned")
+    attributes = aligned.parents[2] / "Annotation" / "manual" / f"{name}_manu_attri.txt"
+    path = aligned.parents[1] / "original" / f"{name}{aligned.suffix}"
+    if not (path.is_file() and attributes.is_file()):
+        return None
+    return Photo(path, aligned=False, landmarks=read_attributes(attributes).landmarks)
 
 
 def read_attributes(path: Path | str) -> Attributes:

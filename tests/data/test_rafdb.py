@@ -104,6 +104,12 @@ def test_without_an_aligned_photograph_the_original_is_taken_with_its_landmarks(
     assert photo.landmarks.tolist() == [[120.5, 80], [160.25, 82], [140, 100], [125, 120], [155, 121]]
     bare = RAFDB.load(root, files["train_00003"])
     assert (bare.aligned, bare.landmarks) == (False, None)
+    aligned = RAFDB.load(root, files["train_00001"])
+    assert aligned.aligned and aligned.original is not None
+    assert (cut_from := aligned.original()) is not None
+    assert cut_from.path == root / "basic/Image/original/train_00001.jpg" and cut_from.landmarks is not None
+    (root / "basic/Annotation/manual/train_00001_manu_attri.txt").unlink()
+    assert aligned.original() is None
     missing = told(root, "missing")
     assert one(missing, "originals are taken") == ("train_00002", "train_00003")
     assert one(missing, "manu_attri") == ("train_00003",)

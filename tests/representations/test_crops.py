@@ -97,8 +97,30 @@ def test_a_regressor_sees_the_square_it_was_trained_on(tmp_path: Path, alignment
     assert wide == pytest.approx(15, abs=1.5), "and its side the margin times the mean side"
 
 
-@pytest.mark.parametrize("landmarks", [None, FIVE_POINTS, np.full((68, 2), np.nan)])
-def test_without_68_landmarks_a_regressor_sees_all(tmp_path: Path, landmarks: np.ndarray | None) -> None:
+@pytest.mark.parametrize(("alignment", "margin"), [("emoca", 1.375), ("smirk", 1.4)])
+def test_of_five_landmarks_a_regressor_sees_the_square_of_a_mean_face(
+    tmp_path: Path, alignment: Alignment, margin: float
+) -> None:
+    """In the aligned frame, twice as large: x 13.8 to 98.0, y 36.3 to 115.4."""
+    middle, side = 2 * np.array([55.9, 75.85]), 2 * (84.2 + 79.1) / 2
+    dotted(tmp_path / "original.png", middle[None] + 60)
+    original = Photo(tmp_path / "original.png", aligned=False, landmarks=2 * FIVE_POINTS + 60)
+    image = crop(original, 140, alignment)
+    assert (image[:, 70, 70] > 230).all(), "its middle is the face's"
+    wide = (image[0, 70] > 160).sum() * margin * side / 140
+    assert wide == pytest.approx(15, abs=2)
+    dotted(tmp_path / "aligned.png", np.array([[20.0, 20.0]]))
+    aligned = Photo(tmp_path / "aligned.png", aligned=True, original=lambda: original)
+    np.testing.assert_array_equal(crop(aligned, 140, alignment), image)
+    whole = crop(Photo(tmp_path / "aligned.png", aligned=True), 140, alignment)
+    np.testing.assert_array_equal(
+        crop(Photo(tmp_path / "aligned.png", True, original=lambda: None), 140, alignment), whole
+    )
+    np.testing.assert_array_equal(crop(aligned, 112), crop(Photo(tmp_path / "aligned.png", aligned=True), 112))
+
+
+@pytest.mark.parametrize("landmarks", [None, np.full((68, 2), np.nan), np.zeros((3, 2))])
+def test_without_landmarks_a_regressor_sees_all(tmp_path: Path, landmarks: np.ndarray | None) -> None:
     image = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
     write_image(tmp_path / "a.png", image)
     photo = Photo(tmp_path / "a.png", aligned=False, landmarks=landmarks, box=(3.0, 3.0, 5.0, 5.0))
