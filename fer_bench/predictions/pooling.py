@@ -73,7 +73,7 @@ def _wrong(protocol: Protocol, table: pd.DataFrame, file: NDArray[np.int64]) -> 
 
 
 def _read(path: Path) -> pa.Table:
-    # Of a file that is in memory nothing has to be fetched ahead, by other threads.
+    # A file in memory needs no prefetching by other threads.
     return ParquetFile(pa.BufferReader(path.read_bytes()), pre_buffer=False).read(use_threads=False)
 
 

@@ -110,7 +110,7 @@ class Protocol:
         return selected
 
     def truth(self, selected: pd.DataFrame) -> list[Any]:
-        """What is to be predicted for each row: the label, or [valence, arousal]; None where there is no truth."""
+        """The target of each row: the label, or [valence, arousal]; None without a target."""
         if self.task == "valence_arousal":
             return selected[["valence", "arousal"]].to_numpy(dtype=float).tolist()
         return [label if isinstance(label, str) else None for label in selected["label"].tolist()]
@@ -138,7 +138,7 @@ class Protocol:
 
     def _check(self, folds: list[Fold], selected: pd.DataFrame) -> None:
         """Refuse folds that cannot be trained, selected or scored because samples are missing or unreadable."""
-        remedy = f"`fer-bench data check {self.datasets[0]}` tells what is missing or cannot be read."
+        remedy = f"`fer-bench data check {self.datasets[0]}` lists what is missing or unreadable."
         parts = {"training": "train", "validation": "val", "test": "test"}
         if self.auxiliary is not None:
             parts["auxiliary"] = "auxiliary"
@@ -177,7 +177,7 @@ class Protocol:
         return ProtocolSnapshot.of(self.id, self.classes, provenance, rows, self.folds(index, broken))
 
     def digest(self, index: pd.DataFrame, provenance: str, broken: Collection[str] = ()) -> str:
-        """Identity of the question: only results with equal digests are ranked together."""
+        """Identity of the snapshot: only results with equal digests are ranked together."""
         return self.snapshot(index, provenance, broken).digest
 
 

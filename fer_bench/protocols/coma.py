@@ -15,7 +15,7 @@ def _every(index: pd.DataFrame) -> pd.Series:
 
 
 def _sliced(index: pd.DataFrame) -> list[Fold]:
-    """Of every hundred meshes in order of id, the first ten test and the next ten validate."""
+    """The first ten of every hundred meshes, in order of id, test, and the next ten validate."""
     ids = list(index["id"])
     if len(ids) <= 20:
         raise ProtocolError(

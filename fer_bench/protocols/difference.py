@@ -79,7 +79,7 @@ def _tested(parts: str) -> tuple[int, ...]:
 
 
 def _roles(parts: str, other: str) -> str:
-    """What a sample does in the first fold in which it does something else: `tested in fold 3`."""
+    """The part of a sample in the first fold where it differs: `tested in fold 3`."""
     words = {"r": "trains", "v": "validates", "t": "is tested", "a": "is auxiliary", "-": "takes no part"}
     if (mine := _tested(parts)) != _tested(other):
         return f"tested in fold{'s' if len(mine) > 1 else ''} {_some(list(map(str, mine)))}" if mine else "never tested"

@@ -22,7 +22,7 @@ def hash_order(names: Iterable[str], salt: str) -> list[str]:
 def draw_subjects(index: pd.DataFrame, eligible: pd.Series, count: int, salt: str) -> pd.Series:
     """Mask of the eligible rows of `count` subjects, the first in hash order of all that have an eligible row.
 
-    All of them where there are fewer: the question is then another one, and its digest says so.
+    All of them where there are fewer: the digest then differs.
     """
     drawn = hash_order(index.loc[eligible, "subject"].dropna().unique(), salt)[:count]
     return eligible & index["subject"].isin(drawn)
@@ -117,7 +117,7 @@ def official_split(index: pd.DataFrame, test: str, salt: str, held_out: float = 
     """
     for split in ("train", test):
         if not index["split"].isin([split]).any():
-            raise ProtocolError(f"the official {split} split is empty; `fer-bench data check` tells what is missing.")
+            raise ProtocolError(f"the official {split} split is empty; `fer-bench data check` lists what is missing.")
     training = index[index["split"].isin(["train"])]
     val: list[str] = []
     for _, group in training.groupby(training["label"].fillna(""), sort=True):
@@ -139,7 +139,7 @@ def _by_subject(index: pd.DataFrame) -> dict[str, list[str]]:
     if unknown.any():
         raise ProtocolError(
             f"{unknown.sum()} of {len(index)} samples name no subject (first {index.loc[unknown, 'id'].iloc[0]}), and "
-            "subjects are to be kept apart; `fer-bench data check` tells what is missing."
+            "subjects are to be kept apart; `fer-bench data check` lists what is missing."
         )
     found: dict[str, list[str]] = {}
     for sample, subject in zip(index["id"].tolist(), index["subject"].tolist(), strict=True):

@@ -105,7 +105,7 @@ class ProtocolSnapshot:
             message = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InvalidFile(
                 path,
-                f"is not the question {requested} ({message:.200})",
+                f"is not the snapshot {requested} ({message:.200})",
                 "Delete it; the next run of its suite writes it again.",
             ) from None
         return found

@@ -1,1 +1,1 @@
-"""What a method sees of a scan: each representation turns a `Scan` into one array of a fixed shape."""
+"""Inputs of methods: each representation maps a `Scan` to an array of fixed shape."""

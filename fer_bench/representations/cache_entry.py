@@ -43,7 +43,7 @@ class CacheEntry:
 
     @cached_property
     def index(self) -> pd.DataFrame:
-        """Of each usable sample its `id`, first `row`, `count` of rows, `place` in the source, and the measures."""
+        """One row per usable sample: `id`, first `row`, `count` of rows, `place` in the source, and the measures."""
         return pd.read_parquet(self.path / "index.parquet")
 
     @cached_property

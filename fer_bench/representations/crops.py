@@ -17,7 +17,7 @@ FIVE_POINTS = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
 _FACE = 112
-# Of the 68 points of AffectNet (the iBUG scheme): eyes, nose tip, mouth corners.
+# Eyes, nose tip and mouth corners among the 68 points of AffectNet (the iBUG scheme).
 _OF_68 = (slice(36, 42), slice(42, 48), slice(30, 31), slice(48, 49), slice(54, 55))
 # A box holds brow to chin; papers take somewhat more around it.
 _MARGIN = 1.2

@@ -28,14 +28,14 @@ class DynamicViews(Views, Representation):
 
     A frame is brought into the canonical frame by its own landmarks. Where the first frame has none, the whole sequence
     moves as its first frame, so that the head's motion stays and no jitter of an alignment is added. Frames that lack
-    the texture that is asked for are passed over, as long as they are fewer than half.
+    the requested texture are passed over, as long as they are fewer than half.
 
     Of a video there is the front alone, the photographs themselves; views that leave it out are refused.
 
     Attributes:
         window: frames an image; None takes the whole sequence as one.
         stride: frames between the starts of two windows; None for `window`.
-        frames: so many frames are taken, evenly spread over the sequence; None takes all.
+        frames: number of frames to take, evenly spread over the sequence; None takes all.
         pooling: `averaged`, the ranking of running means as derived by Bilen et al.; `plain`, of the frames themselves.
     """
 

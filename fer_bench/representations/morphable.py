@@ -43,7 +43,7 @@ class Morphable(Representation):
         return Bound(self.reader(source, self._found(source)), self.shape)
 
     def reader(self, source: Source, parameters: ParameterSource) -> Extract:
-        """What reads the samples' vectors from a place that is known already."""
+        """The function that reads the samples' vectors from known parameters."""
         return _Read(parameters, source.ids, _images(source))
 
     def state(self, source: Source) -> Any:

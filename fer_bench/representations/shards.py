@@ -26,7 +26,7 @@ from fer_bench.representations.sample_source import Load, Source
 
 @dataclass(frozen=True)
 class Shard:
-    """Of the samples of a source those at `number`, `number` + `of`, ..."""
+    """The samples of a source at `number`, `number` + `of`, ..."""
 
     number: int
     of: int

@@ -22,8 +22,8 @@ HEADLINE = {
     "classification": "accuracy",
     "valence_arousal": "ccc_mean",  # the pooled one of Ig3D can be had for nothing, see `ccc_mean`
     "multilabel": "f1_macro",
-    # The two that papers print can each be had for nothing: an identity that is always the mean face never varies, and
-    # an expression that is the whole face rebuilds it. Who comes near the neutral face must keep the person, and only
+    # The two that papers print are each easy to optimise: an identity that is always the mean face never varies, and
+    # an expression that is the whole face rebuilds it. To be near the neutral face, it must keep the person, and only
     # that.
     "disentanglement": "neutral_mean",
 }
@@ -103,7 +103,7 @@ def resample_sums(
 
 
 def _sums(terms: NDArray[Any], codes: NDArray[np.intp], n_clusters: int) -> NDArray[np.float64]:
-    """Of the terms of each cluster, `(K, D)`; every cluster has some."""
+    """Sums of the terms of each cluster, `(K, D)`; no cluster is empty."""
     if terms.dtype == bool:  # counts, which need no order
         sample, term = np.nonzero(terms)
         d = terms.shape[1]

@@ -177,7 +177,7 @@ def _clopper_pearson(share: float, trials: float, confidence: float) -> tuple[fl
 
 
 def _on_scale(value: float, apart: float, scale: Scale) -> tuple[float, float]:
-    """The limits so far apart from a value, taken over to the scale and back by the delta method."""
+    """The limits at this distance from a value, on the scale and back by the delta method."""
     if apart == 0:
         return value, value
     if scale == "error" and value > 0:

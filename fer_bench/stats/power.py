@@ -42,7 +42,7 @@ class Assumed:
 
 
 def standard_error(subjects: int, samples: int, assumed: Assumed | None = None) -> float:
-    """Of the difference between two accuracies, a fraction."""
+    """Standard error of the difference between two accuracies, a fraction."""
     a = assumed or Assumed()
     inflated = 1 + (samples / subjects - 1) * a.within
     return float((2 * a.accuracy * (1 - a.accuracy) * (1 - a.between) * inflated / samples) ** 0.5)

@@ -88,7 +88,7 @@ def test_the_kept_file_outlives_the_data_and_without_either_nothing_is_made_up(t
     moved.rename(kept)
     assert "F0006" in compare(str(first.folder), str(second.folder), runs, [])[1]
     kept.write_bytes(b"PAR1 and nothing else")
-    with pytest.raises(InvalidFile, match=f"is not the question {second.protocol_digest}"):
+    with pytest.raises(InvalidFile, match=f"is not the snapshot {second.protocol_digest}"):
         compare(str(first.folder), str(second.folder), runs, [])
 
 

@@ -52,11 +52,11 @@ def test_another_file_is_refused_in_a_sentence(small: Index, tmp_path: Path) -> 
     whole = path.read_bytes()
     for content in (b"", b"PAR1", whole[:-20], whole.replace(b"bu3dfe-s1", b"bu3dfe-s9")):
         path.write_bytes(content)
-        with pytest.raises(InvalidFile, match="is not the question"):
+        with pytest.raises(InvalidFile, match="is not the snapshot"):
             ProtocolSnapshot.read(path, snapshot.digest)
     for column in ("id", "parts"):
         snapshot.samples.drop(columns=column).to_parquet(path)
-        with pytest.raises(InvalidFile, match="is not the question"):
+        with pytest.raises(InvalidFile, match="is not the snapshot"):
             ProtocolSnapshot.read(path, snapshot.digest)
 
 
