@@ -47,7 +47,7 @@ def test_another_file_is_refused_in_a_sentence(small: Index, tmp_path: Path) -> 
     snapshot = S1.snapshot(few(small, S1), REAL)
     path = tmp_path / "question.parquet"
     snapshot.write(path)
-    with pytest.raises(InvalidFile, match=r"not the question 0123456789ab \(its digest is [0-9a-f]{12}\)\. Delete"):
+    with pytest.raises(InvalidFile, match=r"not the snapshot 0123456789ab \(its digest is [0-9a-f]{12}\)\. Delete"):
         ProtocolSnapshot.read(path, "0123456789ab")
     whole = path.read_bytes()
     for content in (b"", b"PAR1", whole[:-20], whole.replace(b"bu3dfe-s1", b"bu3dfe-s9")):
