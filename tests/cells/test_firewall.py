@@ -40,7 +40,7 @@ SUITES = {
 ENTRIES = """
   views: {method: mit, size: nano, pretrained: false, yaws: [0], image_size: 16, patch_size: 8, epochs: 2}
   staged: {method: drfer, size: nano, points: 128, epochs: [1, 1, 1], batch_sizes: [8, 8, 8]}
-  balanced: {method: ddamfn, sampling: balanced, epochs: 1, batch_size: 8}
+  balanced: {method: ddamfn, pretrained: false, sampling: balanced, epochs: 1, batch_size: 8}
   joined: {method: mit, size: nano, pretrained: false, yaws: [0, 20], image_size: 16, patch_size: 8, frames: 3,
            window: 2, epochs: 1, batch_size: 8}
 """

@@ -111,5 +111,5 @@ def test_a_suite_needs_something_to_run(place: Path) -> None:
     with pytest.raises(InvalidSuite, match="needs `methods:`"):
         read_suite(place / "mine.yaml")
     (place / "mine.yaml").write_text(SUITE.replace("mean: {", "one: {"))
-    with pytest.raises(InvalidSuite, match="one stands for two things"):
+    with pytest.raises(InvalidSuite, match="one names two things"):
         read_suite(place / "mine.yaml")

@@ -108,8 +108,8 @@ def test_broken_lm3(tmp_path: Path, data: bytes, problem: str) -> None:
     [
         (LM3, "has 6 lines instead of the 8"),
         (LM2.replace(b"3 landmarks", b"4 landmarks"), "has 8 lines instead of the 10"),
-        (LM2.replace(b"Labels:", b"Chin middle"), "'Chin middle' stands where 'Labels:' belongs"),
-        (LM2.replace(b"2D Image coordinates:", b"1 2"), "'1 2' stands where '2D Image coordinates:' belongs"),
+        (LM2.replace(b"Labels:", b"Chin middle"), "'Chin middle' is where 'Labels:' belongs"),
+        (LM2.replace(b"2D Image coordinates:", b"1 2"), "'1 2' is where '2D Image coordinates:' belongs"),
         (LM2.replace(b"Nose tip", b"Right mouth corner"), "given twice"),
         (LM2.replace(b"500 612", b"500 612 1"), "instead of 2 numbers"),
     ],
