@@ -32,8 +32,8 @@ class MorphableMLP(Method):
     Paper and code disagree: the paper drops half of the first layer's outputs and 40 % of the second's, the code only
     the former, and nothing for valence and arousal; the paper trains 100 epochs and stops early, by the test set, and
     so does the code choose its epoch; here validation does. The paper is followed. The code also doubles the
-    cross-entropy for EMOCA's short vector on AffectNet (`expression_weight`), and never moves the rate of SMIRK's full
-    vector there from 1e-6, with which it steps twice a batch.
+    cross-entropy for EMOCA's short vector on AffectNet (`expression_weight`) and begins its cycle again each epoch, and
+    never moves the rate of SMIRK's full vector there from 1e-6, with which it steps twice a batch.
 
     Cite: Dong, Wang, Setlur, Govindaraju, Nwogu, "Ig3D: Integrating 3D face representations in facial expression
     inference", ECCV Workshops 2024.

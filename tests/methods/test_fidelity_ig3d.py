@@ -12,6 +12,7 @@ from torchvision.transforms import v2
 from fer_bench import registry
 from fer_bench.cells.fused_cells import _faults
 from fer_bench.expressions import EXPRESSIONS
+from fer_bench.io.morphable_parameters import VECTORS
 from fer_bench.methods.cage import CAGE
 from fer_bench.methods.morphable_mlp import MorphableMLP
 from fer_bench.metrics import score
@@ -29,6 +30,7 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {  # of the public scripts
     ("table2", "emoca-full"): {"expression_weight": 1, "objective": "mixture"},
     ("table2", "smirk-short"): {
         **{"network": "residual", "objective": "errors", "masking": 0.1, "batch_size": 256, "epochs": (80, 0)},
+        "step_size_up": 2241,
     },
     ("table4", "emoca"): {"expression_weight": 2, "vector": "emoca-156"},
     ("table4", "intermediate-emoca"): {
@@ -89,6 +91,18 @@ def test_the_classifiers_of_cage() -> None:
     assert (method.learning_rate, method.batch_size, [stage.epochs for stage in method.stages]) == (4e-5, 128, [20, 20])
 
 
+def test_the_parts_are_in_the_order_of_the_public_files() -> None:
+    assert [VECTORS[name] for name in ("emoca-334", "smirk-358")] == [
+        (("exp", 50), ("pose", 6), ("tex", 50), ("detail", 128), ("shape", 100)),
+        (
+            *(("pose_params", 3), ("shape_params", 300), ("expression_params", 50)),
+            *(("eyelid_params", 2), ("jaw_params", 3)),
+        ),
+    ]
+    assert VECTORS["emoca-156"] == (("exp", 50), ("pose", 6), ("shape", 100))
+    assert VECTORS["smirk-353"] == (("pose_params", 3), ("shape_params", 300), ("expression_params", 50))
+
+
 def flat(steps: Iterable[Any]) -> Iterator[Any]:
     """Transforms, those inside others too."""
     for step in steps:
@@ -115,12 +129,15 @@ def test_augmentations_of_the_scripts(recipe: Recipe, kinds: list[type[nn.Module
     assert set(found) == set(kinds)
     if recipe == "ddamfn-affectnet":
         affine = found[v2.RandomAffine]
+        assert augmentation.before.transforms[1].p == 0.7
         assert (affine.degrees, affine.translate, affine.scale) == ([-20.0, 20.0], (0.2, 0.2), (0.8, 1.0))
     if recipe == "ddamfn-rafdb":
-        assert found[v2.RandomRotation].degrees == [-5.0, 5.0]
+        assert found[v2.RandomRotation].degrees == [-5.0, 5.0] and set(found[v2.RandomCrop].padding) == {8}
+        assert augmentation.before.transforms[1].p == 0.2
         assert found[v2.RandomErasing].scale == (0.02, 0.25)
     if recipe == "cage":
         assert found[v2.RandomErasing].scale == (0.02, 0.2) and found[v2.RandomErasing].p == 0.5
+        assert found[v2.RandomPerspective].distortion_scale == 0.2 and found[v2.ColorJitter].hue == (-0.1, 0.1)
         assert found[v2.RandomGrayscale].p == 0.01 and found[v2.RandomRotation].degrees == [-10.0, 10.0]
 
 
