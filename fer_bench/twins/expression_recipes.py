@@ -18,8 +18,6 @@ from fer_bench.twins.face import EXPRESSION_NAMES
 RECIPE = 1
 """Version of everything below that decides a weight; part of a twin's identity."""
 
-LEVELS = (1, 2, 3, 4)
-
 ACTION_UNITS: dict[int, dict[str, float]] = {
     1: {"browInnerUp": 1.0},  # inner brow raiser
     2: {"browOuterUp": 1.0},  # outer brow raiser
